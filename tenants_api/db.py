@@ -1,0 +1,133 @@
+"""The ground of everything stored: declarative base, column types, engine and sessions. Knows no table."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import uuid_utils.compat
+from sqlalchemy import DateTime, Dialect, MetaData, event, make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+# Names of constraints are part of the schema: migrations on SQLite and PostgreSQL refer to them.
+NAMING = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Base of every mapped class."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time on every database; SQLite would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a zone is not stored")
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def new_id() -> uuid.UUID:
+    """A UUIDv7 (RFC 9562): sorts by time of creation, so keyset paging needs no second column."""
+    return uuid_utils.compat.uuid7()
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Database:
+    """One engine and its sessions. `sessions` is the seam that tests and services share."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.engine = _create_engine(url, pool_size=pool_size)
+        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self.is_postgresql = self.engine.dialect.name == "postgresql"
+
+    @asynccontextmanager
+    async def begin(self, *, tenant_id: uuid.UUID | None = None) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        With `tenant_id` PostgreSQL's row-level security shows that tenant's rows alone.
+        """
+        async with self.sessions() as session:
+            bind_tenant(session, tenant_id=tenant_id)
+            async with session.begin():
+                # A deferred SQLite transaction that reads first and writes later fails at once when another
+                # writer came between; one that starts as a writer waits its turn.
+                await session.connection(execution_options={"sqlite_begin": "BEGIN IMMEDIATE"})
+                yield session
+
+    @asynccontextmanager
+    async def read(self, *, tenant_id: uuid.UUID | None = None) -> AsyncIterator[AsyncSession]:
+        """One transaction that only reads; it never waits for a writer."""
+        async with self.sessions() as session:
+            bind_tenant(session, tenant_id=tenant_id)
+            async with session.begin():
+                yield session
+
+    async def aclose(self) -> None:
+        await self.engine.dispose()
+
+
+def bind_tenant(session: AsyncSession, *, tenant_id: uuid.UUID | None) -> None:
+    """Say whose rows this session may see; `_set_tenant` repeats it at the start of each of its transactions."""
+    session.sync_session.info["tenant_id"] = tenant_id
+
+
+@event.listens_for(Session, "after_begin")
+def _set_tenant(session: Session, transaction: Any, connection: Any) -> None:
+    tenant_id = session.info.get("tenant_id")
+    if tenant_id is not None and connection.dialect.name == "postgresql":
+        # set_config(…, true) is transaction-local: a pooled connection never carries it to the next borrower.
+        connection.execute(text("select set_config('app.tenant_id', :tenant, true)"), {"tenant": str(tenant_id)})
+
+
+def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = create_async_engine(url, connect_args={"timeout": 10})
+        event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
+        event.listen(engine.sync_engine, "begin", _sqlite_begin)
+        return engine
+    # prepare_threshold=None: server-side prepared statements break behind PgBouncer in transaction mode.
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={"prepare_threshold": None, "connect_timeout": 5},
+    )
+
+
+def _sqlite_pragmas(connection: Any, record: Any) -> None:
+    connection.isolation_level = None  # the driver must not open transactions of its own: see _sqlite_begin
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _sqlite_begin(connection: Any) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))

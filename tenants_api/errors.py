@@ -1,0 +1,136 @@
+"""The family of errors that a caller may see. It knows no transport: the edge renders them once.
+
+    ApiError
+    ├── InvalidRequest · ValidationFailed · BodyTooLarge · UnsupportedMediaType · MethodNotAllowed · NotFound
+    ├── EtagMismatch · IfMatchRequired · RateLimited · InternalError
+    ├── verification.errors   what is wrong with a token or with a caller's roles
+    ├── registry.errors       what the registry refuses
+    └── items.errors          the sample resource
+
+Each class is one `code` of the HTTP contract; `GET /problems/<code>` shows its `cause` and `cure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong place of a request: a JSON pointer (RFC 6901) and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class ApiError(Exception):
+    """A refusal with one public face (RFC 9457).
+
+    `detail` is public: it never holds a token, a secret or the body of another server. `headers` are added to
+    the answer, `extra` are extension members of the problem.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+    cause: ClassVar[str] = "Something failed inside this API."
+    cure: ClassVar[str] = "Retry; if it stays, give the request id to the operator."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.detail = detail if detail is not None else self.title
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+        super().__init__(self.detail)
+
+
+class InternalError(ApiError):
+    """The face of every unexpected exception; its text stays in the log."""
+
+
+class InvalidRequest(ApiError):
+    status = 400
+    code = "invalid_request"
+    title = "The request is malformed"
+    cause = "A header or the body cannot be read: two Authorization headers, a token in a query string, broken JSON."
+    cure = "Send exactly one `Authorization: Bearer <token>` header of at most 8192 bytes and well-formed JSON."
+
+
+class ValidationFailed(ApiError):
+    status = 422
+    code = "validation_failed"
+    title = "The request does not fit the contract"
+    cause = "A field is unknown, missing, of a wrong type or outside its range; `errors` points at each one."
+    cure = "Correct the fields that `errors` names."
+
+
+class NotFound(ApiError):
+    status = 404
+    code = "not_found"
+    title = "Not found"
+    cause = "Nothing is served at this path."
+    cure = "See /docs and /admin/docs for the paths."
+
+
+class MethodNotAllowed(ApiError):
+    status = 405
+    code = "method_not_allowed"
+    title = "Method not allowed"
+    cause = "The path exists, but not for this method."
+    cure = "Use one of the methods in the Allow header."
+
+
+class UnsupportedMediaType(ApiError):
+    status = 415
+    code = "unsupported_media_type"
+    title = "Unsupported media type"
+    cause = "The body's Content-Type is not one that this operation reads."
+    cure = "Send application/json (application/merge-patch+json for PATCH)."
+
+
+class BodyTooLarge(ApiError):
+    status = 413
+    code = "body_too_large"
+    title = "The body is too large"
+    cause = "The request body is over 256 KiB."
+    cure = "Send less in one request."
+
+
+class EtagMismatch(ApiError):
+    status = 412
+    code = "etag_mismatch"
+    title = "The resource has changed"
+    cause = "If-Match names another version than the stored one (or If-None-Match: * met an existing one)."
+    cure = "Read the resource again, apply the change to what it is now, and send its ETag."
+
+
+class IfMatchRequired(ApiError):
+    status = 428
+    code = "if_match_required"
+    title = "If-Match is required"
+    cause = "A change of a tenant or realm without If-Match could overwrite somebody else's."
+    cure = "Send the ETag that the last read gave as If-Match."
+
+
+class RateLimited(ApiError):
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests"
+    cause = "The limit of this operation is used up."
+    cure = "Wait for the number of seconds in Retry-After."
+
+
+def all_errors(root: type[ApiError] = ApiError) -> Iterator[type[ApiError]]:
+    """Every concrete error class below `root`, for the problem pages and the OpenAPI documents."""
+    for child in root.__subclasses__():
+        yield child
+        yield from all_errors(child)

@@ -1,0 +1,181 @@
+"""The tables of the registry. Relations are never loaded behind a query's back (`lazy="raise"`).
+
+They stand outside row-level security: they are read before a tenant is known.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from tenants_api.db import Base, UtcDateTime, new_id, utc_now
+from tenants_api.registry.values import Health, TenantState
+
+_STATES = ", ".join(f"'{state}'" for state in TenantState)
+_HEALTH = ", ".join(f"'{health}'" for health in Health)
+
+
+class Tenant(Base):
+    """A customer of the SaaS. `version` is its ETag, `changed_version` the registry version of its last change."""
+
+    __tablename__ = "tenants"
+    __table_args__ = (
+        CheckConstraint(f"state in ({_STATES})", name="state"),
+        UniqueConstraint("slug"),
+        UniqueConstraint("external_id"),
+        Index(None, "changed_version"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    slug: Mapped[str] = mapped_column(String(63))
+    name: Mapped[str] = mapped_column(String(200))
+    external_id: Mapped[str | None] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(16), default=TenantState.DRAFT)
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict)
+    version: Mapped[int] = mapped_column(BigInteger, default=1)
+    changed_version: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    realms: Mapped[list[Realm]] = relationship(
+        back_populates="tenant", lazy="raise", order_by="Realm.id", cascade="all, delete-orphan", passive_deletes=True
+    )
+    role_rules: Mapped[list[RoleRule]] = relationship(
+        lazy="raise", order_by="RoleRule.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class Realm(Base):
+    """A registered issuer. `organization` is '' for the whole realm, so that the unique key counts it."""
+
+    __tablename__ = "realms"
+    __table_args__ = (
+        CheckConstraint(f"health in ({_HEALTH})", name="health"),
+        UniqueConstraint("issuer", "organization"),
+        Index(None, "tenant_id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"))
+    issuer: Mapped[str] = mapped_column(String(512))
+    organization: Mapped[str] = mapped_column(String(255), default="")
+    realm_url: Mapped[str] = mapped_column(String(512))
+    client_id: Mapped[str] = mapped_column(String(255))
+    audiences: Mapped[list[str]] = mapped_column(JSON)
+    authorized_parties: Mapped[list[str]] = mapped_column(JSON, default=list)
+    algorithms: Mapped[list[str]] = mapped_column(JSON)
+    login_client_id: Mapped[str | None] = mapped_column(String(255))
+    docs_client_id: Mapped[str | None] = mapped_column(String(255))
+    ca_bundle: Mapped[str | None] = mapped_column(Text)
+    enabled: Mapped[bool] = mapped_column(default=True)
+    not_before: Mapped[int] = mapped_column(BigInteger, default=0)
+    health: Mapped[str] = mapped_column(String(16), default=Health.UNKNOWN)
+    version: Mapped[int] = mapped_column(BigInteger, default=1)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    tenant: Mapped[Tenant] = relationship(back_populates="realms", lazy="raise")
+    conditions: Mapped[list[RealmCondition]] = relationship(
+        lazy="raise", order_by="RealmCondition.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class RealmKeys(Base):
+    """The last known good key set of a realm, and what its status said with it."""
+
+    __tablename__ = "realm_keys"
+
+    realm_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True)
+    jwks: Mapped[bytes] = mapped_column(LargeBinary)
+    digest: Mapped[str] = mapped_column(String(64))
+    fetched_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    not_before: Mapped[int] = mapped_column(BigInteger, default=0)
+    realm_enabled: Mapped[bool] = mapped_column(default=True)
+
+
+class RealmCondition(Base):
+    """The outcome of one onboarding check of a realm."""
+
+    __tablename__ = "realm_conditions"
+
+    realm_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True)
+    type: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int]
+    status: Mapped[str] = mapped_column(String(8))
+    reason: Mapped[str] = mapped_column(String(64))
+    message: Mapped[str] = mapped_column(Text)
+    last_transition_time: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RoleRule(Base):
+    """One line of a tenant's role mapping."""
+
+    __tablename__ = "role_rules"
+
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(String(300))
+    value: Mapped[str] = mapped_column(String(300))
+    role: Mapped[str] = mapped_column(String(100))
+
+
+class AdminApiKey(Base):
+    """An admin key: `tak_<id>_<secret>`; only the SHA-256 of the whole key is kept."""
+
+    __tablename__ = "admin_api_keys"
+    __table_args__ = (UniqueConstraint("key_id"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    key_id: Mapped[str] = mapped_column(String(32))
+    name: Mapped[str] = mapped_column(String(200))
+    digest: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AuditEvent(Base):
+    """One change, written in the same transaction as the change itself; never updated."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (Index(None, "target_id"), Index(None, "action"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    action: Mapped[str] = mapped_column(String(64))
+    occurred_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    actor_type: Mapped[str] = mapped_column(String(32))
+    actor_id: Mapped[str] = mapped_column(String(600))
+    target_type: Mapped[str] = mapped_column(String(32))
+    target_id: Mapped[str] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    changes: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class RegistryVersion(Base):
+    """One row: the number that grows with every committed change; replicas compare it."""
+
+    __tablename__ = "registry_version"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class IdempotencyKey(Base):
+    """The first answer to a POST that carried an Idempotency-Key (kept 24 h). `status` is NULL while it runs."""
+
+    __tablename__ = "idempotency_keys"
+
+    actor_id: Mapped[str] = mapped_column(String(600), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int | None]
+    headers: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

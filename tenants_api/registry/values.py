@@ -1,0 +1,157 @@
+"""What goes into the registry and comes out of it, as plain values. Knows no database."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class TenantState(StrEnum):
+    """What the admin wants."""
+
+    DRAFT = "draft"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DELETED = "deleted"
+
+
+class Health(StrEnum):
+    """What is observed of a realm; it never changes a state."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    FAILING = "failing"
+
+
+class Transition(StrEnum):
+    """An explicit change of state."""
+
+    ACTIVATE = "activate"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    DELETE = "delete"
+    RESTORE = "restore"
+
+
+# state → {transition: next state}. A restored tenant comes back suspended: an admin looks before it serves again.
+TRANSITIONS: Mapping[TenantState, Mapping[Transition, TenantState]] = {
+    TenantState.DRAFT: {Transition.ACTIVATE: TenantState.ACTIVE, Transition.DELETE: TenantState.DELETED},
+    TenantState.ACTIVE: {Transition.SUSPEND: TenantState.SUSPENDED, Transition.DELETE: TenantState.DELETED},
+    TenantState.SUSPENDED: {Transition.RESUME: TenantState.ACTIVE, Transition.DELETE: TenantState.DELETED},
+    TenantState.DELETED: {Transition.RESTORE: TenantState.SUSPENDED},
+}
+
+SCOPES = ("tenants:read", "tenants:write", "keys:write", "audit:read")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who changes something: `api_key` (its id), `platform_user` (issuer and subject), `cli` or `system`."""
+
+    type: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the audit trail keeps beside a change: who, in which request, and why."""
+
+    actor: Actor
+    request_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a role mapping: `source` is `realm`, `client:<client_id>`, `group` or `scope`."""
+
+    source: str
+    value: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class RealmDraft:
+    """A realm as an admin describes it, already checked for form (`keycloak.urls.parse_issuer`)."""
+
+    issuer: str
+    realm_url: str
+    client_id: str
+    organization: str | None = None
+    audiences: tuple[str, ...] = ()
+    authorized_parties: tuple[str, ...] = ()
+    algorithms: tuple[str, ...] = ("RS256",)
+    login_client_id: str | None = None
+    docs_client_id: str | None = None
+    ca_bundle: str | None = None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TenantDraft:
+    """A tenant as an admin describes it."""
+
+    slug: str
+    name: str
+    external_id: str | None = None
+    realms: tuple[RealmDraft, ...] = ()
+    role_mapping: tuple[Rule, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionValue:
+    """One named check of a realm (`type`) with its outcome (`status`: True, False, Unknown) and a stable `reason`."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKeys:
+    """A realm's last known good key set as it was fetched."""
+
+    realm_id: uuid.UUID
+    jwks: bytes
+    digest: str
+    fetched_at: datetime
+    not_before: int
+    realm_enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a keyset list; `after` and `before` are cursors for the neighbours, None at an end."""
+
+    items: tuple[T, ...]
+    after: str | None
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFilter:
+    """Which tenants to list; None means any. `q` is a part of slug or name."""
+
+    state: TenantState | None = None
+    health: Health | None = None
+    issuer: str | None = None
+    external_id: str | None = None
+    q: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """A place in a keyset list: at most one of `after` and `before`, and a `limit` of 1 to 100."""
+
+    limit: int = 25
+    after: str | None = None
+    before: str | None = None

@@ -1,0 +1,161 @@
+"""Settings: environment variables `TENANTS_*` (each also as `TENANTS_*_FILE`) or a `.env` file, read once.
+
+The table in docs/settings.md is made from this class. A wrong value stops the start with one line.
+"""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "TENANTS_"
+
+
+class SettingsError(Exception):
+    """A variable is wrong. The message is one line: the variable, what it holds (secrets masked), what it may hold."""
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Ports = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """What a deployment may set; times are seconds, sizes are bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    environment: Literal["production", "development"] = Field(
+        "production", description="`development` allows SQLite with several workers, debug logs and the API docs"
+    )
+    database_url: str = Field("sqlite+aiosqlite:///tenants.db", description="or `postgresql+psycopg://…`")
+    database_direct_url: str | None = Field(
+        None, description="past a pooler, for migrations and LISTEN; the database URL if empty"
+    )
+    database_pool_size: int = Field(10, ge=1, le=200, description="connections of one worker to PostgreSQL")
+    admin_api_key: SecretStr | None = Field(
+        None, description="bootstrap admin key with every scope, at least 32 characters"
+    )
+    platform_issuer: str | None = Field(None, description="issuer of the platform realm")
+    platform_realm_url: str | None = Field(None, description="where the platform realm is reached; the issuer if empty")
+    platform_client_id: str | None = Field(None, description="audience that a platform token must name")
+    insecure_http_hosts: Words = Field((), description="hosts (`host` or `host:port`) that may be reached by plain http")
+    allowed_private_networks: Words = Field((), description="CIDRs that realm URLs may resolve into")
+    allowed_realm_ports: Ports = Field((80, 443, 8080, 8443), description="ports of realm URLs")
+    key_lifetime: float = Field(300, ge=1, le=86400, description="seconds after which a key set is fetched anew")
+    key_stale_limit: float = Field(
+        86400, ge=0, le=2592000, description="seconds for which stored keys serve while the realm cannot be reached"
+    )
+    registry_poll: float = Field(0.5, ge=0.05, le=60, description="seconds between two looks at the registry version")
+    leeway: int = Field(30, ge=0, le=120, description="seconds of clock difference granted to exp, nbf and iat")
+    verified_tokens: int = Field(20_000, ge=0, le=10_000_000, description="verified tokens kept per worker; 0 = none")
+    login_rate: int = Field(10, ge=1, le=100_000, description="logins a minute for one tenant, user and address")
+    docs_enabled: bool | None = Field(None, description="serve /docs, /t/{slug}/docs; on in development if empty")
+    cors_origins: Words = Field((), description="origins (exact) that browsers may call from; none if empty")
+    metrics_port: int | None = Field(None, ge=1, le=65535, description="serve /metrics there; on the main port if empty")
+    log_format: Literal["json", "console"] = Field("json", description="`console` is for people")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="")
+    public_url: str | None = Field(None, description="this API's own URL, where it must name itself")
+
+    @property
+    def serves_docs(self) -> bool:
+        """Whether the interactive documentation is on."""
+        return self.docs_enabled if self.docs_enabled is not None else self.environment == "development"
+
+    @property
+    def direct_url(self) -> str:
+        """The database past any pooler."""
+        return self.database_direct_url or self.database_url
+
+    @field_validator("admin_api_key")
+    @classmethod
+    def _long_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value():
+            return None
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters")
+        return value
+
+    @field_validator("database_url", "database_direct_url")
+    @classmethod
+    def _known_driver(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("sqlite+aiosqlite://", "postgresql+psycopg://")):
+            raise ValueError("must start with sqlite+aiosqlite:// or postgresql+psycopg://")
+        return value or None
+
+    @field_validator("allowed_private_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
+
+    @model_validator(mode="after")
+    def _whole_platform_realm(self) -> Settings:
+        if self.platform_issuer and not self.platform_client_id:
+            raise ValueError("TENANTS_PLATFORM_CLIENT_ID is required beside TENANTS_PLATFORM_ISSUER")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, _FileSource(settings_cls), dotenv_settings)
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """`TENANTS_X_FILE` names a file that holds the value of `TENANTS_X` (a mounted secret)."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            variable = f"{PREFIX}{field_name.upper()}_FILE"
+            raise SettingsError(f"{variable} names a file that cannot be read: {path!r}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        found = ((name, self.get_field_value(field, name)[0]) for name, field in self.settings_cls.model_fields.items())
+        return {name: value for name, value in found if value is not None}
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: a value is wrong; the first wrong one is named.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from error
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    reason = first["msg"].removeprefix("Value error, ")
+    if not name:
+        return reason
+    variable = f"{PREFIX}{name.upper()}"
+    held = "***" if "key" in name or "url" in name else repr(os.environ.get(variable, "(not in the environment)"))
+    return f"{variable} holds {held}: {reason}"
