@@ -1,0 +1,138 @@
+"""Logs as events with fields, one line each, on stderr; nothing secret and nothing endless gets through.
+
+Redaction is the last processor before the renderer, so that also what a library logs, and the text of an exception,
+passes it. Knows no setting: `configure` is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+LONGEST = 256  # characters of one value
+LONGEST_TRACEBACK = 8192
+LONGEST_READ = 16_384  # nothing behind this is even looked at: a log line must not cost more than it tells
+DEEPEST = 4
+REDACTED = "[redacted]"
+
+# The first letters of a base64url JSON object with or without white space, then at least one more segment.
+_JWT = re.compile(r"e(?:y[A-DI-L]|w[k-r0-3])[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)*")
+_ADMIN_KEY = re.compile(r"tak_[A-Za-z0-9]+_[A-Za-z0-9_-]+")
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
+_URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+_SECRET_KEY = re.compile(r"(?i)(?:^|[_\-.])(?:token|password|authorization|secret|cookie|api_key)$")
+# C0, DEL, C1, line and paragraph separators: what could forge a second line or drive a terminal.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_BUT_LINES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def configure(*, format: Literal["json", "console"], level: str) -> None:  # noqa: A002 - the setting's own name
+    """Send structlog's events and the standard library's records to stderr in one format.
+
+    `level` is `debug`, `info`, `warning` or `error`. Called once by a process; a second call replaces the first.
+    """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    processors = _processors(format)
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        context_class=dict,
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    _route_standard_library(processors, threshold=threshold)
+
+
+def get_logger() -> structlog.typing.FilteringBoundLogger:
+    """A logger of events: `get_logger().info("tenant_suspended", tenant=slug)`."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """The processor that takes secrets out, cuts long values and escapes control characters."""
+    return {_text(str(key), limit=LONGEST): _clean(value, key=str(key)) for key, value in event.items()}
+
+
+def _processors(format: str) -> list[Processor]:  # noqa: A002
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+        structlog.processors.JSONRenderer(default=str) if format == "json" else _console(),
+    ]
+
+
+def _console() -> Processor:
+    # The pretty traceback formatters print local variables, and tokens live in local variables.
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty() and "NO_COLOR" not in os.environ,
+        exception_formatter=structlog.dev.plain_traceback,
+    )
+
+
+def _route_standard_library(processors: list[Processor], *, threshold: int) -> None:
+    """uvicorn, SQLAlchemy and others: the same fields, the same redaction."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[_name_the_source, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *processors]
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(threshold, logging.INFO), force=True)
+    # httpx logs every URL that it asks; that is our own business and counted there.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+
+def _name_the_source(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    record = event.get("_record")
+    if record is not None:
+        event["logger"] = record.name
+        event["level"] = record.levelname.lower()
+    return event
+
+
+def _clean(value: Any, *, key: str, depth: int = 0) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if _SECRET_KEY.search(key):
+        return REDACTED
+    if key == "exception":
+        return _text(str(value), limit=LONGEST_TRACEBACK, control=_CONTROL_BUT_LINES)
+    if depth < DEEPEST and isinstance(value, Mapping):
+        return {
+            _text(str(name), limit=LONGEST): _clean(part, key=str(name), depth=depth + 1)
+            for name, part in value.items()
+        }
+    if depth < DEEPEST and isinstance(value, (list, tuple, set, frozenset)):
+        return [_clean(part, key="", depth=depth + 1) for part in list(value)[:100]]
+    return _text(str(value), limit=LONGEST)
+
+
+def _text(value: str, *, limit: int, control: re.Pattern[str] = _CONTROL) -> str:
+    text = value[:LONGEST_READ]
+    text = _URL_PASSWORD.sub(rf"\1{REDACTED}@", text)
+    for pattern in (_ADMIN_KEY, _BEARER, _JWT):
+        text = pattern.sub(REDACTED, text)
+    text = control.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def bind(**context: Any) -> None:
+    """Add fields (`request_id`, `tenant`) to every event of this task from now on."""
+    structlog.contextvars.bind_contextvars(**context)
+
+
+def clear() -> None:
+    """Forget the fields of this task."""
+    structlog.contextvars.clear_contextvars()
