@@ -1,0 +1,62 @@
+"""Verified tokens, so that a token is verified once. Two generations instead of a list of uses.
+
+What staleness means here: an entry is used only while the token is unexpired, its realm's epoch is the one it was
+verified in and the realm's keys need no renewal; so a suspension, a withdrawn key or a changed mapping ends it at
+once. Only tokens that were accepted ever enter; a refused one leaves no trace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from tenants_api.verification.principal import Principal
+from tenants_api.verification.realms import TrustedRealm
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    principal: Principal
+    realm: TrustedRealm
+    epoch: int
+
+
+class VerifiedTokens:
+    """At most `capacity` tokens, known by SHA-256 of their whole text: no bearer token stays in memory."""
+
+    __slots__ = ("_cold", "_half", "_hot")
+
+    def __init__(self, capacity: int) -> None:
+        self._half = max(1, capacity // 2)
+        self._hot: dict[bytes, _Entry] = {}
+        self._cold: dict[bytes, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._hot) + len(self._cold)
+
+    def recall(self, raw: str, *, now: float, monotonic: float) -> Principal | None:
+        """The principal of this token if it may still be used; `now` is epoch seconds."""
+        digest = _digest(raw)
+        entry = self._hot.get(digest)
+        if entry is None:
+            entry = self._cold.get(digest)
+            if entry is None:
+                return None
+            self._insert(digest, entry=entry)
+        realm = entry.realm
+        if entry.principal.expires_at > now and entry.epoch == realm.epoch and monotonic < realm.renew_at:
+            return entry.principal
+        return None
+
+    def remember(self, raw: str, *, principal: Principal, realm: TrustedRealm, epoch: int) -> None:
+        """Keep a token that was just verified in full; `epoch` is the realm's when the verification began."""
+        self._insert(_digest(raw), entry=_Entry(principal, realm, epoch))
+
+    def _insert(self, digest: bytes, *, entry: _Entry) -> None:
+        if len(self._hot) >= self._half:
+            self._cold, self._hot = self._hot, {}
+        self._hot[digest] = entry
+
+
+def _digest(raw: str) -> bytes:
+    return hashlib.sha256(raw.encode("utf-8", "surrogatepass")).digest()

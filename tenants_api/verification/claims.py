@@ -1,0 +1,127 @@
+"""The claim rules for an access token (RFC 7519 section 4, RFC 9068 section 4, Keycloak's own `typ`).
+
+Every rule is a small function that refuses or returns; they run after the signature, in the order of `CLAIM_RULES`.
+The expiry comes last: only a token that is good in all else is told that it expired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenants_api.verification.errors import Refusal, TokenExpired
+from tenants_api.verification.realms import TrustedRealm
+from tenants_api.verification.token import refuse
+
+MAX_SUBJECT = 255
+MAX_AUDIENCES = 100
+LATEST = 253_402_300_799  # 9999-12-31T23:59:59Z: the last second that a datetime can hold
+
+Claims = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPolicy:
+    """Times in seconds: `leeway` is the clock difference granted, `max_lifetime` bounds exp - iat."""
+
+    leeway: int = 30
+    max_lifetime: int = 86_400
+
+
+def check_type(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
+    """Keycloak signs ID, refresh, offline and logout tokens with the same keys; only `Bearer` is an access token."""
+    kind = claims.get("typ")
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        refuse("type", "not_an_access_token", expected="Bearer", found=_short(kind))
+
+
+def check_confirmation(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
+    """A sender-constrained token (RFC 9449, RFC 8705) sent as plain Bearer may be stolen."""
+    if "cnf" in claims:
+        refuse("confirmation", "sender_constrained", expected="no cnf", found="cnf")
+
+
+def check_subject(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
+    """Lightweight tokens lack `sub`; without it nobody is known (RFC 9068 section 2.2 requires it)."""
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
+        refuse("subject", "no_subject", expected="a printable string of 1 to 255 characters", found=_short(subject))
+    if not subject.strip():
+        refuse("subject", "no_subject", expected="more than white space", found="white space")
+
+
+def check_audience(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
+    """A token for somebody else's API must not work here (RFC 9068 section 4)."""
+    audience = claims.get("aud")
+    listed = [audience] if isinstance(audience, str) else audience
+    sound = isinstance(listed, list) and len(listed) <= MAX_AUDIENCES and all(isinstance(one, str) for one in listed)
+    if not sound or realm.audiences.isdisjoint(listed or ()):
+        refuse("audience", "wrong_audience", expected=sorted(realm.audiences), found=_short(audience))
+
+
+def check_authorized_party(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
+    """`azp` is the client that got the token; an allow-list beside the audience, never instead of it."""
+    party = claims.get("azp")
+    if party is not None and not isinstance(party, str):
+        refuse("authorized_party", "wrong_authorized_party", expected="a string", found=_short(party))
+    if realm.authorized_parties and party not in realm.authorized_parties:
+        expected = sorted(realm.authorized_parties)
+        refuse("authorized_party", "wrong_authorized_party", expected=expected, found=_short(party))
+
+
+def check_issued_at(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
+    """`iat` anchors not-before and the longest lifetime, so it is required; it may not lie in the future."""
+    issued = _time(claims, "iat", step="issued_at")
+    if issued > now + policy.leeway:
+        refuse("issued_at", "issued_in_the_future", expected=f"at most {int(now) + policy.leeway}", found=issued)
+
+
+def check_not_before(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
+    """RFC 7519 section 4.1.5."""
+    if "nbf" in claims and (begin := _time(claims, "nbf", step="not_before")) > now + policy.leeway:
+        refuse("not_before", "not_yet_valid", expected=f"at most {int(now) + policy.leeway}", found=begin)
+
+
+def check_expiry(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
+    """`exp` is required, and a hostile realm may not mint tokens that outlive every suspension."""
+    expires, issued = _time(claims, "exp", step="expiry"), claims["iat"]
+    if expires - issued > policy.max_lifetime:
+        expected = f"at most {policy.max_lifetime} s after iat"
+        refuse("expiry", "lives_too_long", expected=expected, found=f"{expires - issued} s")
+    if expires <= now - policy.leeway:
+        raise TokenExpired(Refusal("expiry", "expired", f"later than {int(now) - policy.leeway}", expires))
+
+
+CLAIM_RULES: tuple[tuple[str, Callable[[Claims, TrustedRealm, float, ClaimPolicy], None]], ...] = (
+    ("type", check_type),
+    ("confirmation", check_confirmation),
+    ("subject", check_subject),
+    ("audience", check_audience),
+    ("authorized_party", check_authorized_party),
+    ("issued_at", check_issued_at),
+    ("not_before", check_not_before),
+)
+
+
+def check_revoked(claims: Claims, *, not_before: int) -> None:
+    """Keycloak's not-before: a token issued earlier was revoked by its realm (or by the registry row)."""
+    if claims["iat"] < not_before:
+        refuse("revocation", "issued_before_not_before", expected=f"at least {not_before}", found=claims["iat"])
+
+
+def _time(claims: Claims, name: str, *, step: str) -> int:
+    """A NumericDate. Keycloak sends integers; booleans, floats and texts are refused rather than read."""
+    value = claims.get(name)
+    if type(value) is not int or not 0 < value <= LATEST:
+        refuse(step, f"no_{name}", expected="an integer of epoch seconds", found=_short(value))
+    return value
+
+
+def _short(value: Any) -> Any:
+    """A claim for the operator's eyes: never long, never nested deeper than one list."""
+    if isinstance(value, str):
+        return value[:200]
+    if isinstance(value, list):
+        return [_short(one) if isinstance(one, str) else type(one).__name__ for one in value[:20]]
+    return value if value is None or (isinstance(value, bool | int) and abs(value) <= LATEST) else type(value).__name__

@@ -1,0 +1,123 @@
+"""What a caller is told about a token, and what the operator is told.
+
+The public face of every refused token is one and the same (RFC 6750 section 3.1); the precise reason travels in
+`Refusal`, which goes to log, metric and the admin's explain and never into an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tenants_api.errors import ApiError, InvalidRequest
+
+REALM = "tenants-api"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a token was refused: the step of the pipeline, a stable reason, and both values.
+
+    `expected` and `found` never hold the token; `tenant_slug` is known once the issuer was found.
+    """
+
+    step: str
+    reason: str
+    expected: Any = None
+    found: Any = None
+    tenant_slug: str | None = None
+
+
+class TokenError(ApiError):
+    """A refusal by the verifier: public face outside, `refusal` for the operator."""
+
+    challenge = ""
+
+    def __init__(self, refusal: Refusal | None = None, *, headers: dict[str, str] | None = None) -> None:
+        self.refusal = refusal
+        challenge = {"WWW-Authenticate": self.challenge} if self.challenge else {}
+        super().__init__(headers={**challenge, **(headers or {})})
+
+
+class MalformedCredentials(InvalidRequest):
+    """Two Authorization headers, a header that is no `Bearer <token68>`, or one that is too long."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="{REALM}", error="invalid_request"'})
+
+
+class MissingToken(TokenError):
+    status = 401
+    code = "missing_token"
+    title = "A bearer token is required"
+    cause = "The request carries no credentials."
+    cure = "Send `Authorization: Bearer <access token>`."
+    # No `error` attribute when no credentials were sent (RFC 6750 section 3.1).
+    challenge = f'Bearer realm="{REALM}"'
+
+
+class InvalidToken(TokenError):
+    status = 401
+    code = "invalid_token"
+    title = "The access token is not accepted"
+    cause = "The token's issuer, signature, type, audience or another claim is not acceptable here."
+    cure = "Get a new access token; an admin can see the reason with POST /admin/v1/tokens/explain."
+    challenge = f'Bearer realm="{REALM}", error="invalid_token", error_description="The access token is not accepted"'
+
+
+class TokenExpired(TokenError):
+    status = 401
+    code = "token_expired"
+    title = "The access token expired"
+    cause = "Everything about the token is good except that its lifetime is over."
+    cure = "Refresh the token at the realm and repeat the request."
+    challenge = f'Bearer realm="{REALM}", error="invalid_token", error_description="The access token expired"'
+
+
+class InsufficientRole(TokenError):
+    status = 403
+    code = "insufficient_role"
+    title = "The role is missing"
+    cause = "The token is good, but none of its mapped roles permits this."
+    cure = "Give the user the role in the realm, or map one of the user's roles to it."
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            headers={
+                "WWW-Authenticate": f'Bearer realm="{REALM}", error="insufficient_scope", '
+                f'error_description="The role {role} is required", scope="{role}"'
+            }
+        )
+        self.detail = f"the role {role!r} is required"
+        self.extra = {"required_role": role}
+
+
+class TenantMismatch(TokenError):
+    status = 403
+    code = "tenant_mismatch"
+    title = "The path names another tenant"
+    cause = "The tenant in the path is not the one that the token's issuer belongs to."
+    cure = "Call your own tenant's path, or the path without a tenant."
+    challenge = (
+        f'Bearer realm="{REALM}", error="insufficient_scope", error_description="The token is for another tenant"'
+    )
+
+
+class TenantSuspended(TokenError):
+    status = 403
+    code = "tenant_suspended"
+    title = "The tenant is suspended"
+    cause = "The token is good; an admin suspended the tenant."
+    cure = "Ask the operator of this API."
+    challenge = f'Bearer realm="{REALM}", error="insufficient_scope", error_description="The tenant is suspended"'
+
+
+class KeysUnavailable(TokenError):
+    status = 503
+    code = "keys_unavailable"
+    title = "The realm's keys are unavailable"
+    cause = "The issuer is registered, but its realm cannot be reached and no usable keys are stored."
+    cure = "Repeat the request after the seconds in Retry-After."
+
+    def __init__(self, refusal: Refusal | None = None, *, retry_after: float = 1) -> None:
+        super().__init__(refusal, headers={"Retry-After": str(max(1, round(retry_after)))})

@@ -1,0 +1,172 @@
+"""From the bytes of a JWKS (RFC 7517) to keys that can verify. Unusable keys are left out one by one and reported."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from jwt import PyJWK, PyJWTError
+from jwt.algorithms import Algorithm, get_default_algorithms
+
+MAX_KEYS = 64
+
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+ALGORITHMS = frozenset({*_RSA, *_CURVES.values(), "EdDSA"})  # never `none`, never HS*
+_IMPLEMENTATIONS: Mapping[str, Algorithm] = {
+    name: algorithm for name, algorithm in get_default_algorithms().items() if name in ALGORITHMS
+}
+_STORED = ("kid", "kty", "alg", "use", "n", "e", "crv", "x", "y")
+_PRIVATE = frozenset("dpqk") | {"dp", "dq", "qi", "oth"}
+
+
+class BrokenKeySet(Exception):
+    """The document is not a JWKS, or none of its keys can verify a signature. `skipped` says why, key by key."""
+
+    def __init__(self, message: str, *, skipped: tuple[SkippedKey, ...] = ()) -> None:
+        self.skipped = skipped
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedKey:
+    """A key that was left out, and why."""
+
+    kid: str | None
+    reason: str
+
+
+@dataclass(eq=False, slots=True)
+class VerifyKey:
+    """A public key with the algorithms it may verify; `first_seen` and `last_used` are epoch seconds."""
+
+    kid: str
+    algorithms: frozenset[str]
+    material: Any
+    first_seen: float = 0.0
+    last_used: float | None = None
+
+    def verifies(self, signing_input: bytes, *, signature: bytes, algorithm: str) -> bool:
+        """Whether the signature is this key's. `algorithm` is one of `algorithms`: the key decides, not the token."""
+        try:
+            return _IMPLEMENTATIONS[algorithm].verify(signing_input, self.material, signature)
+        except (PyJWTError, ValueError):
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """The usable signature keys of one realm, by kid."""
+
+    keys: Mapping[str, VerifyKey]
+    skipped: tuple[SkippedKey, ...] = field(default=())
+
+
+def parse_key_set(document: bytes) -> KeySet:
+    """Read a JWKS.
+
+    Raises:
+        BrokenKeySet: it is no JWKS, lists more than 64 keys, or no key in it can verify a signature.
+    """
+    found: dict[str, VerifyKey] = {}
+    doubled: set[str] = set()
+    skipped: list[SkippedKey] = []
+    for entry in _entries(document):
+        kid = entry.get("kid") if isinstance(entry, dict) else None
+        try:
+            key = _verify_key(entry)
+        except _Unusable as reason:
+            skipped.append(SkippedKey(kid if isinstance(kid, str) else None, str(reason)))
+            continue
+        if key.kid in found:
+            doubled.add(key.kid)  # two keys under one kid: nobody can say which is meant, so neither is used
+        found[key.kid] = key
+    for kid in doubled:
+        del found[kid]
+        skipped.append(SkippedKey(kid, "two signature keys have this kid"))
+    if not found:
+        raise BrokenKeySet("no key in the set can verify a signature", skipped=tuple(skipped))
+    return KeySet(found, tuple(skipped))
+
+
+def compact_key_set(document: bytes, *, kids: Iterable[str]) -> bytes:
+    """The same set reduced to the named keys and to what verifying needs (no certificates): what is worth storing."""
+    wanted = frozenset(kids)
+    kept = (entry for entry in _entries(document) if isinstance(entry, dict) and entry.get("kid") in wanted)
+    signing = (entry for entry in kept if entry.get("use", "sig") == "sig")
+    keys = [{name: entry[name] for name in _STORED if name in entry} for entry in signing]
+    return json.dumps({"keys": keys}, separators=(",", ":"), sort_keys=True).encode()
+
+
+class _Unusable(Exception):
+    """Why one key is left out."""
+
+
+def _entries(document: bytes) -> Iterator[Any]:
+    try:
+        keys = json.loads(document.decode("utf-8"))["keys"]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise BrokenKeySet("the document is not a JWKS") from error
+    if not isinstance(keys, list):
+        raise BrokenKeySet("the document is not a JWKS")
+    if len(keys) > MAX_KEYS:
+        raise BrokenKeySet(f"the set lists {len(keys)} keys; at most {MAX_KEYS} are read")
+    return iter(keys)
+
+
+def _verify_key(entry: Any) -> VerifyKey:
+    if not isinstance(entry, dict):
+        raise _Unusable("not an object")
+    kid = entry.get("kid")
+    if not isinstance(kid, str) or not kid:
+        raise _Unusable("no kid")
+    if entry.get("use", "sig") != "sig" or "verify" not in entry.get("key_ops", ("verify",)):
+        raise _Unusable(f"not for signatures (use {entry.get('use')!r})")
+    if _PRIVATE & entry.keys():
+        raise _Unusable("the set publishes private or symmetric key parts")
+    algorithms = _algorithms_of(entry)
+    try:
+        material = PyJWK(entry, algorithm=min(algorithms)).key
+    except (PyJWTError, ValueError, TypeError, AttributeError, UnsupportedAlgorithm, binascii.Error) as error:
+        raise _Unusable("its parameters are not a public key") from error
+    return VerifyKey(kid, algorithms, material)
+
+
+def _algorithms_of(entry: dict[str, Any]) -> frozenset[str]:
+    """What the key's type and curve allow, narrowed to its `alg` when it has one."""
+    kind, curve, named = entry.get("kty"), entry.get("crv"), entry.get("alg")
+    if kind == "RSA":
+        _check_rsa(entry)
+        fitting = frozenset(_RSA)
+    elif kind == "EC" and isinstance(curve, str) and curve in _CURVES:
+        fitting = frozenset({_CURVES[curve]})
+    elif kind == "OKP" and curve in ("Ed25519", "Ed448"):
+        fitting = frozenset({"EdDSA"})
+    else:
+        raise _Unusable(f"kty {kind!r} with crv {curve!r} is not supported")
+    if named is None:
+        return fitting
+    if named not in fitting:
+        raise _Unusable(f"alg {named!r} does not fit the key")
+    return frozenset({named})
+
+
+def _check_rsa(entry: dict[str, Any]) -> None:
+    modulus, exponent = _number(entry.get("n")), _number(entry.get("e"))
+    if not 2048 <= modulus.bit_length() <= 8192:
+        raise _Unusable(f"an RSA key of {modulus.bit_length()} bits; 2048 to 8192 are accepted")
+    if exponent < 3 or exponent % 2 == 0 or modulus % 2 == 0:
+        raise _Unusable("not a sound RSA key (exponent or modulus)")
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, str) or len(value) > 2048:
+        raise _Unusable("n or e is not base64url")
+    try:
+        return int.from_bytes(binascii.a2b_base64(value.replace("-", "+").replace("_", "/") + "=" * (-len(value) % 4)))
+    except ValueError as error:
+        raise _Unusable("n or e is not base64url") from error

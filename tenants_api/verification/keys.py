@@ -1,0 +1,284 @@
+"""The key ring of one realm: always usable keys, however the realm behaves.
+
+Lazy first fetch; one fetch at a time, owned by no request; refresh ahead of the end of the lifetime while the realm
+is in use; last known good keys served while it cannot be reached, up to the stale limit; a budget for unknown kids
+that known kids never wait for. It knows neither HTTP nor the registry: a `KeySource` fetches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tenants_api.verification.errors import KeysUnavailable, Refusal
+from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, parse_key_set
+from tenants_api.verification.realms import TrustedRealm
+
+REFRESH_AHEAD = 0.8  # of the lifetime
+PATIENCE = 0.5  # seconds that a request with known keys waits for their renewal before stale ones serve
+FETCH_DEADLINE = 6.0
+FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
+FIRST_PAUSE, LAST_PAUSE = 0.25, 10.0  # between two fetches for the sake of unknown kids
+LONGEST_WAIT = 1.0  # seconds that an unknown kid waits for its turn
+MAX_WAITING = 256
+
+
+class SourceFailed(Exception):
+    """The realm's keys could not be fetched; `reason` is a stable code (`Unreachable`, `HttpStatus`, …)."""
+
+    def __init__(self, reason: str, *, message: str = "") -> None:
+        self.reason = reason
+        super().__init__(message or reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a realm answered: its JWKS, and its status where that could be read (None = could not)."""
+
+    jwks: bytes
+    not_before: int | None = None
+    enabled: bool | None = None
+
+
+class KeySource(Protocol):
+    """Fetches the keys and the status of a realm."""
+
+    async def fetch(self, realm: TrustedRealm) -> Fetched:
+        """Raises SourceFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """Seconds. After `lifetime` keys are fetched anew; until `stale_limit` old ones serve an unreachable realm."""
+
+    lifetime: float = 300.0
+    stale_limit: float = 86_400.0
+
+
+@dataclass(slots=True)
+class RingState:
+    """What is known of a realm's keys now. Times are monotonic seconds; `source` is `live` or `stored`."""
+
+    keys: KeySet | None = None
+    jwks: bytes = b""
+    fetched_at: float = 0.0
+    source: str | None = None
+    not_before: int = 0
+    enabled: bool = True
+    failures: int = 0
+    last_failure: str | None = None
+    fetches: int = field(default=0)
+
+
+RingEvent = Callable[["KeyRing", str], None]  # `fetched` or `failed`
+
+
+class KeyRing:
+    """The keys of one realm. All times are monotonic seconds."""
+
+    def __init__(
+        self,
+        realm: TrustedRealm,
+        *,
+        source: KeySource,
+        policy: KeyPolicy,
+        bulkhead: asyncio.Semaphore,
+        clock: Callable[[], float],
+        on_event: RingEvent,
+    ) -> None:
+        self.realm = realm
+        self.state = RingState()
+        self._source, self._policy, self._bulkhead = source, policy, bulkhead
+        self._clock, self._on_event = clock, on_event
+        self._refresh: asyncio.Task[None] | None = None
+        self._retry_at = 0.0
+        self._ahead = REFRESH_AHEAD + random.uniform(-0.05, 0.05)  # noqa: S311 (jitter, not a secret)
+        self._unknown_at = 0.0
+        self._pause = FIRST_PAUSE
+        self._waiting = 0
+
+    async def get(self, kid: str, *, algorithm: str) -> VerifyKey | None:
+        """The key of this kid if it may verify this algorithm; None when the realm has no such key.
+
+        Raises:
+            KeysUnavailable: the realm cannot be reached and no usable keys are left.
+        """
+        await self._ensure_keys()
+        key = self._find(kid)
+        if key is None:
+            await self._look_again(kid)
+            key = self._find(kid)
+        return key if key is not None and algorithm in key.algorithms else None
+
+    def restore(self, jwks: bytes, *, age: float, not_before: int, enabled: bool, source: str = "stored") -> None:
+        """Take a stored key set that is `age` seconds old; one that is not newer than the present set is ignored."""
+        fetched_at = self._clock() - age
+        if self.state.keys is not None and fetched_at <= self.state.fetched_at:
+            return
+        try:
+            keys = parse_key_set(jwks)
+        except BrokenKeySet:
+            return
+        self._take(keys, jwks=jwks, fetched_at=fetched_at, not_before=not_before, enabled=enabled, source=source)
+
+    async def refresh(self) -> str | None:
+        """Fetch now, whatever the age. Gives None, or the reason of the failure."""
+        await asyncio.wait({self._start()})
+        return self.state.last_failure
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the keys are within their lifetime."""
+        return self.state.keys is not None and self._age() <= self._policy.lifetime
+
+    @property
+    def usable(self) -> bool:
+        """Whether the keys may serve: within the stale limit at least."""
+        return self.state.keys is not None and self._age() <= max(self._policy.lifetime, self._policy.stale_limit)
+
+    @property
+    def next_refresh(self) -> float:
+        """When the keys are renewed at the next use (monotonic seconds); until then cached tokens need no look."""
+        due = max(self.state.fetched_at + self._ahead * self._policy.lifetime, self._retry_at)
+        return min(due, self.state.fetched_at + max(self._policy.lifetime, self._policy.stale_limit))
+
+    @property
+    def lifetime(self) -> float:
+        return self._policy.lifetime
+
+    def cancel(self) -> None:
+        """End a fetch that is under way; for shutdown."""
+        if self._refresh is not None:
+            self._refresh.cancel()
+
+    def _find(self, kid: str) -> VerifyKey | None:
+        return self.state.keys.keys.get(kid) if self.state.keys is not None else None
+
+    def _age(self) -> float:
+        return self._clock() - self.state.fetched_at
+
+    async def _ensure_keys(self) -> None:
+        if self.state.keys is None:
+            await self._first()
+        elif not self.fresh:
+            await self._renew()
+        elif self._age() > self._ahead * self._policy.lifetime and self._may_try():
+            self._start()
+
+    async def _first(self) -> None:
+        if self._refresh is not None or self._may_try():
+            # Behind the bulkhead a fetch may wait for its turn longer than it may last.
+            await asyncio.wait({self._start()}, timeout=FETCH_DEADLINE)
+        if self.state.keys is None:
+            self._unavailable()
+
+    async def _renew(self) -> None:
+        """The keys are over their lifetime: a short wait for new ones, then the old ones up to the stale limit."""
+        if self._may_try() or self._refresh is not None:
+            await asyncio.wait({self._start()}, timeout=PATIENCE if self.usable else FETCH_DEADLINE)
+        if not self.usable:
+            self._unavailable()
+
+    def _unavailable(self) -> None:
+        found = self.state.last_failure
+        raise KeysUnavailable(
+            Refusal("key", "keys_unavailable", expected="keys of the realm", found=found),
+            retry_after=self._retry_at - self._clock(),
+        )
+
+    def _may_try(self) -> bool:
+        return self._clock() >= self._retry_at
+
+    async def _look_again(self, kid: str) -> None:
+        """A kid that nobody knows: one shared fetch if the budget allows, with a short wait for its turn.
+
+        Each fetch that brings nothing new doubles the pause before the next (0.25 s to 10 s), so that a flood of
+        invented kids costs the realm next to nothing; a fetch that brings a new key resets it.
+        """
+        begun = self.state.fetches
+        while self._find(kid) is None:
+            if self._refresh is not None:
+                await asyncio.wait({self._refresh})
+                continue
+            pause = max(self._unknown_at, self._retry_at) - self._clock()
+            if self.state.fetches > begun or pause > LONGEST_WAIT or self._waiting >= MAX_WAITING:
+                return
+            if pause > 0:
+                await self._wait(pause)
+                continue
+            self._unknown_at = self._clock() + self._pause
+            self._pause = min(self._pause * 2, LAST_PAUSE)
+            await asyncio.wait({self._start()})
+
+    async def _wait(self, pause: float) -> None:
+        self._waiting += 1
+        try:
+            await asyncio.sleep(pause)
+        finally:
+            self._waiting -= 1
+
+    def _start(self) -> asyncio.Task[None]:
+        """The fetch under way, or a new one. It belongs to the ring: a caller that goes away does not end it."""
+        if self._refresh is None:
+            self._refresh = asyncio.create_task(self._run(), name=f"keys of {self.realm.issuer}")
+            self._refresh.add_done_callback(self._ended)
+        return self._refresh
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._refresh = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed("Unexpected")
+            asyncio.get_running_loop().call_exception_handler({"message": "a key fetch broke", "exception": error})
+
+    async def _run(self) -> None:
+        self.state.fetches += 1
+        try:
+            async with self._bulkhead, asyncio.timeout(FETCH_DEADLINE):
+                fetched = await self._source.fetch(self.realm)
+            keys = parse_key_set(fetched.jwks)
+        except SourceFailed as failure:
+            self._failed(failure.reason)
+        except TimeoutError:
+            self._failed("TimedOut")
+        except BrokenKeySet:
+            self._failed("NoUsableSigningKeys")  # and never in place of a good set
+        else:
+            state = self.state
+            self._take(
+                keys,
+                jwks=fetched.jwks,
+                fetched_at=self._clock(),
+                not_before=state.not_before if fetched.not_before is None else fetched.not_before,
+                enabled=state.enabled if fetched.enabled is None else fetched.enabled,
+                source="live",
+            )
+            self._on_event(self, "fetched")
+
+    def _failed(self, reason: str) -> None:
+        backoff = min(FIRST_BACKOFF * 2**self.state.failures, LAST_BACKOFF)
+        self.state.failures = min(self.state.failures + 1, 16)
+        self.state.last_failure = reason
+        self._retry_at = self._clock() + backoff * random.uniform(0.8, 1.2)  # noqa: S311 (jitter, not a secret)
+        self.realm.renew_at = self.next_refresh
+        self._on_event(self, "failed")
+
+    def _take(
+        self, keys: KeySet, *, jwks: bytes, fetched_at: float, not_before: int, enabled: bool, source: str
+    ) -> None:
+        before = self.state
+        known = before.keys.keys if before.keys is not None else {}
+        if set(known) - set(keys.keys) or not_before != before.not_before or enabled != before.enabled:
+            self.realm.forget_verified()
+        if set(keys.keys) - set(known):
+            self._pause, self._unknown_at = FIRST_PAUSE, 0.0
+        for kid, key in keys.keys.items():
+            if kid in known and known[kid].material == key.material:
+                key.first_seen, key.last_used = known[kid].first_seen, known[kid].last_used
+        self.state = RingState(
+            keys, jwks, fetched_at, source, not_before, enabled, failures=0, last_failure=None, fetches=before.fetches
+        )
+        self._retry_at = 0.0
+        self.realm.renew_at = self.next_refresh

@@ -1,0 +1,38 @@
+"""The verified caller. Nothing here can be changed after the verifier made it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRef:
+    """The tenant that a principal belongs to; `id` never changes, slug and name may."""
+
+    id: uuid.UUID
+    slug: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, for which tenant, with which mapped roles.
+
+    Users are known by (tenant, subject): `subject` is unique within a realm only, and username and email can
+    change (OpenID Connect Core section 5.7). What the token lacks is None. `expires_at` is epoch seconds.
+    """
+
+    tenant: TenantRef
+    issuer: str
+    organization: str | None
+    subject: str
+    roles: frozenset[str]
+    username: str | None
+    email: str | None
+    email_verified: bool | None
+    full_name: str | None
+    authorized_party: str | None
+    scopes: tuple[str, ...]
+    expires_at: int
+    service_account: bool

@@ -1,0 +1,71 @@
+"""The key rings of all realms that were used lately, and the bulkhead that they share."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator
+
+from tenants_api.verification.keys import KeyPolicy, KeyRing, KeySource, RingEvent
+from tenants_api.verification.realms import TrustedRealm
+
+MAX_FETCHES = 4  # at once, to all realms together: one that hangs cannot take them all, it holds one at most
+
+
+class KeyRings:
+    """One ring per realm row: two realms with the same kid, or the same key, never stand in for each other."""
+
+    def __init__(
+        self,
+        *,
+        source: KeySource,
+        policy: KeyPolicy,
+        clock: Callable[[], float],
+        on_new: Callable[[KeyRing], None],
+        on_event: RingEvent,
+    ) -> None:
+        self._source, self._policy, self._clock = source, policy, clock
+        self._on_new, self._on_event = on_new, on_event
+        self._bulkhead = asyncio.Semaphore(MAX_FETCHES)
+        self._rings: dict[uuid.UUID, KeyRing] = {}
+
+    def __iter__(self) -> Iterator[KeyRing]:
+        return iter(tuple(self._rings.values()))
+
+    def find(self, realm_id: uuid.UUID) -> KeyRing | None:
+        """The ring of a realm that was used since start."""
+        return self._rings.get(realm_id)
+
+    def of(self, realm: TrustedRealm) -> KeyRing:
+        """The ring of this realm; a realm that now is reached elsewhere gets a new, empty one."""
+        ring = self._rings.get(realm.id)
+        if ring is None or not _same_target(ring.realm, other=realm):
+            ring = KeyRing(
+                realm,
+                source=self._source,
+                policy=self._policy,
+                bulkhead=self._bulkhead,
+                clock=self._clock,
+                on_event=self._on_event,
+            )
+            self._rings[realm.id] = ring
+            self._on_new(ring)
+        elif ring.realm is not realm:
+            ring.realm = realm
+            realm.renew_at = ring.next_refresh
+        return ring
+
+    def drop(self, realm_id: uuid.UUID) -> None:
+        """Forget a realm that left the registry."""
+        ring = self._rings.pop(realm_id, None)
+        if ring is not None:
+            ring.cancel()
+
+    def cancel(self) -> None:
+        """End all fetches; for shutdown."""
+        for ring in self._rings.values():
+            ring.cancel()
+
+
+def _same_target(realm: TrustedRealm, *, other: TrustedRealm) -> bool:
+    return (realm.issuer, realm.realm_url, realm.ca_bundle) == (other.issuer, other.realm_url, other.ca_bundle)

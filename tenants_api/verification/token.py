@@ -1,0 +1,128 @@
+"""From the raw text of a token to an `UntrustedToken`: strict, parsed once, believed in nothing.
+
+PyJWT leaves several of these rules open (padding, duplicate members, NaN, byte order marks); here they are closed
+before anything else looks at the token: RFC 7515 sections 2 and 4, RFC 8725 sections 2.4 and 3.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from tenants_api.verification.errors import InvalidToken, Refusal
+
+MAX_TOKEN = 8192
+MAX_HEADER = 2048
+MAX_KID = 256
+
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_ALPHABET = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+# The unused low bits of the last character must be zero, else one token would have several spellings.
+_LAST_OF_TWO = frozenset(b"AQgw")
+_LAST_OF_THREE = frozenset(b"AEIMQUYcgkosw048")
+# `crit` and `b64` change what is signed, `jwk jku x5u x5c` offer a key of the sender's own, the rest is not JWS.
+_REFUSED_HEADERS = ("crit", "b64", "jwk", "jku", "x5u", "x5c", "enc", "zip", "cty")
+_ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+
+
+@dataclass(frozen=True, slots=True)
+class UntrustedToken:
+    """What a token says of itself. Only `issuer`, `kid`, `algorithm` and `organization` may choose anything."""
+
+    issuer: str
+    kid: str
+    algorithm: str
+    claims: dict[str, Any]
+    signing_input: bytes
+    signature: bytes
+
+
+def refuse(step: str, reason: str, *, expected: Any = None, found: Any = None) -> NoReturn:
+    """Refuse the token: one face for the caller, this reason for the operator."""
+    raise InvalidToken(Refusal(step, reason, expected, found))
+
+
+def peek(raw: str) -> UntrustedToken:
+    """Read a compact JWS (RFC 7515 section 7.1) without believing it.
+
+    Raises:
+        InvalidToken: the text is not exactly one well-formed JWS with a JSON object as its payload.
+    """
+    if len(raw) > MAX_TOKEN:
+        refuse("format", "too_long", expected=f"at most {MAX_TOKEN} characters", found=len(raw))
+    if not raw.isascii():
+        refuse("format", "not_ascii", expected="US-ASCII")
+    data = raw.encode("ascii")
+    signing_input, _, signature = data.rpartition(b".")
+    first, dot, second = signing_input.partition(b".")
+    if not dot or b"." in second:
+        refuse("format", "not_three_segments", expected=3, found=data.count(b".") + 1)
+    if len(first) > MAX_HEADER:
+        refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
+    header = _parse(_decode(first), step="header")
+    algorithm, kid = _check_header(header)
+    claims = _parse(_decode(second), step="format")
+    issuer = claims.get("iss")
+    if not isinstance(issuer, str) or not issuer:
+        refuse("issuer", "no_issuer", expected="a string", found=type(issuer).__name__)
+    return UntrustedToken(issuer, kid, algorithm, claims, signing_input, _decode(signature))
+
+
+def _check_header(header: dict[str, Any]) -> tuple[str, str]:
+    for name in _REFUSED_HEADERS:
+        if name in header:
+            refuse("header", "header_refused", expected=f"no {name}", found=name)
+    algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
+    if not isinstance(algorithm, str):
+        refuse("algorithm", "no_algorithm", expected="a string", found=type(algorithm).__name__)
+    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID:
+        refuse("key", "no_kid", expected=f"a string of 1 to {MAX_KID} characters", found=type(kid).__name__)
+    if not isinstance(kind, str) or kind.lower() not in _ACCESS_TOKEN_TYPES:
+        # RFC 8725 section 3.11: a logout token (`logout+jwt`) or a DPoP proof is not an access token.
+        refuse("header", "header_type", expected="JWT or at+jwt", found=kind if isinstance(kind, str) else None)
+    return algorithm, kid
+
+
+def _decode(segment: bytes) -> bytes:
+    """base64url without padding, in its one canonical spelling (RFC 4648 sections 3.5 and 5)."""
+    rest = len(segment) % 4
+    canonical = (
+        segment
+        and rest != 1
+        and _ALPHABET.issuperset(segment)
+        and (rest != 2 or segment[-1] in _LAST_OF_TWO)
+        and (rest != 3 or segment[-1] in _LAST_OF_THREE)
+    )
+    if not canonical:
+        refuse("format", "not_base64url", expected="canonical base64url without padding")
+    return binascii.a2b_base64(segment.translate(_TO_STANDARD) + b"==="[: -rest % 4])
+
+
+def _parse(data: bytes, *, step: str) -> dict[str, Any]:
+    try:
+        # Decoded first: json.loads on bytes would also take UTF-16, UTF-32 and a byte order mark.
+        value = _STRICT.decode(data.decode("utf-8"))
+        if b"\\u" in data:
+            # A lone surrogate is legal JSON and breaks everything that later wants UTF-8.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        refuse(step, "not_strict_json", expected="UTF-8 JSON without duplicate members, NaN or lone surrogates")
+    if not isinstance(value, dict):
+        refuse(step, "not_an_object", expected="a JSON object", found=type(value).__name__)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

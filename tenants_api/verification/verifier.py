@@ -1,0 +1,144 @@
+"""The verifier: from the raw text of a token to a `Principal`, or to one refusal.
+
+The order is the promise: the registered realm by the token's issuer first, that realm's key, the signature, and only
+then the claims. Nothing in a token decides where a request goes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tenants_api.verification.cache import VerifiedTokens
+from tenants_api.verification.claims import CLAIM_RULES, ClaimPolicy, check_expiry, check_revoked
+from tenants_api.verification.errors import Refusal, TenantSuspended, TokenError
+from tenants_api.verification.principal import Principal
+from tenants_api.verification.realms import RealmLookup, TrustedRealm
+from tenants_api.verification.rings import KeyRings
+from tenants_api.verification.roles import default_rules, map_roles
+from tenants_api.verification.token import UntrustedToken, peek, refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The two clocks: `wall` (epoch seconds) for claims, `monotonic` for lifetimes. Tests hand in their own."""
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+class TokenVerifier:
+    """Verifies access tokens of all realms that `lookup` knows."""
+
+    def __init__(
+        self,
+        *,
+        lookup: RealmLookup,
+        rings: KeyRings,
+        roles: Iterable[str],
+        policy: ClaimPolicy,
+        clocks: Clocks,
+        cache: VerifiedTokens | None = None,
+    ) -> None:
+        self._lookup, self._rings, self._policy, self._clocks = lookup, rings, policy, clocks
+        self._role_names = frozenset(roles)
+        self._cache = cache
+
+    @property
+    def cached_tokens(self) -> int:
+        """How many verified tokens are kept."""
+        return len(self._cache) if self._cache is not None else 0
+
+    def recall(self, raw: str) -> Principal | None:
+        """The principal of a token that was verified before and is still good; no I/O, no await."""
+        if self._cache is None:
+            return None
+        return self._cache.recall(raw, now=self._clocks.wall(), monotonic=self._clocks.monotonic())
+
+    async def verify(self, raw: str) -> Principal:
+        """The principal of a token.
+
+        Raises:
+            InvalidToken, TokenExpired: the token is refused; `refusal` says why.
+            TenantSuspended: the token is good, its tenant is suspended.
+            KeysUnavailable: the realm is registered, its keys cannot be had.
+        """
+        return self.recall(raw) or await self._verify(raw)
+
+    async def _verify(self, raw: str) -> Principal:
+        token = peek(raw)
+        realm = self.realm_of(token)
+        try:
+            principal, epoch = await self._check(token, realm=realm)
+        except TokenError as error:
+            if error.refusal is not None:
+                error.refusal = replace(error.refusal, tenant_slug=realm.tenant.slug)
+            raise
+        if self._cache is not None:
+            self._cache.remember(raw, principal=principal, realm=realm, epoch=epoch)
+        return principal
+
+    def realm_of(self, token: UntrustedToken) -> TrustedRealm:
+        """The realm registered under exactly the token's issuer; out of memory, without I/O.
+
+        Raises:
+            InvalidToken: none is.
+        """
+        realm = self._lookup.find(token.issuer, organization=token.claims.get("organization"))
+        if realm is None:
+            refuse("issuer", "unknown_issuer", expected="a registered issuer", found=token.issuer[:200])
+        return realm
+
+    async def _check(self, token: UntrustedToken, *, realm: TrustedRealm) -> tuple[Principal, int]:
+        if token.algorithm not in realm.algorithms:
+            refuse("algorithm", "algorithm_refused", expected=sorted(realm.algorithms), found=token.algorithm[:20])
+        ring = self._rings.of(realm)
+        key = await ring.get(token.kid, algorithm=token.algorithm)
+        # Read before the checks: a change that comes while they run must find this verification outdated.
+        epoch, now = realm.epoch, self._clocks.wall()
+        if key is None:
+            refuse("key", "unknown_key", expected=_kids(ring.state.keys), found=token.kid)
+        if not key.verifies(token.signing_input, signature=token.signature, algorithm=token.algorithm):
+            refuse("signature", "bad_signature", expected=f"a signature by {key.kid}")
+        if not ring.state.enabled:
+            refuse("realm_enabled", "realm_disabled", expected="a realm that is enabled in Keycloak")
+        for _, rule in CLAIM_RULES:
+            rule(token.claims, realm, now, self._policy)
+        check_revoked(token.claims, not_before=max(realm.not_before, ring.state.not_before))
+        check_expiry(token.claims, realm, now, self._policy)
+        if realm.suspended:
+            raise TenantSuspended(Refusal("tenant", "tenant_suspended", expected="active", found="suspended"))
+        key.last_used = now
+        return self._principal(token.claims, realm=realm), epoch
+
+    def _principal(self, claims: dict[str, Any], *, realm: TrustedRealm) -> Principal:
+        rules = realm.rules or default_rules(realm.client_id, names=self._role_names)
+        verified = claims.get("email_verified")
+        scope = _text(claims, "scope")
+        username = _text(claims, "preferred_username")
+        return Principal(
+            tenant=realm.tenant,
+            issuer=realm.issuer,
+            organization=realm.organization,
+            subject=claims["sub"],
+            roles=map_roles(claims, rules=rules) & self._role_names,
+            username=username,
+            email=_text(claims, "email"),
+            email_verified=verified if isinstance(verified, bool) else None,
+            full_name=_text(claims, "name"),
+            authorized_party=claims.get("azp"),
+            scopes=tuple(one for one in scope.split(" ") if one) if scope else (),
+            expires_at=claims["exp"],
+            service_account="sid" not in claims and (username or "").startswith("service-account-"),
+        )
+
+
+def _kids(keys: Any) -> list[str]:
+    return sorted(keys.keys)[:10] if keys is not None else []
+
+
+def _text(claims: dict[str, Any], name: str) -> str | None:
+    value = claims.get(name)
+    return value[:1000] if isinstance(value, str) else None
