@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     platform_issuer: str | None = Field(None, description="issuer of the platform realm")
     platform_realm_url: str | None = Field(None, description="where the platform realm is reached; the issuer if empty")
     platform_client_id: str | None = Field(None, description="audience that a platform token must name")
-    insecure_http_hosts: Words = Field((), description="hosts (`host` or `host:port`) that may be reached by plain http")
+    insecure_http_hosts: Words = Field(
+        (), description="hosts (`host` or `host:port`) that may be reached by plain http"
+    )
     allowed_private_networks: Words = Field((), description="CIDRs that realm URLs may resolve into")
     allowed_realm_ports: Ports = Field((80, 443, 8080, 8443), description="ports of realm URLs")
     key_lifetime: float = Field(300, ge=1, le=86400, description="seconds after which a key set is fetched anew")
@@ -60,13 +62,18 @@ class Settings(BaseSettings):
     )
     registry_poll: float = Field(0.5, ge=0.05, le=60, description="seconds between two looks at the registry version")
     leeway: int = Field(30, ge=0, le=120, description="seconds of clock difference granted to exp, nbf and iat")
+    max_token_lifetime: int = Field(
+        86_400, ge=60, le=31_536_000, description="seconds between iat and exp that a token may have at most"
+    )
     verified_tokens: int = Field(20_000, ge=0, le=10_000_000, description="verified tokens kept per worker; 0 = none")
     login_rate: int = Field(10, ge=1, le=100_000, description="logins a minute for one tenant, user and address")
     docs_enabled: bool | None = Field(None, description="serve /docs, /t/{slug}/docs; on in development if empty")
     cors_origins: Words = Field((), description="origins (exact) that browsers may call from; none if empty")
-    metrics_port: int | None = Field(None, ge=1, le=65535, description="serve /metrics there; on the main port if empty")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="serve /metrics there; on the main port if empty"
+    )
     log_format: Literal["json", "console"] = Field("json", description="`console` is for people")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="events below it are not written")
     public_url: str | None = Field(None, description="this API's own URL, where it must name itself")
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import KeysUnavailable, Refusal
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, parse_key_set
 from tenants_api.verification.realms import TrustedRealm
@@ -86,13 +87,13 @@ class KeyRing:
         source: KeySource,
         policy: KeyPolicy,
         bulkhead: asyncio.Semaphore,
-        clock: Callable[[], float],
+        clocks: Clocks,
         on_event: RingEvent,
     ) -> None:
         self.realm = realm
         self.state = RingState()
         self._source, self._policy, self._bulkhead = source, policy, bulkhead
-        self._clock, self._on_event = clock, on_event
+        self._clocks, self._clock, self._on_event = clocks, clocks.monotonic, on_event
         self._refresh: asyncio.Task[None] | None = None
         self._retry_at = 0.0
         self._ahead = REFRESH_AHEAD + random.uniform(-0.05, 0.05)  # noqa: S311 (jitter, not a secret)
@@ -275,8 +276,9 @@ class KeyRing:
         if set(keys.keys) - set(known):
             self._pause, self._unknown_at = FIRST_PAUSE, 0.0
         for kid, key in keys.keys.items():
-            if kid in known and known[kid].material == key.material:
-                key.first_seen, key.last_used = known[kid].first_seen, known[kid].last_used
+            same = kid in known and known[kid].material == key.material
+            key.first_seen = known[kid].first_seen if same else self._clocks.wall()
+            key.last_used = known[kid].last_used if same else None
         self.state = RingState(
             keys, jwks, fetched_at, source, not_before, enabled, failures=0, last_failure=None, fetches=before.fetches
         )

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 
+from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.keys import KeyPolicy, KeyRing, KeySource, RingEvent
 from tenants_api.verification.realms import TrustedRealm
 
@@ -20,11 +21,11 @@ class KeyRings:
         *,
         source: KeySource,
         policy: KeyPolicy,
-        clock: Callable[[], float],
+        clocks: Clocks,
         on_new: Callable[[KeyRing], None],
         on_event: RingEvent,
     ) -> None:
-        self._source, self._policy, self._clock = source, policy, clock
+        self._source, self._policy, self._clocks = source, policy, clocks
         self._on_new, self._on_event = on_new, on_event
         self._bulkhead = asyncio.Semaphore(MAX_FETCHES)
         self._rings: dict[uuid.UUID, KeyRing] = {}
@@ -45,7 +46,7 @@ class KeyRings:
                 source=self._source,
                 policy=self._policy,
                 bulkhead=self._bulkhead,
-                clock=self._clock,
+                clocks=self._clocks,
                 on_event=self._on_event,
             )
             self._rings[realm.id] = ring

@@ -6,27 +6,19 @@ then the claims. Nothing in a token decides where a request goes.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from tenants_api.verification.cache import VerifiedTokens
 from tenants_api.verification.claims import CLAIM_RULES, ClaimPolicy, check_expiry, check_revoked
+from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal, TenantSuspended, TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.realms import RealmLookup, TrustedRealm
 from tenants_api.verification.rings import KeyRings
 from tenants_api.verification.roles import default_rules, map_roles
 from tenants_api.verification.token import UntrustedToken, peek, refuse
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """The two clocks: `wall` (epoch seconds) for claims, `monotonic` for lifetimes. Tests hand in their own."""
-
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
 
 
 class TokenVerifier:

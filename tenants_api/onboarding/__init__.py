@@ -1,0 +1,7 @@
+"""How a realm comes in: its description checked for form, its checks in order, its conditions, its activation."""
+
+from tenants_api.onboarding.checks import Report
+from tenants_api.onboarding.drafts import realm_draft
+from tenants_api.onboarding.onboard import Onboarding
+
+__all__ = ["Onboarding", "Report", "realm_draft"]

@@ -1,0 +1,197 @@
+"""The checks of a realm in their order. Each one passes with a reason or fails with a reason, both values and the cure.
+
+After a failure the later ones are not tried: they are `Unknown`, reason `NotReached`. Nothing is stored here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from tenants_api.keycloak.discovery import Discovery, fetch_discovery
+from tenants_api.keycloak.errors import RealmFault
+from tenants_api.keycloak.fetch import RealmClient
+from tenants_api.keycloak.jwks import fetch_jwks
+from tenants_api.keycloak.status import RealmStatus, fetch_status
+from tenants_api.keycloak.targets import TargetPolicy
+from tenants_api.keycloak.urls import parse_issuer
+from tenants_api.onboarding.sample import SampleToken
+from tenants_api.registry.values import ConditionValue, RealmDraft
+from tenants_api.verification.jwk import BrokenKeySet, KeySet, parse_key_set
+from tenants_api.verification.keys import Fetched
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The conditions in their order. `fetched` is what the realm answered, when its keys can be used."""
+
+    conditions: tuple[ConditionValue, ...]
+    ready: bool
+    suggested_issuer: str | None = None
+    fetched: Fetched | None = None
+
+
+class Failed(Exception):
+    """A check failed, with a stable reason and a message that names both values and the cure."""
+
+    def __init__(self, reason: str, *, message: str) -> None:
+        self.reason, self.message = reason, message
+        super().__init__(message)
+
+
+Passed = tuple[str, str, str]  # status ("True" or "Unknown"), reason, message
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the checks of one realm have found so far."""
+
+    client: RealmClient
+    policy: TargetPolicy
+    draft: RealmDraft
+    sample: SampleToken | None
+    issuer_taken: bool
+    discovery: Discovery | None = None
+    status: RealmStatus | None = None
+    jwks: bytes = b""
+    keys: KeySet | None = None
+    suggested_issuer: str | None = field(default=None)
+
+    async def issuer_valid(self) -> Passed:
+        parsed = parse_issuer(self.draft.issuer, policy=self.policy)
+        if self.issuer_taken:
+            message = f"the issuer {self.draft.issuer!r} is registered already; remove it there first"
+            raise Failed("IssuerTaken", message=message)
+        if parsed.note is not None:
+            return "True", "WellKnownStripped", parsed.note
+        return "True", "Valid", f"{parsed.issuer!r} is a well-formed issuer"
+
+    async def realm_reachable(self) -> Passed:
+        url, ca_bundle = self.draft.realm_url, self.draft.ca_bundle
+        self.discovery = await fetch_discovery(self.client, url, ca_bundle=ca_bundle)
+        return "True", "Reachable", f"the discovery document was read at {url}"
+
+    async def realm_enabled(self) -> Passed:
+        self.status = await fetch_status(self.client, self.draft.realm_url, ca_bundle=self.draft.ca_bundle)
+        if not self.status.enabled:
+            message = (
+                f"the realm at {self.draft.realm_url} answers, but it is disabled in Keycloak (expected: enabled); "
+                "switch it on under Realm settings → Enabled"
+            )
+            raise Failed("RealmDisabled", message=message)
+        return "True", "Enabled", "the realm is enabled"
+
+    async def issuer_matches(self) -> Passed:
+        said = self.discovery.issuer if self.discovery is not None else ""
+        if said != self.draft.issuer:
+            self.suggested_issuer = said
+            message = (
+                f"configured issuer {self.draft.issuer!r}, but the realm's discovery document says {said!r}; issuers "
+                "are compared byte for byte, scheme, port and trailing slash included: register the suggested issuer, "
+                "or correct Keycloak's hostname (or the realm's frontend URL)"
+            )
+            raise Failed("IssuerMismatch", message=message)
+        return "True", "Matches", f"the discovery document says {said!r}"
+
+    async def keys_fetched(self) -> Passed:
+        self.jwks = await fetch_jwks(self.client, self.draft.realm_url, ca_bundle=self.draft.ca_bundle)
+        return "True", "Fetched", f"the key set was read ({len(self.jwks)} bytes)"
+
+    async def signing_keys_usable(self) -> Passed:
+        wanted = ", ".join(self.draft.algorithms)
+        cure = f"add a key provider for one of {wanted} under Realm settings → Keys, or register another algorithm"
+        try:
+            keys = parse_key_set(self.jwks)
+        except BrokenKeySet as broken:
+            listed = "; ".join(f"{key.kid}: {key.reason}" for key in broken.skipped[:8]) or "it is empty"
+            raise Failed("NoUsableSigningKeys", message=f"{broken} ({listed}); expected {wanted}: {cure}") from broken
+        fitting = [key.kid for key in keys.keys.values() if key.algorithms & set(self.draft.algorithms)]
+        if not fitting:
+            offered = ", ".join(sorted({name for key in keys.keys.values() for name in key.algorithms}))
+            message = f"the realm signs with {offered}, but {wanted} is registered: {cure}"
+            raise Failed("NoUsableSigningKeys", message=message)
+        self.keys = keys
+        return "True", "Usable", f"{len(fitting)} key(s) for {wanted}: {', '.join(fitting[:4])}"
+
+    async def audience_configured(self) -> Passed:
+        wanted = ", ".join(self.draft.audiences)
+        if self.sample is None:
+            message = (
+                f"not seen without a sample token: tokens must name one of {wanted} in aud; in Keycloak add an audience "
+                f"mapper for {self.draft.client_id} to the client that gets the tokens"
+            )
+            return "Unknown", "NoSampleToken", message
+        found, party = self.sample.audience(), self.sample.authorized_party()
+        if not set(found) & set(self.draft.audiences):
+            message = (
+                f"the token's aud is {list(found)}, expected one of {wanted}: add an audience mapper for "
+                f"{self.draft.client_id} to client {party}"
+            )
+            raise Failed("AudienceMissing", message=message)
+        return "True", "Configured", f"the sample token names {wanted}"
+
+    async def sample_token_verified(self) -> Passed:
+        if self.sample is None:
+            return "Unknown", "NoSampleToken", "no sample token was given"
+        fetched = self.fetched()
+        refusal = await self.sample.refusal(self.draft, fetched=fetched) if fetched is not None else None
+        if refusal is not None:
+            message = (
+                f"the sample token is refused at {refusal.step}: expected {refusal.expected}, found {refusal.found}"
+            )
+            raise Failed(refusal.reason, message=message)
+        return "True", "Verified", "the sample token would be accepted"
+
+    def fetched(self) -> Fetched | None:
+        """What the realm answered, once its keys were found usable."""
+        if self.keys is None or self.status is None:
+            return None
+        return Fetched(self.jwks, self.status.not_before, self.status.enabled)
+
+
+async def check_realm(
+    draft: RealmDraft,
+    *,
+    client: RealmClient,
+    policy: TargetPolicy,
+    sample: SampleToken | None = None,
+    issuer_taken: bool = False,
+) -> Report:
+    """Run every check of one realm; a failing one is an outcome, not an error."""
+    run = _Run(client, policy, draft, sample, issuer_taken)
+    steps: list[tuple[str, Callable[[], Awaitable[Passed]]]] = [
+        ("IssuerValid", run.issuer_valid),
+        ("RealmReachable", run.realm_reachable),
+        ("RealmEnabled", run.realm_enabled),
+        ("IssuerMatches", run.issuer_matches),
+        ("KeysFetched", run.keys_fetched),
+        ("SigningKeysUsable", run.signing_keys_usable),
+        ("AudienceConfigured", run.audience_configured),
+    ]
+    if sample is not None:
+        steps.append(("SampleTokenVerified", run.sample_token_verified))
+    conditions: list[ConditionValue] = []
+    failed: ConditionValue | None = None
+    for name, step in steps:
+        condition = _not_reached(name, failed) if failed is not None else await _outcome(name, step)
+        failed = failed or (condition if condition.status == "False" else None)
+        conditions.append(condition)
+    conditions.append(_ready(failed))
+    return Report(tuple(conditions), failed is None, run.suggested_issuer, run.fetched())
+
+
+async def _outcome(name: str, step: Callable[[], Awaitable[Passed]]) -> ConditionValue:
+    try:
+        return ConditionValue(name, *await step())
+    except (Failed, RealmFault) as failure:
+        return ConditionValue(name, "False", failure.reason, failure.message)
+
+
+def _not_reached(name: str, failed: ConditionValue) -> ConditionValue:
+    return ConditionValue(name, "Unknown", "NotReached", f"not tried because {failed.type} failed")
+
+
+def _ready(failed: ConditionValue | None) -> ConditionValue:
+    if failed is None:
+        return ConditionValue("Ready", "True", "Ready", "tokens of this realm can be verified")
+    return ConditionValue("Ready", "False", failed.reason, f"{failed.type}: {failed.message}")

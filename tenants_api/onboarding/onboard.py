@@ -1,0 +1,209 @@
+"""Onboarding: reserve the row, check with no transaction open, then store and activate in one transaction.
+
+A crash or a failed check leaves a `draft` with its conditions; `check_tenant` and `activate` go on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tenants_api.db import Database, utc_now
+from tenants_api.keycloak.fetch import RealmClient
+from tenants_api.keycloak.targets import TargetPolicy
+from tenants_api.onboarding.checks import Report, check_realm
+from tenants_api.onboarding.sample import SampleToken
+from tenants_api.registry import keys as registry_keys
+from tenants_api.registry import service
+from tenants_api.registry.errors import IssuerTaken, RealmNotReady
+from tenants_api.registry.models import Realm, Tenant
+from tenants_api.registry.values import Change, Health, PageRequest, RealmDraft, TenantDraft, TenantFilter, Transition
+from tenants_api.trust import Trust, to_stored
+
+Activation = Literal["when_ready", "now", "never"]
+
+
+class Onboarding:
+    """The use cases that need both the registry and the realm. Each opens its own transactions."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        trust: Trust,
+        client: RealmClient,
+        policy: TargetPolicy,
+        sample: Callable[[str], SampleToken],
+        reserved_issuers: Iterable[str] = (),
+    ) -> None:
+        self._database, self._trust, self._client, self._policy = database, trust, client, policy
+        self._sample = sample
+        self._reserved = frozenset(reserved_issuers)
+
+    async def preflight(
+        self, *, issuer: str | None, realm_url: str | None, client_id: str | None, sample_token: str | None
+    ) -> Report:
+        """Check a realm that is not registered; stores nothing, and failing checks do not raise.
+
+        Raises:
+            ValidationFailed: neither an issuer nor a realm URL was given, or one is not well-formed in a way that
+                no check can report.
+        """
+        draft = _preflight_draft(issuer or realm_url or "", realm_url=realm_url, client_id=client_id)
+        taken = draft.issuer in self._reserved or await self._is_registered(draft.issuer)
+        sample = self._sample(sample_token) if sample_token is not None else None
+        return await check_realm(draft, client=self._client, policy=self._policy, sample=sample, issuer_taken=taken)
+
+    async def onboard(self, draft: TenantDraft, *, activate: Activation, change: Change) -> Tenant:
+        """Create a tenant with its realms and activate it as asked.
+
+        Raises:
+            SlugTaken, ExternalIdTaken, IssuerTaken: the database says so.
+            RealmNotReady: with `now`, a check failed; nothing is stored then.
+        """
+        self._refuse_reserved(draft.realms)
+        if activate == "now":
+            return await self._onboard_now(draft, change=change)
+        async with self._database.begin() as session:
+            tenant = await service.create_tenant(session, draft=draft, change=change)
+        return await self._check_and_store(tenant, activate=activate == "when_ready", change=change)
+
+    async def check_tenant(self, ref: str, *, change: Change) -> Tenant:
+        """Run the checks of all enabled realms of a tenant and store what they found."""
+        return await self._check_and_store(await self._read(ref), activate=False, change=change)
+
+    async def activate(self, ref: str, *, if_match: int | None = None, change: Change) -> Tenant:
+        """Activate a draft whose checks pass.
+
+        Raises:
+            RealmNotReady: a check failed; its outcome is stored.
+            InvalidStateTransition, EtagMismatch: see `registry.service.move`.
+        """
+        tenant = await self._read(ref)
+        reports = await self._reports(_enabled(tenant))
+        async with self._database.begin() as session:
+            await self._store(session, reports=reports)
+        if not reports or not all(report.ready for _, report in reports):
+            raise _not_ready([(realm.issuer, report) for realm, report in reports])
+        async with self._database.begin() as session:
+            await service.move(session, ref=ref, transition=Transition.ACTIVATE, if_match=if_match, change=change)
+        await self._publish(reports)
+        return await self._read(ref)
+
+    async def add_realm(self, ref: str, draft: RealmDraft, *, change: Change) -> Realm:
+        """Add a realm to a tenant and check it at once; it serves when the tenant is active.
+
+        Raises:
+            TenantNotFound, IssuerTaken: see `registry.service.add_realm`.
+        """
+        self._refuse_reserved((draft,))
+        async with self._database.begin() as session:
+            realm = await service.add_realm(session, ref=ref, draft=draft, change=change)
+        reports = await self._reports([realm])
+        async with self._database.begin() as session:
+            await self._store(session, reports=reports)
+        await self._publish(reports)
+        async with self._database.read() as session:
+            return await service.get_realm(session, ref=ref, realm_id=realm.id)
+
+    async def _onboard_now(self, draft: TenantDraft, *, change: Change) -> Tenant:
+        checked = [(one, await self._check(one)) for one in draft.realms]
+        if not checked or not all(report.ready for _, report in checked):
+            raise _not_ready([(one.issuer, report) for one, report in checked])
+        by_issuer = {(one.issuer, one.organization or ""): report for one, report in checked}
+        async with self._database.begin() as session:
+            tenant = await service.create_tenant(session, draft=draft, change=change)
+            reports = [(realm, by_issuer[realm.issuer, realm.organization]) for realm in tenant.realms]
+            await self._store(session, reports=reports)
+            await service.move(session, ref=str(tenant.id), transition=Transition.ACTIVATE, change=change)
+        await self._publish(reports)
+        return await self._read(str(tenant.id))
+
+    async def _check_and_store(self, tenant: Tenant, *, activate: bool, change: Change) -> Tenant:
+        reports = await self._reports(_enabled(tenant))
+        async with self._database.begin() as session:
+            await self._store(session, reports=reports)
+            if activate and reports and all(report.ready for _, report in reports):
+                await service.move(session, ref=str(tenant.id), transition=Transition.ACTIVATE, change=change)
+        await self._publish(reports)
+        return await self._read(str(tenant.id))
+
+    async def _reports(self, realms: Sequence[Realm]) -> list[tuple[Realm, Report]]:
+        # One after the other: an onboarding call may hold one of the few connections to realms, not all of them.
+        return [(realm, await self._check(_draft_of(realm))) for realm in realms]
+
+    async def _check(self, draft: RealmDraft) -> Report:
+        return await check_realm(draft, client=self._client, policy=self._policy)
+
+    async def _store(self, session: AsyncSession, *, reports: Sequence[tuple[Realm, Report]]) -> None:
+        now = utc_now()
+        for realm, report in reports:
+            health = Health.HEALTHY if report.ready else Health.FAILING
+            await service.store_conditions(
+                session, realm_id=realm.id, conditions=report.conditions, health=health, now=now
+            )
+            if report.ready and report.fetched is not None:
+                await registry_keys.store_keys(
+                    session, to_stored(realm.id, fetched=report.fetched, fetched_at=datetime.now(UTC))
+                )
+
+    async def _publish(self, reports: Sequence[tuple[Realm, Report]]) -> None:
+        """This worker is right at once, and the first token of a new realm needs no fetch."""
+        await self._trust.refresh()
+        for realm, report in reports:
+            if report.ready and report.fetched is not None:
+                self._trust.adopt_keys(realm.id, fetched=report.fetched)
+
+    async def _read(self, ref: str) -> Tenant:
+        async with self._database.read() as session:
+            return await service.get_tenant(session, ref=ref)
+
+    async def _is_registered(self, issuer: str) -> bool:
+        async with self._database.read() as session:
+            page = await service.list_tenants(session, where=TenantFilter(issuer=issuer), page=PageRequest(limit=1))
+        return bool(page.items)
+
+    def _refuse_reserved(self, drafts: Iterable[RealmDraft]) -> None:
+        for draft in drafts:
+            if draft.issuer in self._reserved:
+                # The platform realm's users administer this API; a tenant must never be able to stand beside them.
+                raise IssuerTaken(draft.issuer)
+
+
+def _enabled(tenant: Tenant) -> list[Realm]:
+    return [realm for realm in tenant.realms if realm.enabled]
+
+
+def _draft_of(realm: Realm) -> RealmDraft:
+    return RealmDraft(
+        issuer=realm.issuer,
+        realm_url=realm.realm_url,
+        client_id=realm.client_id,
+        organization=realm.organization or None,
+        audiences=tuple(realm.audiences),
+        authorized_parties=tuple(realm.authorized_parties),
+        algorithms=tuple(realm.algorithms),
+        ca_bundle=realm.ca_bundle,
+    )
+
+
+def _preflight_draft(issuer: str, *, realm_url: str | None, client_id: str | None) -> RealmDraft:
+    name = client_id or "(no client_id given)"
+    return RealmDraft(issuer=issuer, realm_url=realm_url or issuer, client_id=name, audiences=(name,))
+
+
+def _not_ready(reports: Sequence[tuple[str, Report]]) -> RealmNotReady:
+    failed = next((issuer for issuer, report in reports if not report.ready), None)
+    detail = f"the realm {failed!r} failed a check" if failed else "the tenant has no realm"
+    return RealmNotReady(detail, report={"ready": False, "realms": [_as_json(*one) for one in reports]})
+
+
+def _as_json(issuer: str, report: Report) -> dict[str, Any]:
+    conditions = [
+        {"type": one.type, "status": one.status, "reason": one.reason, "message": one.message}
+        for one in report.conditions
+    ]
+    return {"issuer": issuer, "suggested_issuer": report.suggested_issuer, "conditions": conditions}

@@ -1,0 +1,90 @@
+"""A sample token given to an onboarding check: read with the verifier's own eyes, then forgotten."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from tenants_api.registry.values import RealmDraft
+from tenants_api.verification.claims import ClaimPolicy
+from tenants_api.verification.clocks import Clocks
+from tenants_api.verification.errors import Refusal, TokenError
+from tenants_api.verification.keys import Fetched, KeyPolicy, SourceFailed
+from tenants_api.verification.principal import TenantRef
+from tenants_api.verification.realms import TrustedRealm
+from tenants_api.verification.rings import KeyRings
+from tenants_api.verification.snapshot import Snapshot
+from tenants_api.verification.token import peek
+from tenants_api.verification.verifier import TokenVerifier
+
+_NOBODY = TenantRef(uuid.UUID(int=0), "", "")
+
+
+class _NoSource:
+    """The keys are at hand already; nothing is fetched for a sample."""
+
+    async def fetch(self, realm: TrustedRealm) -> Fetched:
+        raise SourceFailed("NotFetched", message="a sample token is checked with the keys that the check has fetched")
+
+
+class SampleToken:
+    """One token, never stored and never logged."""
+
+    def __init__(self, raw: str, *, roles: Iterable[str], policy: ClaimPolicy, clocks: Clocks) -> None:
+        self._raw, self._roles, self._policy, self._clocks = raw, frozenset(roles), policy, clocks
+
+    def audience(self) -> tuple[str, ...]:
+        """What `aud` says, unverified; empty when the text is no token."""
+        claim = self._claims().get("aud")
+        listed = [claim] if isinstance(claim, str) else claim
+        return tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else ()
+
+    def authorized_party(self) -> str:
+        """What `azp` says, unverified."""
+        claim = self._claims().get("azp")
+        return claim if isinstance(claim, str) else "(none)"
+
+    async def refusal(self, draft: RealmDraft, *, fetched: Fetched) -> Refusal | None:
+        """Why the verifier would refuse the token for this realm; None when it would accept it."""
+        realm = _realm(draft)
+        snapshot = Snapshot()
+        snapshot.put(realm)
+        rings = KeyRings(
+            source=_NoSource(),
+            policy=KeyPolicy(),
+            clocks=self._clocks,
+            on_new=lambda ring: ring.restore(
+                fetched.jwks, age=0.0, not_before=fetched.not_before or 0, enabled=fetched.enabled is not False
+            ),
+            on_event=lambda ring, event: None,
+        )
+        verifier = TokenVerifier(
+            lookup=snapshot, rings=rings, roles=self._roles, policy=self._policy, clocks=self._clocks
+        )
+        try:
+            await verifier.verify(self._raw)
+        except TokenError as error:
+            return error.refusal or Refusal("format", error.code)
+        return None
+
+    def _claims(self) -> dict[str, Any]:
+        try:
+            return peek(self._raw).claims
+        except TokenError:
+            return {}
+
+
+def _realm(draft: RealmDraft) -> TrustedRealm:
+    return TrustedRealm(
+        id=uuid.UUID(int=0),
+        tenant=_NOBODY,
+        issuer=draft.issuer,
+        realm_url=draft.realm_url,
+        client_id=draft.client_id,
+        audiences=frozenset(draft.audiences),
+        organization=draft.organization,
+        authorized_parties=frozenset(draft.authorized_parties),
+        algorithms=frozenset(draft.algorithms),
+        ca_bundle=draft.ca_bundle,
+    )

@@ -1,0 +1,49 @@
+"""From the registry's rows to what the verifier needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tenants_api.registry.changes import RealmRow, TenantRow
+from tenants_api.registry.values import TenantState
+from tenants_api.verification.principal import TenantRef
+from tenants_api.verification.realms import TrustedRealm
+from tenants_api.verification.roles import RoleRule
+
+
+def trusted_realms(tenant: TenantRow) -> Iterable[TrustedRealm]:
+    """The realms whose tokens are read at all: a draft's are unknown, a suspended tenant's are refused later."""
+    if tenant.state not in (TenantState.ACTIVE, TenantState.SUSPENDED):
+        return
+    reference = TenantRef(tenant.id, tenant.slug, tenant.name)
+    rules = tuple(RoleRule(rule.source, rule.value, rule.role) for rule in tenant.rules)
+    for realm in tenant.realms:
+        if realm.enabled:
+            yield _trusted(realm, tenant=reference, rules=rules, suspended=tenant.state == TenantState.SUSPENDED)
+
+
+def _trusted(realm: RealmRow, *, tenant: TenantRef, rules: tuple[RoleRule, ...], suspended: bool) -> TrustedRealm:
+    return TrustedRealm(
+        id=realm.id,
+        tenant=tenant,
+        issuer=realm.issuer,
+        realm_url=realm.realm_url,
+        client_id=realm.client_id,
+        audiences=frozenset(realm.audiences),
+        organization=realm.organization,
+        authorized_parties=frozenset(realm.authorized_parties),
+        algorithms=frozenset(realm.algorithms),
+        rules=rules,
+        ca_bundle=realm.ca_bundle,
+        not_before=realm.not_before,
+        suspended=suspended,
+        login_client_id=realm.login_client_id,
+        docs_client_id=realm.docs_client_id,
+    )
+
+
+def facts(realm: TrustedRealm) -> tuple[Any, ...]:
+    """All that the registry says; what changes while the realm lives is left out."""
+    names = (name for name in TrustedRealm.__slots__ if name not in ("epoch", "renew_at"))
+    return tuple(getattr(realm, name) for name in names)

@@ -1,0 +1,99 @@
+"""The last known good keys of every realm, as the database holds them and replicas share them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from tenants_api.db import Database
+from tenants_api.registry.keys import store_keys
+from tenants_api.registry.values import StoredKeys
+from tenants_api.verification.clocks import Clocks
+from tenants_api.verification.jwk import compact_key_set, parse_key_set
+from tenants_api.verification.keys import Fetched, KeyRing
+
+WRITE_PATIENCE = 2.0  # seconds
+log = structlog.get_logger("tenants_api.trust")
+
+
+class StoredKeySets:
+    """Writes in the background what rings fetched; gives rings what was stored."""
+
+    def __init__(self, database: Database, *, stale_limit: float, clocks: Clocks) -> None:
+        self._database, self._clocks = database, clocks
+        self._known: dict[uuid.UUID, StoredKeys] = {}
+        self._writing: set[asyncio.Task[None]] = set()
+        # An unchanged set is written again now and then, so that its stored age stays true.
+        self._every = timedelta(seconds=min(3600.0, stale_limit / 10))
+
+    def learn(self, stored: Iterable[StoredKeys]) -> None:
+        """Take note of what the database holds."""
+        self._known.update((keys.realm_id, keys) for keys in stored)
+
+    def forget(self, realm_id: uuid.UUID) -> None:
+        self._known.pop(realm_id, None)
+
+    def restore(self, ring: KeyRing) -> None:
+        """Give the ring its stored keys, if there are any that are newer than what it has."""
+        keys = self._known.get(ring.realm.id)
+        if keys is not None:
+            age = max(0.0, self._clocks.wall() - keys.fetched_at.timestamp())
+            ring.restore(keys.jwks, age=age, not_before=keys.not_before, enabled=keys.realm_enabled)
+
+    def save(self, ring: KeyRing) -> None:
+        """Write what the ring has just fetched, unless the database says the same; no caller waits for it."""
+        keys = self._of(ring)
+        known = self._known.get(ring.realm.id)
+        if known is not None and _says(known) == _says(keys) and keys.fetched_at - known.fetched_at < self._every:
+            return
+        self._known[ring.realm.id] = keys
+        task = asyncio.create_task(self._write(keys))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def written(self) -> None:
+        """Wait until everything is written, two seconds at most."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=WRITE_PATIENCE)
+
+    def _of(self, ring: KeyRing) -> StoredKeys:
+        state = ring.state
+        fetched_at = self._clocks.wall() - (self._clocks.monotonic() - state.fetched_at)
+        fetched = Fetched(state.jwks, state.not_before, state.enabled)
+        return to_stored(ring.realm.id, fetched=fetched, fetched_at=datetime.fromtimestamp(fetched_at, UTC))
+
+    async def _write(self, keys: StoredKeys) -> None:
+        try:
+            async with self._database.begin() as session:
+                await store_keys(session, keys)
+        except SQLAlchemyError as error:
+            # The keys serve from memory all the same; the next fetch tries to store them again.
+            self._known.pop(keys.realm_id, None)
+            log.warning("keys_not_stored", realm_id=str(keys.realm_id), error=type(error).__name__)
+
+
+def to_stored(realm_id: uuid.UUID, *, fetched: Fetched, fetched_at: datetime) -> StoredKeys:
+    """What is worth keeping of an answer that was found good.
+
+    Raises:
+        BrokenKeySet: it was not.
+    """
+    jwks = compact_key_set(fetched.jwks, kids=parse_key_set(fetched.jwks).keys)
+    return StoredKeys(
+        realm_id=realm_id,
+        jwks=jwks,
+        digest=hashlib.sha256(jwks).hexdigest(),
+        fetched_at=fetched_at,
+        not_before=fetched.not_before or 0,
+        realm_enabled=fetched.enabled is not False,
+    )
+
+
+def _says(keys: StoredKeys) -> tuple[str, int, bool]:
+    return keys.digest, keys.not_before, keys.realm_enabled
