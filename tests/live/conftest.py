@@ -1,0 +1,82 @@
+"""One real Keycloak and one real `tenants-api serve` for all live tests of a run.
+
+TENANTS_TEST_KEYCLOAK_VERSION picks the version. A machine without Java and Maven skips these tests and says how to
+get them; TENANTS_TEST_REQUIRE=keycloak makes that a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.live.api_server import ApiServer, Tenant, running_api
+from tests.live.keycloak_server import DEFAULT_VERSION, KeycloakServer, missing_tools, running_keycloak
+from tests.live.realms import platform_realm, tenant_realm
+
+FreshRealm = Callable[[str], str]
+FreshTenant = Callable[[str], Tenant]
+
+
+@pytest.fixture(scope="session")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
+    """A Keycloak with the realms acme, globex and platform; tests change other realms than these."""
+    missing = missing_tools()
+    if missing:
+        _give_up(f"real Keycloak needs {' and '.join(missing)}: install Java 17 or newer and Maven")
+    version = os.environ.get("TENANTS_TEST_KEYCLOAK_VERSION") or DEFAULT_VERSION
+    realms = [tenant_realm("acme"), tenant_realm("globex"), platform_realm()]
+    with running_keycloak(version, folder=tmp_path_factory.mktemp("live"), realms=realms) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def api(keycloak: KeycloakServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """`tenants-api serve` with two workers on a database of its own, trusting nobody yet but the platform realm."""
+    with running_api(keycloak, folder=tmp_path_factory.mktemp("api")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def acme(api: ApiServer, keycloak: KeycloakServer) -> Tenant:
+    """Tenant `acme`, active; tests leave it so."""
+    return api.register("acme", issuer=keycloak.issuer("acme"))
+
+
+@pytest.fixture(scope="session")
+def globex(api: ApiServer, keycloak: KeycloakServer) -> Tenant:
+    """Tenant `globex`, active; tests leave it so."""
+    return api.register("globex", issuer=keycloak.issuer("globex"))
+
+
+@pytest.fixture
+def fresh_realm(keycloak: KeycloakServer) -> Iterator[FreshRealm]:
+    """Makes a realm of the test's own, to be broken at will; gives its issuer."""
+    made: list[str] = []
+
+    def make(name: str) -> str:
+        keycloak.admin.create_realm(tenant_realm(name))
+        made.append(name)
+        return keycloak.issuer(name)
+
+    yield make
+    for name in made:
+        keycloak.admin.delete_realm(name)
+
+
+@pytest.fixture
+def fresh_tenant(api: ApiServer, fresh_realm: FreshRealm) -> FreshTenant:
+    """Makes a realm of the test's own and registers it as an active tenant of the same name."""
+
+    def make(name: str) -> Tenant:
+        return api.register(name, issuer=fresh_realm(name))
+
+    return make
+
+
+def _give_up(reason: str) -> None:
+    required = os.environ.get("TENANTS_TEST_REQUIRE", "").split(",")
+    if "keycloak" in [name.strip() for name in required]:
+        pytest.fail(f"TENANTS_TEST_REQUIRE names keycloak, but {reason}")
+    pytest.skip(reason)

@@ -1,0 +1,239 @@
+"""A real Keycloak for the tests: fetched once with Maven, built once per version, started with data of its own.
+
+The unpacked and built server lies in a cache (`~/.cache/tenants-api`, or TENANTS_TEST_CACHE) that is only ever read
+afterwards: each run hard-links it into its own folder, so that data, ports and realms of two runs never meet.
+Knows the command lines of Keycloak 24 to 26; knows nothing of tenants.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.live.keycloak_admin import KeycloakAdmin
+from tests.live.keycloak_login import RealmLogin
+
+DEFAULT_VERSION = "26.7.3"
+ADMIN_NAME, ADMIN_PASSWORD = "root", "root-pw"
+READY_DEADLINE = 180.0
+STOP_DEADLINE = 20.0
+MEMORY = {"JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx512m"}
+
+
+class KeycloakFailed(Exception):
+    """Keycloak could not be fetched, built or started; the message ends with what it printed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeycloakServer:
+    """A running Keycloak: `base_url` without a trailing slash, its version, and its admin."""
+
+    base_url: str
+    version: str
+    admin: KeycloakAdmin
+
+    @property
+    def host(self) -> str:
+        """`localhost:PORT`, as TENANTS_INSECURE_HTTP_HOSTS wants it."""
+        return self.base_url.removeprefix("http://")
+
+    @property
+    def port(self) -> int:
+        return int(self.base_url.rpartition(":")[2])
+
+    def issuer(self, realm: str) -> str:
+        """The `iss` of that realm's tokens."""
+        return f"{self.base_url}/realms/{realm}"
+
+    def login(self, realm: str) -> RealmLogin:
+        """The ways to get tokens of that realm."""
+        return RealmLogin(issuer=self.issuer(realm))
+
+
+def missing_tools() -> tuple[str, ...]:
+    """The programs that a first run needs and this machine lacks."""
+    return tuple(name for name in ("java", "mvn") if shutil.which(name) is None)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def cache_folder() -> Path:
+    named = os.environ.get("TENANTS_TEST_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "tenants-api"
+
+
+def installed(version: str) -> Path:
+    """The unpacked and built server of that version; the folder appears only when it is whole.
+
+    Raises:
+        KeycloakFailed: Maven or the build failed.
+    """
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    home = cache / f"keycloak-{version}"
+    with _locked(cache / f"keycloak-{version}.lock"):
+        if not home.is_dir():
+            unfinished = cache / f"keycloak-{version}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            _unpack(_fetch(version, unfinished), unfinished)
+            _build(unfinished / f"keycloak-{version}", version)
+            (unfinished / f"keycloak-{version}").rename(home)
+            shutil.rmtree(unfinished)
+    return home
+
+
+@contextmanager
+def running_keycloak(version: str, *, folder: Path, realms: Sequence[dict[str, Any]]) -> Iterator[KeycloakServer]:
+    """Start that version in `folder` with the realms imported; it is ready inside the block and gone after it.
+
+    Raises:
+        KeycloakFailed: it did not become ready.
+    """
+    home = _own_copy(installed(version), folder / "keycloak")
+    imports = home / "data" / "import"
+    imports.mkdir(parents=True)
+    for realm in realms:
+        (imports / f"{realm['realm']}-realm.json").write_text(json.dumps(realm), encoding="utf-8")
+    port, management_port = free_port(), free_port()
+    base_url, log = f"http://localhost:{port}", folder / "keycloak.log"
+    health = f"http://localhost:{port if _major(version) < 25 else management_port}/health/ready"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["bash", str(home / "bin" / "kc.sh"), *_start_options(version, port=port, management_port=management_port)],
+            env=_environment(version),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_ready(process, health=health, log=log)
+        with KeycloakAdmin(base_url=base_url, username=ADMIN_NAME, password=ADMIN_PASSWORD) as admin:
+            yield KeycloakServer(base_url=base_url, version=version, admin=admin)
+    finally:
+        _stop(process)
+
+
+def _major(version: str) -> int:
+    return int(version.partition(".")[0])
+
+
+def _build_options(version: str) -> list[str]:
+    options = ["build", "--db=dev-file", "--health-enabled=true"]
+    return [*options, "--cache=local"] if _major(version) < 25 else options
+
+
+def _start_options(version: str, *, port: int, management_port: int) -> list[str]:
+    # Loopback only: the admin's password is in this file.
+    options = ["start", "--optimized", "--import-realm", "--http-enabled=true", "--http-host=127.0.0.1"]
+    # A line for every look at the health page would push the reason of a failed start out of sight.
+    options += [f"--http-port={port}", "--log-level=info,io.smallrye.health:warn"]
+    if _major(version) < 25:
+        return [*options, f"--hostname-url=http://localhost:{port}"]
+    own = [f"--hostname=http://localhost:{port}", f"--http-management-port={management_port}", "--cache=local"]
+    return [*options, *own]
+
+
+def _environment(version: str) -> dict[str, str]:
+    # Nothing of the caller's KC_* may change what is tested.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("KC_", "KEYCLOAK_"))}
+    if _major(version) < 26:
+        return {**inherited, **MEMORY, "KEYCLOAK_ADMIN": ADMIN_NAME, "KEYCLOAK_ADMIN_PASSWORD": ADMIN_PASSWORD}
+    admin = {"KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN_NAME, "KC_BOOTSTRAP_ADMIN_PASSWORD": ADMIN_PASSWORD}
+    return {**inherited, **MEMORY, **admin}
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time: the workers of one test run, and two runs, share the cache."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch(version: str, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    artifact = f"org.keycloak:keycloak-quarkus-dist:{version}:zip"
+    _run(["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={folder}"])
+    return folder / f"keycloak-quarkus-dist-{version}.zip"
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(folder)
+    archive.unlink()
+
+
+def _build(home: Path, version: str) -> None:
+    # kc.sh is given to bash by name: zipfile does not keep the executable bit.
+    _run(["bash", str(home / "bin" / "kc.sh"), *_build_options(version)], env=_environment(version))
+    shutil.rmtree(home / "data", ignore_errors=True)
+
+
+def _run(command: list[str], *, env: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise KeycloakFailed(
+            f"{' '.join(command)} exited with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}"
+        )
+
+
+def _own_copy(home: Path, target: Path) -> Path:
+    # `start --optimized` writes below data/ only, so the files may be shared.
+    shutil.copytree(home, target, copy_function=_link_or_copy)
+    return target
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], *, health: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_DEADLINE
+    while time.monotonic() < deadline and process.poll() is None:
+        if _answers(health):
+            return
+        time.sleep(0.2)
+    ending = f"exited with {process.returncode}" if process.poll() is not None else "was not ready in time"
+    raise KeycloakFailed(f"Keycloak {ending}:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process group that this module started, and nothing else."""
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(STOP_DEADLINE)
+    except ProcessLookupError:
+        process.wait()
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
