@@ -19,7 +19,7 @@ class Metrics:
     """Every metric of a process.
 
     token_verifications{result, reason}   result: accepted | refused; reason: `none` or the refusal's stable reason
-    jwks_fetches{result}                  result: ok | failed
+    jwks_fetches{result}                  result: success | failure
     jwks_fetch_duration                   seconds of one fetch
     registry_version, registry_lag        the version applied here; seconds since the feed last looked
     http_requests{method, route, status}  route: the route's template, `none` where nothing matched
@@ -60,6 +60,18 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+
+    def token_verified(self, result: str, *, reason: str = "none") -> None:
+        """One verification: `accepted`, or `refused` for a reason."""
+        self.token_verifications.labels(result, reason).inc()
+
+    def jwks_fetched(self, result: str) -> None:
+        """One fetch of a key set: `success` or `failure`."""
+        self.jwks_fetches.labels(result).inc()
+
+    def http_answered(self, *, method: str, route: str, status: int) -> None:
+        """One answer; `route` is the template, never the path that a caller sent."""
+        self.http_requests.labels(method, route, str(status)).inc()
 
     def render(self) -> tuple[bytes, str]:
         """The exposition for a scrape: body and content type."""
