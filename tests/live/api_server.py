@@ -65,8 +65,12 @@ class ApiServer:
     def admin(self, method: str, path: str, **more: Any) -> httpx.Response:
         return self.call(method, f"/admin/v1{path}", token=ADMIN_KEY, **more)
 
-    def register(self, slug: str, *, issuer: str, **realm: Any) -> Tenant:
-        """Create a tenant with one realm; it is active and known to every worker on return."""
+    def settle(self, seconds: float = PROPAGATION) -> None:
+        """Wait until the last change of the registry must be law on every worker."""
+        time.sleep(seconds)
+
+    def register(self, slug: str, *, issuer: str, settle: float = PROPAGATION, **realm: Any) -> Tenant:
+        """Create a tenant with one realm; it is active, and known to every worker unless `settle` is cut short."""
         body = {
             "slug": slug,
             "name": slug.capitalize(),
@@ -76,7 +80,7 @@ class ApiServer:
         assert answer.status_code == 201, answer.text
         document = answer.json()
         assert document["state"] == "active", document
-        time.sleep(PROPAGATION)
+        self.settle(settle)
         return Tenant(
             id=document["id"], slug=slug, realm_id=document["realms"][0]["id"], issuer=issuer, document=document
         )
@@ -89,7 +93,7 @@ class ApiServer:
         while answer.status_code == 429 and time.monotonic() < deadline:
             time.sleep(float(answer.headers["Retry-After"]))
             answer = self.admin("POST", path)
-        time.sleep(PROPAGATION)
+        self.settle()
         return answer
 
     def on_every_worker(self, path: str, *, token: str, calls: int = 40) -> list[httpx.Response]:

@@ -28,6 +28,10 @@ class KeycloakAdmin:
     ) -> None:
         self._http.close()
 
+    def own_token(self) -> str:
+        """An access token of the master realm's admin."""
+        return self._fresh_token()
+
     def create_realm(self, document: dict[str, Any]) -> None:
         """Import one realm JSON into the running server."""
         self._call("POST", "", json=document)
