@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -44,7 +44,7 @@ def configure(*, format: Literal["json", "console"], level: str) -> None:  # noq
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         context_class=dict,
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Stderr())),
         cache_logger_on_first_use=False,
     )
     _route_standard_library(processors, threshold=threshold)
@@ -54,6 +54,16 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
     """A logger of events: `get_logger().info("tenant_suspended", tenant=slug)`."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+class _Stderr:
+    """stderr as it is at the moment of writing: who swaps it (a test, a daemon) is followed, not written past."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -82,7 +92,7 @@ def _console() -> Processor:
 
 def _route_standard_library(processors: list[Processor], *, threshold: int) -> None:
     """uvicorn, SQLAlchemy and others: the same fields, the same redaction."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_Stderr())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[_name_the_source, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *processors]

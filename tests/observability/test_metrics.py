@@ -1,0 +1,29 @@
+"""What a scrape shows."""
+
+from __future__ import annotations
+
+from tenants_api.observability.metrics import Metrics
+
+
+def test_scrape_shows_every_metric_of_the_contract() -> None:
+    metrics = Metrics()
+    metrics.token_verified("refused", reason="unknown_issuer")
+    metrics.jwks_fetched("success")
+    metrics.http_answered(method="GET", route="/v1/me", status=200)
+
+    body, content_type = metrics.render()
+
+    text = body.decode("utf-8")
+    assert content_type.startswith("text/plain")
+    assert 'tenants_token_verifications_total{reason="unknown_issuer",result="refused"} 1.0' in text
+    assert 'tenants_jwks_fetches_total{result="success"} 1.0' in text
+    assert 'tenants_http_requests_total{method="GET",route="/v1/me",status="200"} 1.0' in text
+    for name in ("jwks_fetch_duration_seconds_bucket", "registry_version", "registry_lag_seconds", "verified_tokens"):
+        assert f"tenants_{name}" in text
+
+
+def test_two_processes_in_one_interpreter_count_apart() -> None:
+    one, two = Metrics(), Metrics()
+    one.token_verified("accepted")
+
+    assert b"tenants_token_verifications_total{" not in two.render()[0]
