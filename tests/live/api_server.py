@@ -133,6 +133,8 @@ def _environment(keycloak: KeycloakServer, *, folder: Path) -> dict[str, str]:
     # Nothing of the caller's TENANTS_* may change what is tested.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TENANTS_")}
     return inherited | {
+        # The checkout is what is tested, whether it is installed or not; the folder that it runs in is another one.
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "TENANTS_ENVIRONMENT": "development",
         "TENANTS_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'tenants.db'}",
         "TENANTS_ADMIN_API_KEY": ADMIN_KEY,

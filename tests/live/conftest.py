@@ -22,10 +22,10 @@ FreshTenant = Callable[[str], Tenant]
 @pytest.fixture(scope="session")
 def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
     """A Keycloak with the realms acme, globex and platform; tests change other realms than these."""
-    missing = missing_tools()
-    if missing:
-        _give_up(f"real Keycloak needs {' and '.join(missing)}: install Java 17 or newer and Maven")
     version = os.environ.get("TENANTS_TEST_KEYCLOAK_VERSION") or DEFAULT_VERSION
+    missing = missing_tools(version)
+    if missing:
+        _give_up(f"real Keycloak needs {' and '.join(missing)} on the PATH: install Java 17 or newer and Maven")
     realms = [tenant_realm("acme"), tenant_realm("globex"), platform_realm()]
     with running_keycloak(version, folder=tmp_path_factory.mktemp("live"), realms=realms) as server:
         yield server

@@ -64,9 +64,10 @@ class KeycloakServer:
         return RealmLogin(issuer=self.issuer(realm))
 
 
-def missing_tools() -> tuple[str, ...]:
-    """The programs that a first run needs and this machine lacks."""
-    return tuple(name for name in ("java", "mvn") if shutil.which(name) is None)
+def missing_tools(version: str) -> tuple[str, ...]:
+    """The programs that this machine lacks; Maven is needed only until that version is in the cache."""
+    needed = ("java",) if _home(version).is_dir() else ("java", "mvn")
+    return tuple(name for name in needed if shutil.which(name) is None)
 
 
 def free_port() -> int:
@@ -87,9 +88,8 @@ def installed(version: str) -> Path:
     Raises:
         KeycloakFailed: Maven or the build failed.
     """
-    cache = cache_folder()
+    cache, home = cache_folder(), _home(version)
     cache.mkdir(parents=True, exist_ok=True)
-    home = cache / f"keycloak-{version}"
     with _locked(cache / f"keycloak-{version}.lock"):
         if not home.is_dir():
             unfinished = cache / f"keycloak-{version}.unfinished"
@@ -131,6 +131,10 @@ def running_keycloak(version: str, *, folder: Path, realms: Sequence[dict[str, A
             yield KeycloakServer(base_url=base_url, version=version, admin=admin)
     finally:
         _stop(process)
+
+
+def _home(version: str) -> Path:
+    return cache_folder() / f"keycloak-{version}"
 
 
 def _major(version: str) -> int:
