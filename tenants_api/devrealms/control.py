@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from tenants_api.devrealms.faults import UnknownFault
 from tenants_api.devrealms.guard import host_name, is_loopback_name
-from tenants_api.devrealms.realm import DevRealm
+from tenants_api.devrealms.realm import API_CLIENT, DevRealm
 
 Body = dict[str, Any]
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -69,8 +69,9 @@ async def _create(request: Request) -> Response:
         raise BadControl('the body is {"name": "<letters, digits, dot, dash or underscore>"}')
     if name in realms:
         raise BadControl(f"Realm {name} already exists", status=409)
-    base_url = next((realm.base_url for realm in realms.values()), str(request.base_url).rstrip("/"))
-    realms[name] = DevRealm(name, base_url=base_url)
+    first = next(iter(realms.values()), None)
+    base_url = first.base_url if first else str(request.base_url).rstrip("/")
+    realms[name] = DevRealm(name, base_url=base_url, client_id=first.client_id if first else API_CLIENT)
     return JSONResponse(summary(realms[name]), status_code=201)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+API_CLIENT = "tenants-api"
 ACCOUNT_ROLES = ("manage-account", "manage-account-links", "view-profile")
 CONFIDENTIAL_SECRET = "s3cret"  # noqa: S105 - a development realm is reachable from this machine only
 

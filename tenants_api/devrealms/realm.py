@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from tenants_api.devrealms.faults import Faults
 from tenants_api.devrealms.keys import REMOVE, SigningKeys
-from tenants_api.devrealms.people import DevClient, DevUser, default_clients, default_users
+from tenants_api.devrealms.people import API_CLIENT, DevClient, DevUser, default_clients, default_users
 from tenants_api.devrealms.sessions import Sessions
 from tenants_api.devrealms.tokens import (
     CLAIMS,
@@ -24,7 +24,7 @@ from tenants_api.devrealms.tokens import (
     new_thumbprint,
 )
 
-__all__ = ["REMOVE", "DevRealm", "DevUser"]
+__all__ = ["API_CLIENT", "REMOVE", "DevRealm", "DevUser"]
 
 
 class DevRealm:
@@ -39,7 +39,7 @@ class DevRealm:
         name: str,
         *,
         base_url: str,
-        client_id: str = "tenants-api",
+        client_id: str = API_CLIENT,
         users: Iterable[DevUser] | None = None,
         keys: SigningKeys | None = None,
         frontend_url: str | None = None,

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from tenants_api.devrealms.app import create_dev_realms
 from tenants_api.devrealms.guard import require_loopback
-from tenants_api.devrealms.realm import DevRealm
+from tenants_api.devrealms.realm import API_CLIENT, DevRealm
 
 _START_SECONDS: Final = 10.0
 
@@ -26,11 +26,14 @@ class DevRealmServer:
     Raises ValueError for a host that is not this machine, OSError for a port in use.
     """
 
-    def __init__(self, names: Iterable[str], *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, names: Iterable[str], *, host: str = "127.0.0.1", port: int = 0, client_id: str = API_CLIENT
+    ) -> None:
         self._socket = _listen(require_loopback(host), port)
         self.port: int = self._socket.getsockname()[1]
         self.base_url = _base_url(host, self.port)
-        self.app = create_dev_realms([DevRealm(name, base_url=self.base_url) for name in names])
+        self.client_id = client_id
+        self.app = create_dev_realms([self._realm(name) for name in names])
         self._server = uvicorn.Server(_config(self.app))
         self._thread = Thread(target=self._serve, name="dev-realms", daemon=True)
 
@@ -46,7 +49,7 @@ class DevRealmServer:
 
     def add(self, realm: str | DevRealm) -> DevRealm:
         """Serve one more realm from now on; a name makes one with the default users."""
-        added = DevRealm(realm, base_url=self.base_url) if isinstance(realm, str) else realm
+        added = self._realm(realm) if isinstance(realm, str) else realm
         self.realms[added.name] = added
         return added
 
@@ -76,20 +79,27 @@ class DevRealmServer:
     ) -> None:
         self.stop()
 
+    def _realm(self, name: str) -> DevRealm:
+        return DevRealm(name, base_url=self.base_url, client_id=self.client_id)
+
     def _serve(self) -> None:
         self._server.run(sockets=[self._socket])
 
 
-def serve_dev_realms(names: Iterable[str], *, host: str = "127.0.0.1", port: int = 0) -> DevRealmServer:
+def serve_dev_realms(
+    names: Iterable[str], *, host: str = "127.0.0.1", port: int = 0, client_id: str = API_CLIENT
+) -> DevRealmServer:
     """`with serve_dev_realms(["acme"]) as server: server.realm("acme").mint()`."""
-    return DevRealmServer(names, host=host, port=port)
+    return DevRealmServer(names, host=host, port=port, client_id=client_id)
 
 
-def run_dev_realms(names: Iterable[str], *, host: str = "127.0.0.1", port: int = 8180) -> None:
+def run_dev_realms(
+    names: Iterable[str], *, host: str = "127.0.0.1", port: int = 8180, client_id: str = API_CLIENT
+) -> None:
     """Serve until SIGINT or SIGTERM. Raises as `DevRealmServer`."""
     listening = _listen(require_loopback(host), port)
     base_url = _base_url(host, listening.getsockname()[1])
-    app = create_dev_realms([DevRealm(name, base_url=base_url) for name in names])
+    app = create_dev_realms([DevRealm(name, base_url=base_url, client_id=client_id) for name in names])
     try:
         uvicorn.Server(_config(app)).run(sockets=[listening])
     finally:
