@@ -200,19 +200,24 @@ class KeyRing:
         invented kids costs the realm next to nothing; a fetch that brings a new key resets it.
         """
         begun = self.state.fetches
-        while self._find(kid) is None:
-            if self._refresh is not None:
-                await asyncio.wait({self._refresh})
-                continue
-            pause = max(self._unknown_at, self._retry_at) - self._clock()
-            if self.state.fetches > begun or pause > LONGEST_WAIT or self._waiting >= MAX_WAITING:
+        if self._refresh is not None:
+            await self._settled()  # it began before this token came, so it may or may not bring the key
+            if self._find(kid) is not None:
                 return
-            if pause > 0:
-                await self._wait(pause)
-                continue
+        pause = max(self._unknown_at, self._retry_at) - self._clock()
+        if pause > LONGEST_WAIT or self._waiting >= MAX_WAITING:
+            return
+        if pause > 0:
+            await self._wait(pause)
+        if self.state.fetches == begun:  # nobody else has looked meanwhile
             self._unknown_at = self._clock() + self._pause
             self._pause = min(self._pause * 2, LAST_PAUSE)
-            await asyncio.wait({self._start()})
+            self._start()
+        await self._settled()
+
+    async def _settled(self) -> None:
+        if self._refresh is not None:
+            await asyncio.wait({self._refresh}, timeout=FETCH_DEADLINE)
 
     async def _wait(self, pause: float) -> None:
         self._waiting += 1

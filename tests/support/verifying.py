@@ -1,0 +1,102 @@
+"""A verifier with two or more realms in memory and no network: the stage of the verifier's tests."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tenants_api.verification.cache import VerifiedTokens
+from tenants_api.verification.claims import ClaimPolicy
+from tenants_api.verification.clocks import Clocks
+from tenants_api.verification.errors import TokenError
+from tenants_api.verification.keys import Fetched, KeyPolicy, SourceFailed
+from tenants_api.verification.principal import TenantRef
+from tenants_api.verification.realms import TrustedRealm
+from tenants_api.verification.rings import KeyRings
+from tenants_api.verification.snapshot import Snapshot
+from tenants_api.verification.verifier import TokenVerifier
+from tests.support.tokens import Clock, FakeRealm, Key, claims_for, jwks
+
+ROLES = ("admin", "editor", "viewer")
+
+
+class FakeSource:
+    """A `KeySource` that answers from a `FakeRealm`."""
+
+    def __init__(self, world: FakeRealm) -> None:
+        self._world = world
+
+    async def fetch(self, realm: TrustedRealm) -> Fetched:
+        world, issuer = self._world, realm.issuer
+        world.fetches[issuer] = world.fetches.get(issuer, 0) + 1
+        if (gate := world.gates.get(issuer)) is not None:
+            await gate.wait()
+        if (reason := world.failures.get(issuer)) is not None:
+            raise SourceFailed(reason)
+        return Fetched(world.answers[issuer], world.not_before.get(issuer, 0), issuer not in world.disabled)
+
+
+@dataclass
+class Stage:
+    """Realms `acme` and `globex`, each with its own key."""
+
+    cached: bool = False
+    policy: KeyPolicy = field(default_factory=KeyPolicy)
+    clock: Clock = field(default_factory=Clock)
+    world: FakeRealm = field(default_factory=FakeRealm)
+
+    def __post_init__(self) -> None:
+        self.snapshot = Snapshot()
+        self.keys: dict[str, Key] = {}
+        clocks = Clocks(wall=lambda: self.clock.now, monotonic=lambda: self.clock.steady)
+        self.rings = KeyRings(
+            source=FakeSource(self.world),
+            policy=self.policy,
+            clocks=clocks,
+            on_new=lambda ring: None,
+            on_event=lambda ring, event: None,
+        )
+        self.verifier = TokenVerifier(
+            lookup=self.snapshot,
+            rings=self.rings,
+            roles=ROLES,
+            policy=ClaimPolicy(),
+            clocks=clocks,
+            cache=VerifiedTokens(1000) if self.cached else None,
+        )
+        for name in ("acme", "globex"):
+            self.add(name)
+
+    def issuer(self, name: str) -> str:
+        return f"https://id.example/realms/{name}"
+
+    def add(self, name: str, **changes: Any) -> TrustedRealm:
+        """Register a realm with a key of its own."""
+        realm = TrustedRealm(
+            id=uuid.uuid5(uuid.NAMESPACE_DNS, name),
+            tenant=TenantRef(uuid.uuid5(uuid.NAMESPACE_URL, name), name, name.title()),
+            issuer=self.issuer(name),
+            realm_url=self.issuer(name),
+            client_id="tenants-api",
+            audiences=frozenset({"tenants-api"}),
+        )
+        realm = replace(realm, **changes)
+        self.keys.setdefault(name, Key(name))
+        self.world.answers.setdefault(realm.issuer, jwks(self.keys[name]))
+        self.snapshot.put(realm)
+        return realm
+
+    def claims(self, realm: str = "acme", /, **changes: Any) -> dict[str, Any]:
+        return claims_for(self.issuer(realm), now=self.clock.now, **changes)
+
+    def token(self, realm: str = "acme", /, **changes: Any) -> str:
+        return self.keys[realm].token(self.claims(realm, **changes))
+
+    async def outcome(self, raw: str) -> str:
+        """`accepted:<tenant>`, or `<public code>:<reason for the operator>`."""
+        try:
+            principal = await self.verifier.verify(raw)
+        except TokenError as error:
+            return f"{error.code}:{error.refusal.reason if error.refusal else ''}"
+        return f"accepted:{principal.tenant.slug}"

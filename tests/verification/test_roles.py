@@ -1,0 +1,68 @@
+"""Role mapping: what a token's roles grant here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tenants_api.verification.roles import SAMPLE_ROLES, RoleRule, default_rules, map_roles, names_of
+
+
+def mapped(claims: dict[str, Any], *rules: RoleRule) -> set[str]:
+    chosen = rules or default_rules("tenants-api", names=SAMPLE_ROLES.names)
+    return set(map_roles(claims, rules=chosen))
+
+
+def test_role_on_our_client_grants_and_the_same_on_the_calling_client_does_not() -> None:
+    assert mapped({"resource_access": {"tenants-api": {"roles": ["editor"]}}}) == {"editor"}
+    assert mapped({"azp": "web", "resource_access": {"web": {"roles": ["editor", "admin"]}}}) == set()
+    assert mapped({"realm_access": {"roles": ["admin", "editor"]}}) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "claims"),
+    [
+        ("realm", {"realm_access": {"roles": ["x"]}}),
+        ("client:crm", {"resource_access": {"crm": {"roles": ["x"]}}}),
+        ("group", {"groups": ["x"]}),
+        ("scope", {"scope": "openid x"}),
+    ],
+)
+def test_rule_reads_its_source_and_no_other(source: str, claims: dict[str, Any]) -> None:
+    assert mapped(claims, RoleRule(source, "x", "editor")) == {"editor"}
+    for other in {"realm", "client:crm", "group", "scope"} - {source}:
+        assert mapped(claims, RoleRule(other, "x", "editor")) == set()
+
+
+@pytest.mark.parametrize("value", ["X", "x ", "\u200bx", "ｘ", "/x"])
+def test_value_is_compared_exactly(value: str) -> None:
+    assert mapped({"realm_access": {"roles": [value]}}, RoleRule("realm", "x", "editor")) == set()
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"realm_access": []},
+        {"realm_access": {"roles": "editor"}},
+        {"realm_access": {"roles": {"editor": True}}},
+        {"realm_access": {"roles": [1, None, ["editor"]]}},
+        {"realm_access": None},
+        {},
+        {"realm_access": {"roles": [f"role-{number}" for number in range(50_000)] + ["editor"]}},
+    ],
+    ids=lambda claims: str(claims)[:40],
+)
+def test_roles_of_an_unexpected_shape_grant_nothing(claims: dict[str, Any]) -> None:
+    assert mapped(claims, RoleRule("realm", "editor", "editor")) == set()
+
+
+def test_scope_is_split_at_single_spaces_only() -> None:
+    assert names_of({"scope": "a b\tc,d"}, source="scope") == {"a", "b\tc,d"}
+
+
+def test_role_includes_the_ones_below_it() -> None:
+    assert SAMPLE_ROLES.permits({"admin"}, needed="viewer")
+    assert SAMPLE_ROLES.permits({"editor"}, needed="viewer")
+    assert not SAMPLE_ROLES.permits({"viewer"}, needed="editor")
+    assert not SAMPLE_ROLES.permits(set(), needed="viewer")
