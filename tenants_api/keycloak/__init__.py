@@ -1,0 +1,1 @@
+"""What a realm answers: guarded HTTP, and the few documents that are read from it. Knows no database."""

@@ -1,0 +1,35 @@
+"""What all documents of a realm have in common: status 200 and a JSON object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenants_api.keycloak.errors import RealmFault
+from tenants_api.keycloak.fetch import RealmAnswer, RealmClient
+from tenants_api.keycloak.strict_json import parse_object
+
+_JSON_TYPES = ("application/json", "application/jwk-set+json")
+
+
+async def fetch_object(client: RealmClient, url: str, *, ca_bundle: str | None) -> tuple[dict[str, Any], bytes]:
+    """GET a JSON document: the object and the bytes that it was read from.
+
+    Raises:
+        RealmFault: it cannot be had, has another status than 200, or is no JSON object.
+    """
+    answer = await client.get(url, ca_bundle=ca_bundle)
+    check_status(answer, url=url)
+    if answer.content_type.partition(";")[0].strip().lower() not in _JSON_TYPES:
+        message = f"expected application/json at {url}, found {answer.content_type[:60]!r}; is this a Keycloak realm?"
+        raise RealmFault("NotJson", message=message)
+    return parse_object(answer.body, url=url), answer.body
+
+
+def check_status(answer: RealmAnswer, *, url: str) -> None:
+    """Raises RealmFault (`HttpStatus`) unless the status is 200."""
+    if answer.status == 404:
+        message = f"expected 200 at {url}, found 404: there is no such realm; check its name (case counts) and /auth"
+        raise RealmFault("HttpStatus", message=message)
+    if answer.status != 200:
+        message = f"expected 200 at {url}, found {answer.status}; look into Keycloak's log"
+        raise RealmFault("HttpStatus", message=message)

@@ -1,0 +1,123 @@
+"""Where this API may connect to (SSRF): hosts, ports and addresses. Knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from tenants_api.keycloak.errors import RealmFault
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Resolver = Callable[[str, int], Awaitable[list[Address]]]
+
+RESOLVE_DEADLINE = 2.0
+
+# Written out rather than asked of `ipaddress`: `is_global` calls several of these global on some Python versions.
+_BLOCKED: tuple[Network, ...] = tuple(
+    ip_network(block)
+    for block in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT, and a cloud's metadata at 100.100.100.200
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # a cloud's host agent
+        "169.254.0.0/16",  # link-local, metadata
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/96",
+        "100::/64",
+        "2001::/32",
+        "2001:db8::/32",
+        "3fff::/20",
+        "5f00::/16",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+    )
+)
+# IPv6 ranges that carry an IPv4 address: (range, position of its first bit from the right).
+_EMBEDDED = (
+    (ip_network("::ffff:0:0/96"), 0),
+    (ip_network("64:ff9b::/96"), 0),
+    (ip_network("64:ff9b:1::/48"), 0),
+    (ip_network("2002::/16"), 80),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPolicy:
+    """What an operator allows: hosts by plain http, private networks, ports."""
+
+    insecure_http_hosts: frozenset[str]
+    allowed_private_networks: tuple[Network, ...]
+    allowed_ports: frozenset[int]
+
+    def allows_http(self, host: str, *, port: int) -> bool:
+        """Whether plain http to this host was allowed, as `host` or as `host:port`."""
+        return host in self.insecure_http_hosts or f"{host}:{port}" in self.insecure_http_hosts
+
+    def check_address(self, address: Address) -> None:
+        """Raises RealmFault (`TargetBlocked`) for an address that must not be connected to."""
+        if any(address in network for network in self.allowed_private_networks):
+            return
+        for candidate in (address, _embedded(address)):
+            allowed = any(candidate in network for network in self.allowed_private_networks)
+            if candidate is not None and not allowed and any(candidate in network for network in _BLOCKED):
+                raise RealmFault(
+                    "TargetBlocked",
+                    message="the host resolves to an address in a private or reserved network; an operator allows one "
+                    "with TENANTS_ALLOWED_PRIVATE_NETWORKS",
+                )
+
+    def check_port(self, port: int) -> None:
+        """Raises RealmFault (`TargetBlocked`) for a port that is not listed."""
+        if port not in self.allowed_ports:
+            listed = ", ".join(map(str, sorted(self.allowed_ports)))
+            raise RealmFault(
+                "TargetBlocked",
+                message=f"port {port} is not one of {listed}; an operator allows more with TENANTS_ALLOWED_REALM_PORTS",
+            )
+
+
+def target_policy(
+    *, insecure_http_hosts: Iterable[str], allowed_private_networks: Iterable[str], allowed_ports: Iterable[int]
+) -> TargetPolicy:
+    """A policy from settings' texts. Raises ValueError for a network that is none."""
+    return TargetPolicy(
+        insecure_http_hosts=frozenset(host.lower() for host in insecure_http_hosts),
+        allowed_private_networks=tuple(ip_network(network, strict=False) for network in allowed_private_networks),
+        allowed_ports=frozenset(allowed_ports),
+    )
+
+
+async def system_resolver(host: str, port: int) -> list[Address]:
+    """All addresses of a host, as the system resolves it.
+
+    Raises:
+        OSError: it has none, or the answer took too long.
+    """
+    async with asyncio.timeout(RESOLVE_DEADLINE):
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+
+
+def _embedded(address: Address) -> IPv4Address | None:
+    if isinstance(address, IPv4Address):
+        return None
+    for network, shift in _EMBEDDED:
+        if address in network:
+            return IPv4Address((int(address) >> shift) & 0xFFFFFFFF)
+    return None

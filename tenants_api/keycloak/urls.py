@@ -1,0 +1,80 @@
+"""The form of an issuer or realm URL. One strict pattern decides; nothing is normalised, nothing is resolved."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from tenants_api.keycloak.errors import RealmFault
+from tenants_api.keycloak.targets import Address, TargetPolicy
+
+MAX_URL = 512
+WELL_KNOWN = "/.well-known/openid-configuration"
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = rf"(?P<host>\[[0-9a-f:.]{{2,45}}\]|{_LABEL}(?:\.{_LABEL})*)"
+# Percent-encoding in the path is kept, but never of NUL, %, dot, slash or backslash: two parsers would differ.
+_SEGMENT = r"(?:[A-Za-z0-9_~-]|%(?!00|25|2[eEfF]|5[cC])[0-9A-Fa-f]{2})(?:[A-Za-z0-9._~-]|%(?!00|25|2[eEfF]|5[cC])[0-9A-Fa-f]{2})*"
+_URL = re.compile(rf"(?P<scheme>https?)://{_HOST}(?::(?P<port>[1-9][0-9]{{0,4}}))?(?:/{_SEGMENT})*", re.ASCII)
+_NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+))*", re.ASCII)
+_CANONICAL_V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerUrl:
+    """The issuer byte for byte as it will be compared; `note` tells what was taken off a pasted URL."""
+
+    issuer: str
+    note: str | None = None
+
+
+def parse_issuer(raw: str, *, policy: TargetPolicy) -> IssuerUrl:
+    """Check the form of an issuer (or realm URL).
+
+    Raises:
+        RealmFault: `SchemeNotHttps`, `HasQueryOrFragment` or `TargetBlocked`, with the cure.
+    """
+    issuer = raw.removesuffix(WELL_KNOWN)
+    note = f"{WELL_KNOWN!r} was stripped: the issuer is {issuer!r}" if issuer != raw else None
+    if "?" in issuer or "#" in issuer:
+        raise _fault("HasQueryOrFragment", issuer, cure="give the realm's URL without query and fragment")
+    match = _URL.fullmatch(issuer) if len(issuer) <= MAX_URL else None
+    if match is None:
+        if not issuer.startswith(("https://", "http://")):
+            raise _fault("SchemeNotHttps", issuer, cure="it must start with https://")
+        cure = "give https://<lower-case host>[:port]/realms/<name> in US-ASCII, without user info and trailing slash"
+        raise _fault("TargetBlocked", issuer, cure=cure)
+    host, port = match["host"], _port(match)
+    _check_host(host, issuer=issuer, policy=policy)
+    if match["scheme"] == "http" and not policy.allows_http(host.strip("[]"), port=port):
+        cure = "use https, or let an operator list the host in TENANTS_INSECURE_HTTP_HOSTS"
+        raise _fault("SchemeNotHttps", issuer, cure=cure)
+    policy.check_port(port)
+    return IssuerUrl(issuer, note)
+
+
+def _port(match: re.Match[str]) -> int:
+    return int(match["port"]) if match["port"] else (443 if match["scheme"] == "https" else 80)
+
+
+def _check_host(host: str, *, issuer: str, policy: TargetPolicy) -> None:
+    literal = _literal(host)
+    if literal is not None:
+        policy.check_address(literal)
+    elif host.startswith("[") or _NUMERIC.fullmatch(host):
+        # 127.1, 2130706433 and 0x7f.1 are addresses to a resolver and names to a reader.
+        raise _fault("TargetBlocked", issuer, cure="write an IP address in its usual form, or use a host name")
+
+
+def _literal(host: str) -> Address | None:
+    if not host.startswith("[") and not _CANONICAL_V4.fullmatch(host):
+        return None
+    try:
+        return ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+
+
+def _fault(reason: str, issuer: str, *, cure: str) -> RealmFault:
+    return RealmFault(reason, message=f"{issuer[:200]!r} is not accepted: {cure}")
