@@ -132,12 +132,13 @@ async def test_userinfo_refuses_in_keycloaks_words(obs: DevRealm, http: httpx.As
     assert answer.headers["www-authenticate"] == captured["www"]
 
 
-@pytest.mark.parametrize("case", ["foreign", "expired", "stale", "id token", "none"])
+@pytest.mark.parametrize("case", ["foreign", "twin", "expired", "stale", "id token", "none"])
 async def test_userinfo_refuses_a_token_that_is_not_good(
     obs: DevRealm, acme: DevRealm, http: httpx.AsyncClient, case: str
 ) -> None:
     tokens = {
         "foreign": acme.mint(),
+        "twin": DevRealm("twin", base_url=BASE_URL, keys=obs.keys).mint(),
         "expired": obs.mint(now=1_700_000_000),
         "stale": obs.mint(),
         "id token": obs.mint(kind="id"),

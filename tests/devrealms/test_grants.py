@@ -128,6 +128,8 @@ async def test_minted_refresh_token_is_good_at_its_own_realm_and_client(
 ) -> None:
     assert (await _refresh(http, obs.mint(kind="refresh"))).status_code == 200
     assert (await _refresh(http, acme.mint(kind="refresh"))).json()["error"] == "invalid_grant"
+    twin = DevRealm("twin", base_url=obs.base_url, keys=obs.keys)
+    assert (await _refresh(http, twin.mint(kind="refresh"))).json()["error"] == "invalid_grant"
     assert (await _refresh(http, obs.mint(kind="refresh", client="light"))).json()["error"] == "invalid_grant"
     assert (await _refresh(http, obs.mint())).json()["error_description"] == "Invalid refresh token"
 

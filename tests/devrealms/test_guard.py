@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Message
 
 from tenants_api.devrealms import DevRealm, create_dev_realms, run_dev_realms, serve_dev_realms
+from tenants_api.devrealms.guard import LoopbackOnly
 
 LOCAL = ["localhost", "localhost:8180", "127.0.0.1", "127.0.0.1:8180", "[::1]", "[::1]:8180", "LOCALHOST:1"]
 FOREIGN = [
@@ -31,6 +34,23 @@ async def test_host_name_of_this_machine_is_answered(acme: DevRealm, host: str) 
 @pytest.mark.parametrize("host", FOREIGN)
 async def test_any_other_host_name_is_refused(acme: DevRealm, host: str) -> None:
     assert await _status(acme, host=host) == 403
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("hosts", [[], [b"localhost", b"localhost"], [b"localhost", b"id.example"]])
+async def test_request_without_exactly_one_host_header_is_refused(hosts: list[bytes]) -> None:
+    statuses: list[int] = []
+    app = LoopbackOnly(PlainTextResponse("inside"))
+    scope = {"type": "http", "client": ("127.0.0.1", 1), "headers": [(b"host", host) for host in hosts]}
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        statuses.append(message.get("status", 0))
+
+    await app(scope, receive, send)
+    assert statuses[0] == 403
 
 
 @pytest.mark.anyio

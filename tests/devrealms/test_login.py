@@ -87,6 +87,7 @@ async def test_page_carries_the_query_escaped(http: httpx.AsyncClient) -> None:
         ({"client_id": "tenants-api"}, 403),
         ({"redirect_uri": "https://attacker.example/cb"}, 400),
         ({"redirect_uri": "http://localhost:8000@attacker.example/"}, 400),
+        ({"redirect_uri": "http://attacker.example@localhost/"}, 400),
         ({"redirect_uri": "http://localhost.attacker.example/"}, 400),
         ({"redirect_uri": "javascript:alert(1)"}, 400),
         ({"redirect_uri": "http://[broken/"}, 400),
@@ -143,11 +144,12 @@ async def test_logout_with_an_id_token_ends_that_session_only(http: httpx.AsyncC
     assert statuses == [401, 200]
 
 
-@pytest.mark.parametrize("case", ["none", "access token", "foreign"])
+@pytest.mark.parametrize("case", ["none", "access token", "foreign", "twin"])
 async def test_logout_without_a_good_hint_is_refused(
     obs: DevRealm, acme: DevRealm, http: httpx.AsyncClient, case: str
 ) -> None:
-    hints = {"access token": obs.mint(), "foreign": acme.mint(kind="id")}
+    twin = DevRealm("twin", base_url=obs.base_url, keys=obs.keys)
+    hints = {"access token": obs.mint(), "foreign": acme.mint(kind="id"), "twin": twin.mint(kind="id")}
     query = {"id_token_hint": hints[case]} if case in hints else {}
     assert (await http.get(f"{OIDC}/logout", params=query)).status_code == 400
 
