@@ -58,7 +58,9 @@ class IssuerTaken(ApiError):
     status = 409
     code = "issuer_taken"
     title = "The issuer is taken"
-    cause = "This issuer (with this organization) is registered already; a deleted tenant keeps its issuers until purge."
+    cause = (
+        "This issuer (with this organization) is registered already; a deleted tenant keeps its issuers until purge."
+    )
     cure = "Find its tenant with GET /admin/v1/tenants?issuer=…; remove the realm there or purge the tenant."
 
     def __init__(self, issuer: str, *, organization: str | None = None) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-T = TypeVar("T")
+from tenants_api.paging import Page, PageRequest
 
 
 class TenantState(StrEnum):
@@ -129,15 +129,6 @@ class StoredKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """One page of a keyset list; `after` and `before` are cursors for the neighbours, None at an end."""
-
-    items: tuple[T, ...]
-    after: str | None
-    before: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class TenantFilter:
     """Which tenants to list; None means any. `q` is a part of slug or name."""
 
@@ -148,10 +139,20 @@ class TenantFilter:
     q: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """A place in a keyset list: at most one of `after` and `before`, and a `limit` of 1 to 100."""
-
-    limit: int = 25
-    after: str | None = None
-    before: str | None = None
+__all__ = [
+    "SCOPES",
+    "TRANSITIONS",
+    "Actor",
+    "Change",
+    "ConditionValue",
+    "Health",
+    "Page",
+    "PageRequest",
+    "RealmDraft",
+    "Rule",
+    "StoredKeys",
+    "TenantDraft",
+    "TenantFilter",
+    "TenantState",
+    "Transition",
+]

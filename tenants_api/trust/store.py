@@ -174,9 +174,9 @@ class Trust:
         self._tenants[tenant.id] = tenant
         self._slugs[tenant.slug] = tenant.id
         trusted = {realm.id: realm for realm in trusted_realms(tenant)}
-        for realm in before.realms if before is not None else ():
-            if realm.id not in trusted:
-                self._drop(realm.id)
+        for row in before.realms if before is not None else ():
+            if row.id not in trusted:
+                self._drop(row.id)
         for realm_id, realm in trusted.items():
             present = self._snapshot.get(realm_id)
             if present is None or facts(present) != facts(realm):

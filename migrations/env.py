@@ -1,0 +1,114 @@
+"""How Alembic reaches the database. Every way in passes here: the CLI, `alembic` in a checkout, the tests.
+
+One migration runs at a time: on PostgreSQL behind an advisory lock on a connection of its own (session-wide, so that
+it outlives the transactions of single revisions), on SQLite behind a lock on a file beside the database.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+
+from tenants_api.db import Base
+from tenants_api.items import models as items_models
+from tenants_api.migrating import sync_url
+from tenants_api.registry import models as registry_models
+from tenants_api.settings import load_settings
+
+LOCK = 7_406_114_583_105_001  # any number that no other application on this database uses
+PATIENCE = 60.0  # seconds to wait for another migration
+MODELS = (registry_models, items_models)  # imported so that their tables are in the metadata
+
+
+def _url() -> str:
+    return sync_url(context.config.attributes.get("url") or load_settings().direct_url)
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_type=True,
+        render_as_batch=True,  # SQLite changes a table by making it anew
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _run() -> None:
+    url = _url()
+    if context.is_offline_mode():
+        context.configure(url=url, target_metadata=Base.metadata, literal_binds=True, render_as_batch=True)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    engine = create_engine(url)
+    try:
+        if engine.dialect.name == "postgresql":
+            _on_postgresql(engine)
+        else:
+            _on_sqlite(engine, path=make_url(url).database)
+    finally:
+        engine.dispose()
+
+
+def _on_postgresql(engine: Engine) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as guard:
+        _wait_for(lambda: bool(guard.scalar(text("select pg_try_advisory_lock(:lock)"), {"lock": LOCK})))
+        try:
+            with engine.connect() as connection:
+                # A change of a table must not queue behind a long transaction and stop all others behind itself.
+                connection.execute(text("set lock_timeout = '10s'"))
+                connection.execute(text("set statement_timeout = '10min'"))
+                connection.commit()
+                _migrate(connection)
+        finally:
+            guard.execute(text("select pg_advisory_unlock(:lock)"), {"lock": LOCK})
+
+
+def _on_sqlite(engine: Engine, *, path: str | None) -> None:
+    @event.listens_for(engine, "connect")
+    def _foreign_keys_off(connection: Any, record: Any) -> None:
+        # A table that is made anew would take its dependants' rows with it (ON DELETE CASCADE).
+        connection.execute("PRAGMA foreign_keys=OFF")
+        connection.execute("PRAGMA journal_mode=WAL")
+
+    with _file_lock(path), engine.connect() as connection:
+        _migrate(connection)
+
+
+@contextmanager
+def _file_lock(path: str | None) -> Iterator[None]:
+    if not path or path == ":memory:":
+        yield
+        return
+    with Path(f"{path}.lock").open("w") as handle:
+        _wait_for(lambda: _try_lock(handle.fileno()))
+        yield
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait_for(acquire: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not acquire():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"another migration has held the lock for {PATIENCE:.0f} s; look for it and try again")
+        time.sleep(0.1)
+
+
+_run()

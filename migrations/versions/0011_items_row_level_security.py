@@ -1,0 +1,29 @@
+"""Row-level security on items: no query can reach another tenant's rows, also one that forgets its filter."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+# nullif: a pooled connection that once had a tenant reads '' and not NULL; with no tenant no row is seen.
+_TENANT = "tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid"
+
+
+def upgrade() -> None:
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    op.execute("alter table items enable row level security")
+    op.execute("alter table items force row level security")
+    op.execute(f"create policy items_of_the_tenant on items using ({_TENANT}) with check ({_TENANT})")
+
+
+def downgrade() -> None:
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    op.execute("drop policy items_of_the_tenant on items")
+    op.execute("alter table items no force row level security")
+    op.execute("alter table items disable row level security")

@@ -1,0 +1,66 @@
+"""The trail of changes: written in the change's own transaction, never updated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tenants_api.paging import Page, PageRequest, fetch_page
+from tenants_api.registry.models import AuditEvent
+from tenants_api.registry.values import Change
+
+
+async def record(
+    session: AsyncSession,
+    *,
+    action: str,
+    target_type: str,
+    target_id: str,
+    change: Change,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Add one event. Only what differs is kept of `before` and `after`; neither holds a secret."""
+    session.add(
+        AuditEvent(
+            action=action,
+            actor_type=change.actor.type,
+            actor_id=change.actor.id,
+            target_type=target_type,
+            target_id=target_id,
+            request_id=change.request_id,
+            reason=change.reason,
+            changes=_difference(before or {}, after or {}),
+        )
+    )
+    await session.flush()
+
+
+async def list_events(
+    session: AsyncSession,
+    *,
+    page: PageRequest,
+    action: str | None = None,
+    target: str | None = None,
+    actor: str | None = None,
+) -> Page[AuditEvent]:
+    """Events, newest first; the filters are exact."""
+    query = select(AuditEvent)
+    if action is not None:
+        query = query.where(AuditEvent.action == action)
+    if target is not None:
+        query = query.where(AuditEvent.target_id == target)
+    if actor is not None:
+        query = query.where(AuditEvent.actor_id == actor)
+    return await fetch_page(session, query, column=AuditEvent.id, page=page, descending=True)
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return {
+        "before": {name: before[name] for name in names if name in before},
+        "after": {name: after[name] for name in names if name in after},
+    }

@@ -1,0 +1,57 @@
+"""Between drafts and rows, and what the audit trail keeps of a row. No SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tenants_api.db import utc_now
+from tenants_api.registry.models import Realm, RoleRule, Tenant
+from tenants_api.registry.values import RealmDraft, Rule
+
+
+def rules_of(rules: Sequence[Rule]) -> list[RoleRule]:
+    return [
+        RoleRule(position=position, source=rule.source, value=rule.value, role=rule.role)
+        for position, rule in enumerate(rules)
+    ]
+
+
+def new_realm(draft: RealmDraft) -> Realm:
+    realm = Realm(conditions=[])
+    fill_realm(realm, draft=draft)
+    return realm
+
+
+_SAME_NAME = ("issuer", "realm_url", "client_id", "login_client_id", "docs_client_id", "ca_bundle", "enabled")
+_LISTS = ("audiences", "authorized_parties", "algorithms")
+
+
+def fill_realm(realm: Realm, *, draft: RealmDraft) -> None:
+    for name in _SAME_NAME:
+        setattr(realm, name, getattr(draft, name))
+    for name in _LISTS:
+        setattr(realm, name, list(getattr(draft, name)))
+    realm.organization = draft.organization or ""
+    realm.audiences = realm.audiences or [draft.client_id]
+    realm.updated_at = utc_now()
+
+
+def tenant_facts(tenant: Tenant) -> dict[str, Any]:
+    """What the trail keeps of a tenant."""
+    return {
+        "slug": tenant.slug,
+        "name": tenant.name,
+        "external_id": tenant.external_id,
+        "state": str(tenant.state),
+        "metadata": tenant.metadata_,
+        "issuers": sorted(realm.issuer for realm in tenant.realms),
+        "role_mapping": [{"from": rule.source, "value": rule.value, "role": rule.role} for rule in tenant.role_rules],
+    }
+
+
+def realm_facts(realm: Realm) -> dict[str, Any]:
+    """What the trail keeps of a realm; of a CA bundle only that there is one."""
+    names = (*_SAME_NAME, *_LISTS, "organization")
+    facts = {name: getattr(realm, name) for name in names}
+    return {**facts, "ca_bundle": "set" if realm.ca_bundle else None}

@@ -1,0 +1,318 @@
+"""The rules of the registry: what may change, who did it, and that every replica hears of it. Nothing commits here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tenants_api.db import utc_now
+from tenants_api.errors import EtagMismatch
+from tenants_api.paging import Page, PageRequest
+from tenants_api.registry import audit, repository
+from tenants_api.registry.changes import bump_version
+from tenants_api.registry.errors import InvalidStateTransition
+from tenants_api.registry.models import Realm, RealmCondition, Tenant
+from tenants_api.registry.rows import fill_realm, new_realm, realm_facts, rules_of, tenant_facts
+from tenants_api.registry.values import (
+    TRANSITIONS,
+    Change,
+    ConditionValue,
+    Health,
+    RealmDraft,
+    Rule,
+    TenantDraft,
+    TenantFilter,
+    TenantState,
+    Transition,
+)
+
+_EVENTS = {
+    Transition.ACTIVATE: "tenant.activated",
+    Transition.SUSPEND: "tenant.suspended",
+    Transition.RESUME: "tenant.resumed",
+    Transition.DELETE: "tenant.deleted",
+    Transition.RESTORE: "tenant.restored",
+}
+
+
+def etag(row: Any) -> str:
+    """The strong ETag (RFC 9110 section 8.8.3) of a row with a `version`."""
+    return f'"{row.version}"'
+
+
+async def create_tenant(session: AsyncSession, *, draft: TenantDraft, change: Change) -> Tenant:
+    """A new tenant in state `draft`.
+
+    Raises:
+        SlugTaken, ExternalIdTaken, IssuerTaken
+    """
+    tenant = Tenant(
+        slug=draft.slug,
+        name=draft.name,
+        external_id=draft.external_id,
+        metadata_=dict(draft.metadata),
+        realms=[new_realm(realm) for realm in draft.realms],
+        role_rules=rules_of(draft.role_mapping),
+    )
+    async with repository.unique(session, tenant=tenant, realms=tenant.realms):
+        session.add(tenant)
+    await _changed(session, tenant=tenant, action="tenant.created", change=change, after=tenant_facts(tenant), new=True)
+    return await repository.get_tenant(session, ref=str(tenant.id))
+
+
+async def get_tenant(session: AsyncSession, *, ref: str) -> Tenant:
+    """The tenant of this id or slug. Raises TenantNotFound."""
+    return await repository.get_tenant(session, ref=ref)
+
+
+async def list_tenants(session: AsyncSession, *, where: TenantFilter, page: PageRequest) -> Page[Tenant]:
+    """One page of the tenants that fit. Raises ValidationFailed for a broken cursor."""
+    return await repository.list_tenants(session, where=where, page=page)
+
+
+async def update_tenant(
+    session: AsyncSession, *, ref: str, fields: Mapping[str, Any], if_match: int | None, change: Change
+) -> Tenant:
+    """Change some of `name`, `external_id`, `metadata` and `role_mapping`.
+
+    Raises:
+        TenantNotFound, EtagMismatch, ExternalIdTaken
+    """
+    tenant = await _locked(session, ref=ref, if_match=if_match)
+    before = tenant_facts(tenant)
+    if "role_mapping" in fields:
+        await _replace_rules(session, tenant=tenant, rules=fields["role_mapping"])
+    async with repository.unique(session, tenant=tenant, realms=[]):
+        for name in ("name", "external_id"):
+            if name in fields:
+                setattr(tenant, name, fields[name])
+        if "metadata" in fields:
+            tenant.metadata_ = dict(fields["metadata"] or {})
+    return await _after_change(session, tenant=tenant, action="tenant.updated", change=change, before=before)
+
+
+async def replace_tenant(
+    session: AsyncSession, *, ref: str, draft: TenantDraft, if_match: int | None, change: Change
+) -> Tenant:
+    """Make the tenant what the draft says; realms are matched by issuer and organization and keep their ids.
+
+    Raises:
+        TenantNotFound, EtagMismatch, SlugTaken, ExternalIdTaken, IssuerTaken
+    """
+    tenant = await _locked(session, ref=ref, if_match=if_match)
+    before = tenant_facts(tenant)
+    await _replace_rules(session, tenant=tenant, rules=draft.role_mapping)
+    present = {(realm.issuer, realm.organization): realm for realm in tenant.realms}
+    wanted = {(one.issuer, one.organization or ""): one for one in draft.realms}
+    async with repository.unique(session, tenant=tenant, realms=[new_realm(one) for one in draft.realms]):
+        tenant.slug, tenant.name, tenant.external_id = draft.slug, draft.name, draft.external_id
+        tenant.metadata_ = dict(draft.metadata)
+        for key, realm in present.items():
+            if key not in wanted:
+                tenant.realms.remove(realm)
+        for key, one in wanted.items():
+            if key not in present:
+                tenant.realms.append(new_realm(one))
+            elif realm_facts(present[key]) != realm_facts(new_realm(one)):
+                fill_realm(present[key], draft=one)
+                present[key].version += 1
+    return await _after_change(session, tenant=tenant, action="tenant.replaced", change=change, before=before)
+
+
+async def move(
+    session: AsyncSession, *, ref: str, transition: Transition, if_match: int | None = None, change: Change
+) -> Tenant:
+    """One explicit change of state.
+
+    Raises:
+        TenantNotFound, EtagMismatch, InvalidStateTransition
+    """
+    tenant = await _locked(session, ref=ref, if_match=if_match)
+    before = tenant_facts(tenant)
+    allowed = TRANSITIONS[TenantState(tenant.state)]
+    if transition not in allowed:
+        raise InvalidStateTransition(tenant.state, wanted=transition, allowed=_allowed(tenant))
+    tenant.state = allowed[transition]
+    return await _after_change(session, tenant=tenant, action=_EVENTS[transition], change=change, before=before)
+
+
+async def purge_tenant(session: AsyncSession, *, ref: str, change: Change) -> None:
+    """Remove a deleted tenant for good; its slug and issuers are free again.
+
+    Raises:
+        TenantNotFound, InvalidStateTransition
+    """
+    tenant = await _locked(session, ref=ref, if_match=None)
+    if tenant.state != TenantState.DELETED:
+        raise InvalidStateTransition(tenant.state, wanted="purge", allowed=_allowed(tenant))
+    await audit.record(
+        session, action="tenant.purged", target_type="tenant", target_id=str(tenant.id), change=change,
+        before=tenant_facts(tenant),
+    )  # fmt: skip
+    await session.delete(tenant)
+    await session.flush()
+    await bump_version(session)
+
+
+async def add_realm(session: AsyncSession, *, ref: str, draft: RealmDraft, change: Change) -> Realm:
+    """One more realm for a tenant. Raises TenantNotFound, IssuerTaken."""
+    tenant = await _locked(session, ref=ref, if_match=None)
+    realm = new_realm(draft)
+    async with repository.unique(session, tenant=tenant, realms=[realm]):
+        tenant.realms.append(realm)
+    await _changed(session, tenant=tenant, action="realm.added", change=change, after=realm_facts(realm), realm=realm)
+    return await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm.id)
+
+
+async def get_realm(session: AsyncSession, *, ref: str, realm_id: uuid.UUID) -> Realm:
+    """A realm of this tenant. Raises TenantNotFound, RealmNotFound."""
+    tenant = await repository.get_tenant(session, ref=ref)
+    return await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm_id)
+
+
+async def update_realm(
+    session: AsyncSession,
+    *,
+    ref: str,
+    realm_id: uuid.UUID,
+    draft: RealmDraft,
+    if_match: int | None,
+    change: Change,
+) -> Realm:
+    """Give a realm its complete new description.
+
+    Raises:
+        TenantNotFound, RealmNotFound, EtagMismatch, IssuerTaken
+    """
+    tenant = await _locked(session, ref=ref, if_match=None)
+    realm = await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm_id)
+    _match(realm, if_match=if_match)
+    before = realm_facts(realm)
+    async with repository.unique(session, tenant=tenant, realms=[new_realm(draft)]):
+        fill_realm(realm, draft=draft)
+        realm.version += 1
+    after = realm_facts(realm)
+    await _changed(
+        session, tenant=tenant, action="realm.updated", change=change, before=before, after=after, realm=realm
+    )
+    return await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm_id)
+
+
+async def remove_realm(
+    session: AsyncSession, *, ref: str, realm_id: uuid.UUID, if_match: int | None, change: Change
+) -> None:
+    """Take a realm away; its tokens are refused from then on. Raises as `update_realm`."""
+    tenant = await _locked(session, ref=ref, if_match=None)
+    realm = await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm_id)
+    _match(realm, if_match=if_match)
+    before = realm_facts(realm)
+    tenant.realms.remove(realm)
+    await session.flush()
+    await _changed(session, tenant=tenant, action="realm.removed", change=change, before=before, realm=realm)
+
+
+async def set_role_mapping(
+    session: AsyncSession, *, ref: str, rules: Sequence[Rule], if_match: int | None, change: Change
+) -> Tenant:
+    """Replace the role mapping. Raises TenantNotFound, EtagMismatch."""
+    return await update_tenant(
+        session, ref=ref, fields={"role_mapping": tuple(rules)}, if_match=if_match, change=change
+    )
+
+
+async def store_conditions(
+    session: AsyncSession,
+    *,
+    realm_id: uuid.UUID,
+    conditions: Sequence[ConditionValue],
+    health: Health | None,
+    now: datetime,
+) -> None:
+    """Keep what the checks found. A condition's transition time moves only when its status does.
+
+    This is an observation, not a change by an admin: no version, no audit event.
+    """
+    realm = await session.get(Realm, realm_id)
+    if realm is None:
+        return
+    if health is not None:
+        realm.health = health
+    before = await repository.conditions_of(session, realm_id=realm_id)
+    for position, condition in enumerate(conditions):
+        row = before.pop(condition.type, None)
+        if row is None:
+            row = RealmCondition(realm_id=realm_id, type=condition.type)
+            session.add(row)
+        if row.status != condition.status:
+            row.last_transition_time = now
+        row.position, row.status, row.reason, row.message = (
+            position,
+            condition.status,
+            condition.reason,
+            condition.message,
+        )
+    for row in before.values():
+        await session.delete(row)
+    await session.flush()
+
+
+async def _locked(session: AsyncSession, *, ref: str, if_match: int | None) -> Tenant:
+    tenant = await repository.get_tenant(session, ref=ref, for_update=True)
+    _match(tenant, if_match=if_match)
+    return tenant
+
+
+def _match(row: Tenant | Realm, *, if_match: int | None) -> None:
+    if if_match is not None and row.version != if_match:
+        raise EtagMismatch(f"If-Match names version {if_match}, the stored one is {row.version}")
+
+
+async def _after_change(
+    session: AsyncSession, *, tenant: Tenant, action: str, change: Change, before: Mapping[str, Any]
+) -> Tenant:
+    await session.flush()
+    await _changed(session, tenant=tenant, action=action, change=change, before=before, after=tenant_facts(tenant))
+    return await repository.get_tenant(session, ref=str(tenant.id))
+
+
+async def _changed(
+    session: AsyncSession,
+    *,
+    tenant: Tenant,
+    action: str,
+    change: Change,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    realm: Realm | None = None,
+    new: bool = False,
+) -> None:
+    """What every change does: a new version for the row and the registry, and its line in the trail."""
+    tenant.changed_version = await bump_version(session)
+    tenant.updated_at = utc_now()
+    tenant.version += 0 if new else 1
+    await session.flush()
+    target = ("realm", realm.id) if realm is not None else ("tenant", tenant.id)
+    await audit.record(
+        session,
+        action=action,
+        target_type=target[0],
+        target_id=str(target[1]),
+        change=change,
+        before=before,
+        after=after,
+    )
+
+
+async def _replace_rules(session: AsyncSession, *, tenant: Tenant, rules: Sequence[Rule]) -> None:
+    tenant.role_rules.clear()
+    await session.flush()  # the old positions go before the new ones come
+    tenant.role_rules.extend(rules_of(rules))
+
+
+def _allowed(tenant: Tenant) -> list[str]:
+    state = TenantState(tenant.state)
+    return [*TRANSITIONS[state], *(["purge"] if state == TenantState.DELETED else [])]
