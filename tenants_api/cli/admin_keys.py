@@ -1,0 +1,101 @@
+"""`tenants-api admin-keys …`: the keys of the admin plane."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from tenants_api.cli import shapes
+from tenants_api.cli.exits import USAGE, Stopped
+from tenants_api.cli.output import AsJson, print_json, print_table, say
+from tenants_api.cli.session import Reason, change, reading, run, writing
+from tenants_api.db import utc_now
+from tenants_api.registry.admin_keys import create_admin_key, list_admin_keys, revoke_admin_key
+from tenants_api.registry.models import AdminApiKey
+from tenants_api.registry.values import SCOPES
+
+app = typer.Typer(no_args_is_help=True, help="Admin keys: who may use the admin plane.")
+
+Scopes = Annotated[str, typer.Option("--scopes", help=f"Comma-separated, of: {', '.join(SCOPES)}.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Option("--name", help="What the key is for.")],
+    scopes: Scopes = ",".join(SCOPES),
+    expires_in: Annotated[int | None, typer.Option(min=1, help="Days until it expires; never if left out.")] = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it on stdout; it cannot be shown again."""
+    expires_at = utc_now() + timedelta(days=expires_in) if expires_in else None
+    row, key = run(_create(name, scopes=_scopes(scopes), expires_at=expires_at, reason=reason))
+    if as_json:
+        print_json({**_shape(row), "key": key})
+        return
+    typer.echo(key)
+    say("keep it: only its digest is stored")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the keys, without their secrets."""
+    rows = run(_list())
+    if as_json:
+        print_json([_shape(row) for row in rows])
+        return
+    columns = ("key_id", "name", "scopes", "created_at", "expires_at", "revoked_at")
+    print_table(columns, ([_shape(row)[column] for column in columns] for row in rows))
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="KEY", help="Its id, as `list` shows it.")],
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse a key from now on."""
+    run(_revoke(key_id, reason=reason))
+    if as_json:
+        print_json({"revoked": key_id})
+        return
+    say(f"{key_id} is revoked")
+
+
+async def _create(
+    name: str, *, scopes: tuple[str, ...], expires_at: datetime | None, reason: str | None
+) -> tuple[AdminApiKey, str]:
+    async with writing() as session:
+        return await create_admin_key(session, name=name, scopes=scopes, expires_at=expires_at, change=change(reason))
+
+
+async def _list() -> list[AdminApiKey]:
+    async with reading() as session:
+        return list(await list_admin_keys(session))
+
+
+async def _revoke(key_id: str, *, reason: str | None) -> None:
+    async with writing() as session:
+        await revoke_admin_key(session, key_id=key_id, change=change(reason))
+
+
+def _scopes(text: str) -> tuple[str, ...]:
+    scopes = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise Stopped(f"--scopes may hold {', '.join(SCOPES)}; not {', '.join(unknown) or 'nothing'}", code=USAGE)
+    return scopes
+
+
+def _shape(row: AdminApiKey) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "key_id": row.key_id,
+        "name": row.name,
+        "scopes": list(row.scopes),
+        "created_at": shapes.time(row.created_at),
+        "expires_at": shapes.time(row.expires_at),
+        "revoked_at": shapes.time(row.revoked_at),
+    }

@@ -1,0 +1,93 @@
+"""`tenants-api db …`: the schema of the database. Works past any pooler (TENANTS_DATABASE_DIRECT_URL)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tenants_api import migrating
+from tenants_api.cli.exits import CHECK_FAILED
+from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
+from tenants_api.cli.session import require_file, settings
+from tenants_api.db import Base
+from tenants_api.items import models as item_models
+from tenants_api.registry import models as registry_models
+
+app = typer.Typer(no_args_is_help=True, help="Database: its schema and migrations.")
+
+# Importing them is what puts their tables into the metadata that `check` compares with.
+MODELS = (registry_models, item_models)
+
+
+@app.command()
+def upgrade(
+    to: Annotated[str, typer.Option("--to", metavar="REVISION", help="Where to stop.")] = "head",
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database to the newest schema; several processes may do so at once."""
+    url = settings().direct_url
+    migrating.upgrade(url, revision=to)
+    _print(migrating.current(url), as_json=as_json)
+
+
+@app.command()
+def downgrade(
+    to: Annotated[str, typer.Argument(metavar="REVISION", help="Where to stop; `base` takes everything away.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take the schema back; what the later tables and columns held is gone."""
+    url = _existing()
+    if not yes:
+        typer.confirm(f"Take the schema back to {to}, with the data that only later ones hold?", abort=True, err=True)
+    migrating.downgrade(url, revision=to)
+    _print(migrating.current(url), as_json=as_json)
+
+
+@app.command()
+def current(as_json: AsJson = False) -> None:
+    """Show the revision that the database is at."""
+    _print(migrating.current(_existing()), as_json=as_json)
+
+
+@app.command()
+def history(as_json: AsJson = False) -> None:
+    """List every revision, oldest first."""
+    revisions = migrating.history()
+    if as_json:
+        print_json([asdict(revision) for revision in revisions])
+        return
+    print_table(("revision", "after", "what it does"), ((r.revision, r.down_revision, r.message) for r in revisions))
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:
+    """Compare the database with what this version needs; exit 3 if they differ."""
+    url = _existing()
+    revision, head = migrating.current(url), migrating.head()
+    # An old schema differs by nature: only at the newest revision do differences mean something was forgotten.
+    differences = migrating.check(url, metadata=Base.metadata) if revision == head else []
+    if as_json:
+        print_json({"revision": revision, "head": head, "differences": differences})
+    elif revision != head:
+        say(f"the database is at {revision or 'nothing'}, not at {head}: run tenants-api db upgrade")
+    for difference in differences:
+        say(difference)
+    if revision != head or differences:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _existing() -> str:
+    url = settings().direct_url
+    require_file(url)
+    return url
+
+
+def _print(revision: str | None, *, as_json: bool) -> None:
+    head = migrating.head()
+    if as_json:
+        print_json({"revision": revision, "head": head})
+    else:
+        print_record({"revision": revision, "head": head})

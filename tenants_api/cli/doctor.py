@@ -1,0 +1,103 @@
+"""`tenants-api doctor`: is this installation fit to serve, and if not, what cures it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+from sqlalchemy import make_url
+
+from tenants_api.cli.exits import CHECK_FAILED, Stopped
+from tenants_api.cli.output import AsJson, print_json, print_table
+from tenants_api.cli.session import require_file, run
+from tenants_api.cli.session import settings as load_quietly
+from tenants_api.onboarding.checks import check_realm
+from tenants_api.registry.changes import RealmRow, TenantRow, load_all
+from tenants_api.registry.values import RealmDraft, TenantState
+from tenants_api.settings import Settings, SettingsError
+from tenants_api.wiring import NotReady, Services, open_services
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: `ok`, `failed`, or `note` (worth knowing, not wrong)."""
+
+    check: str
+    outcome: str
+    detail: str
+
+
+def doctor(
+    realms: Annotated[bool, typer.Option("--realms", help="Also ask every active realm.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check settings, database and registry; exit 3 if something fails."""
+    findings = run(_collect(realms=realms))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_table(("check", "outcome", "detail"), ((f.check, f.outcome, f.detail) for f in findings))
+    if any(finding.outcome == "failed" for finding in findings):
+        raise typer.Exit(CHECK_FAILED)
+
+
+async def _collect(*, realms: bool) -> list[Finding]:
+    async with aclosing(_findings(realms=realms)) as found:
+        return [finding async for finding in found]
+
+
+async def _findings(*, realms: bool) -> AsyncGenerator[Finding, None]:
+    try:
+        settings = load_quietly()
+    except SettingsError as error:
+        yield Finding("settings", "failed", str(error))
+        return
+    yield Finding("settings", "ok", f"environment {settings.environment}")
+    yield _realm_targets(settings)
+    try:
+        require_file(settings.database_url)
+        async with open_services(settings, background=False) as services:
+            yield Finding("database", "ok", f"{make_url(settings.database_url).render_as_string()}, migrated")
+            async for finding in _registry(services, realms=realms):
+                yield finding
+    except (Stopped, NotReady) as error:
+        cure = f"; run {error.cure}" if isinstance(error, Stopped) else ""
+        yield Finding("database", "failed", f"{error}{cure}")
+
+
+def _realm_targets(settings: Settings) -> Finding:
+    opened = [*settings.insecure_http_hosts, *settings.allowed_private_networks]
+    if opened and settings.environment == "production":
+        return Finding("realm URLs", "note", f"production may reach by http or privately: {', '.join(opened)}")
+    return Finding("realm URLs", "ok", f"opened besides public https: {', '.join(opened) or 'nothing'}")
+
+
+async def _registry(services: Services, *, realms: bool) -> AsyncGenerator[Finding, None]:
+    async with services.database.read() as session:
+        tenants = list(await load_all(session))
+    counts = Counter(tenant.state for tenant in tenants)
+    states = ", ".join(f"{counts[state]} {state}" for state in TenantState)
+    yield Finding("registry", "ok", f"version {services.trust.version}; {states}")
+    if realms:
+        for tenant in tenants:
+            for realm in tenant.realms if tenant.state == TenantState.ACTIVE else ():
+                yield await _ask(services, tenant=tenant, realm=realm)
+
+
+async def _ask(services: Services, *, tenant: TenantRow, realm: RealmRow) -> Finding:
+    draft = RealmDraft(
+        issuer=realm.issuer,
+        realm_url=realm.realm_url,
+        client_id=realm.client_id,
+        algorithms=tuple(realm.algorithms),
+        ca_bundle=realm.ca_bundle,
+    )
+    report = await check_realm(draft, client=services.realms, policy=services.policy, sample=None, issuer_taken=False)
+    failed = next((c for c in report.conditions if c.status == "False" and c.type != "Ready"), None)
+    if report.ready or failed is None:
+        return Finding(f"realm of {tenant.slug}", "ok", realm.issuer)
+    return Finding(f"realm of {tenant.slug}", "failed", f"{realm.issuer}: {failed.reason}: {failed.message}")

@@ -1,0 +1,94 @@
+"""The one place where an error becomes an exit code and two lines on stderr. Knows no command.
+
+0 ok · 1 error · 2 usage · 3 a check failed · 4 not found · 5 conflict · 6 not authorised · 7 unreachable
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from typer.core import TyperGroup
+
+from tenants_api.cli.output import say
+from tenants_api.errors import ApiError
+from tenants_api.migrating import MigrationError
+from tenants_api.settings import SettingsError
+from tenants_api.wiring import NotReady
+
+OK, ERROR, USAGE, CHECK_FAILED, NOT_FOUND, CONFLICT, NOT_AUTHORISED, UNREACHABLE = range(8)
+
+_BY_STATUS: Mapping[int, int] = {
+    400: USAGE, 422: USAGE, 401: NOT_AUTHORISED, 403: NOT_AUTHORISED, 404: NOT_FOUND,
+    409: CONFLICT, 412: CONFLICT, 502: UNREACHABLE, 503: UNREACHABLE,
+}  # fmt: skip
+_BY_CODE: Mapping[str, int] = {"realm_not_ready": CHECK_FAILED}
+
+
+class Stopped(Exception):
+    """A command cannot go on. `cure` is the command or setting that helps."""
+
+    def __init__(self, message: str, *, cure: str | None = None, code: int = ERROR) -> None:
+        super().__init__(message)
+        self.cure = cure
+        self.code = code
+
+
+class Edge(TyperGroup):
+    """The root command: what it expects to go wrong ends in one clear line, never in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # `| head` had enough; typer ends quietly
+        except (ApiError, Stopped, NotReady, MigrationError, SettingsError, SQLAlchemyError, OSError) as error:
+            raise typer.Exit(report(error)) from error
+
+
+def report(error: Exception) -> int:
+    """Say on stderr what went wrong and what helps; the exit code for it."""
+    if isinstance(error, ApiError):
+        return _report_api_error(error)
+    if isinstance(error, Stopped):
+        return _lines(str(error), cure=error.cure, code=error.code)
+    if isinstance(error, (NotReady, MigrationError)):
+        unknown_revision = isinstance(error.__cause__, CommandError)
+        return _lines(str(error), cure=None, code=ERROR if unknown_revision else UNREACHABLE)
+    if isinstance(error, SQLAlchemyError):
+        return _lines(f"the database failed: {_first_line(error)}", cure="tenants-api doctor", code=UNREACHABLE)
+    return _lines(str(error), cure=None, code=ERROR)
+
+
+def exit_code(error: ApiError) -> int:
+    """The exit code of a refusal."""
+    return _BY_CODE.get(error.code) or _BY_STATUS.get(error.status, ERROR)
+
+
+def _report_api_error(error: ApiError) -> int:
+    _lines(f"{error.detail} [{error.code}]", cure=None, code=ERROR)
+    for field in error.errors:
+        say(f"  {field.pointer}: {field.detail}")
+    for realm in error.extra.get("report", {}).get("realms", ()):
+        for condition in realm["conditions"]:
+            if condition["status"] == "False":
+                say(f"  {condition['type']}: {condition['reason']}: {condition['message']}")
+    if not error.errors:
+        say(f"cure: {error.cure}", style="dim")
+    return exit_code(error)
+
+
+def _lines(message: str, *, cure: str | None, code: int) -> int:
+    say(f"error: {message}", style="red")
+    if cure:
+        say(f"cure: {cure}", style="dim")
+    return code
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    # The driver's own words: SQLAlchemy's text goes on with the statement and its parameters.
+    text = str(error.orig) if isinstance(error, DBAPIError) and error.orig else str(error)
+    return text.strip().splitlines()[0] if text.strip() else type(error).__name__

@@ -1,0 +1,21 @@
+"""`tenants-api openapi`: the contract as a document, without a server and without a database."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tenants_api.api.admin import create_admin_app
+from tenants_api.app import create_app
+from tenants_api.cli.output import AsJson, print_json
+from tenants_api.settings import load_settings
+
+
+def openapi(
+    admin: Annotated[bool, typer.Option("--admin", help="The admin plane's document.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the OpenAPI document (JSON, with or without --json)."""
+    app = create_admin_app() if admin else create_app(load_settings())
+    print_json(app.openapi())

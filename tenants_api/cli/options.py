@@ -1,0 +1,54 @@
+"""Options that more than one command takes, and the form of a role rule on a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from tenants_api.cli.exits import USAGE, Stopped
+from tenants_api.registry.values import Rule
+
+
+class Activation(StrEnum):
+    """What to do once the checks ran."""
+
+    WHEN_READY = "when_ready"
+    NOW = "now"
+    NEVER = "never"
+
+
+Issuer = Annotated[str, typer.Option("--issuer", help="Exactly what the tokens bear as `iss`.")]
+ClientId = Annotated[str, typer.Option("--client-id", help="This API's client in the realm.")]
+RealmUrl = Annotated[
+    str | None, typer.Option("--realm-url", help="Where the realm is reached; the issuer if left out.")
+]
+Organization = Annotated[str | None, typer.Option("--organization", help="Only this organization of the realm.")]
+Audiences = Annotated[list[str] | None, typer.Option("--audience", help="One must be in `aud`; the client id if none.")]
+AuthorizedParties = Annotated[
+    list[str] | None, typer.Option("--authorized-party", help="Only tokens of this client; any if none.")
+]
+Algorithms = Annotated[list[str] | None, typer.Option("--algorithm", help="RS256 if none.")]
+Rules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rule",
+        metavar="FROM,VALUE,ROLE",
+        help="Role mapping: `realm,manager,admin`, `client:web,edit,editor`, `group,/staff,viewer`.",
+    ),
+]
+
+
+def parse_rules(lines: Sequence[str]) -> tuple[Rule, ...]:
+    """`FROM,VALUE,ROLE` each; the value may hold commas, source and role may not."""
+    return tuple(_rule(line) for line in lines)
+
+
+def _rule(line: str) -> Rule:
+    source, _, rest = line.partition(",")
+    value, comma, role = rest.rpartition(",")
+    if not (source and comma and value and role):
+        raise Stopped(f"--rule {line!r} is not FROM,VALUE,ROLE", cure="--rule realm,manager,admin", code=USAGE)
+    return Rule(source=source, value=value, role=role)

@@ -1,0 +1,170 @@
+"""`tenants-api realms …`: the issuers of a tenant, and whether they answer as they should."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tenants_api.cli import shapes
+from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
+from tenants_api.cli.inputs import read_text
+from tenants_api.cli.options import (
+    Algorithms,
+    Audiences,
+    AuthorizedParties,
+    ClientId,
+    Issuer,
+    Organization,
+    RealmUrl,
+)
+from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
+from tenants_api.cli.session import Reason, TenantRef, change, reading, run, services, writing
+from tenants_api.onboarding import Report, realm_draft
+from tenants_api.registry import service
+from tenants_api.registry.models import Realm, Tenant
+
+app = typer.Typer(no_args_is_help=True, help="Realms: the issuers of a tenant.")
+
+RealmId = Annotated[uuid.UUID, typer.Argument(metavar="REALM", help="Id of the realm.")]
+
+
+@app.command()
+def add(
+    ref: TenantRef,
+    issuer: Issuer,
+    client_id: ClientId,
+    realm_url: RealmUrl = None,
+    organization: Organization = None,
+    audience: Audiences = None,
+    authorized_party: AuthorizedParties = None,
+    algorithm: Algorithms = None,
+    login_client_id: Annotated[str | None, typer.Option(help="Public client for the password login route.")] = None,
+    docs_client_id: Annotated[str | None, typer.Option(help="Public client for the tenant's docs page.")] = None,
+    ca_file: Annotated[Path | None, typer.Option(help="PEM file of the realm's own CA.", dir_okay=False)] = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add an issuer to a tenant (host rename, blue/green, migration)."""
+    fields = {
+        "issuer": issuer,
+        "client_id": client_id,
+        "realm_url": realm_url,
+        "organization": organization,
+        "audiences": audience,
+        "authorized_parties": authorized_party,
+        "algorithms": algorithm,
+        "login_client_id": login_client_id,
+        "docs_client_id": docs_client_id,
+        "ca_bundle": read_text(ca_file) if ca_file else None,
+    }
+    _print(run(_add(ref, fields=fields, reason=reason)), as_json=as_json)
+
+
+@app.command("list")
+def list_(ref: TenantRef, as_json: AsJson = False) -> None:
+    """List a tenant's realms."""
+    tenant = run(_tenant(ref))
+    if as_json:
+        print_json([shapes.realm(realm) for realm in tenant.realms])
+        return
+    print_table(
+        ("id", "issuer", "organization", "client_id", "enabled", "health"),
+        ((r.id, r.issuer, r.organization, r.client_id, r.enabled, r.health) for r in tenant.realms),
+    )
+
+
+@app.command()
+def show(ref: TenantRef, realm_id: RealmId, as_json: AsJson = False) -> None:
+    """Show one realm with its conditions."""
+    _print(run(_realm(ref, realm_id=realm_id)), as_json=as_json)
+
+
+@app.command()
+def remove(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Remove an issuer: its tokens are refused on every worker within a second."""
+    run(_remove(ref, realm_id=realm_id, reason=reason))
+    if as_json:
+        print_json({"removed": str(realm_id)})
+        return
+    say(f"realm {realm_id} is removed")
+
+
+@app.command()
+def check(
+    ref: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="A registered tenant; or give a URL.")] = None,
+    issuer: Annotated[str | None, typer.Option(help="Check this issuer without storing anything.")] = None,
+    realm_url: RealmUrl = None,
+    client_id: Annotated[str | None, typer.Option(help="This API's client in the realm.")] = None,
+    sample: Annotated[Path | None, typer.Option(help="File with a token of the realm to try.", dir_okay=False)] = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the onboarding checks now; exit 3 if one fails."""
+    if ref is not None:
+        _check_tenant(ref, reason=reason, as_json=as_json)
+        return
+    if issuer is None and realm_url is None:
+        raise Stopped("give a TENANT, --issuer or --realm-url", cure="tenants-api realms check --help", code=USAGE)
+    token = read_text(sample) if sample else None
+    report = run(_preflight(issuer=issuer, realm_url=realm_url, client_id=client_id, sample_token=token))
+    if as_json:
+        print_json(shapes.report(report))
+    else:
+        shapes.print_conditions(report.conditions)
+    _exit_unless(report.ready)
+
+
+def _check_tenant(ref: str, *, reason: str | None, as_json: bool) -> None:
+    tenant = run(_checked(ref, reason=reason))
+    if as_json:
+        print_json([shapes.realm(realm) for realm in tenant.realms])
+    else:
+        shapes.print_realms(tenant.realms)
+    _exit_unless(all(shapes.is_ready(realm) for realm in tenant.realms if realm.enabled))
+
+
+def _exit_unless(ready: bool) -> None:
+    if not ready:
+        raise typer.Exit(CHECK_FAILED)
+
+
+async def _add(ref: str, *, fields: dict[str, Any], reason: str | None) -> Realm:
+    async with services() as opened:
+        draft = realm_draft(**shapes.given(fields), policy=opened.policy)
+        return await opened.onboarding.add_realm(ref, draft, change=change(reason))
+
+
+async def _tenant(ref: str) -> Tenant:
+    async with reading() as session:
+        return await service.get_tenant(session, ref=ref)
+
+
+async def _realm(ref: str, *, realm_id: uuid.UUID) -> Realm:
+    async with reading() as session:
+        return await service.get_realm(session, ref=ref, realm_id=realm_id)
+
+
+async def _remove(ref: str, *, realm_id: uuid.UUID, reason: str | None) -> None:
+    async with writing() as session:
+        await service.remove_realm(session, ref=ref, realm_id=realm_id, if_match=None, change=change(reason))
+
+
+async def _checked(ref: str, *, reason: str | None) -> Tenant:
+    async with services() as opened:
+        return await opened.onboarding.check_tenant(ref, change=change(reason))
+
+
+async def _preflight(**fields: str | None) -> Report:
+    async with services() as opened:
+        return await opened.onboarding.preflight(**fields)
+
+
+def _print(realm: Realm, *, as_json: bool) -> None:
+    if as_json:
+        print_json(shapes.realm(realm))
+        return
+    print_record({name: value for name, value in shapes.realm(realm).items() if name != "conditions"})
+    shapes.print_conditions(realm.conditions)

@@ -1,0 +1,95 @@
+"""What every command stands on: the settings, a migrated database, the services, and who acts.
+
+The CLI works on the database through the same services as the API. It needs no running API; running workers learn of
+its changes through the registry version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tenants_api.cli.exits import UNREACHABLE, Stopped
+from tenants_api.observability import logging
+from tenants_api.registry.values import Actor, Change
+from tenants_api.settings import Settings, load_settings
+from tenants_api.wiring import Services, open_services
+
+T = TypeVar("T")
+
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the audit trail.")]
+TenantRef = Annotated[str, typer.Argument(metavar="TENANT", help="Id or slug.")]
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run one command's coroutine to its end."""
+    return asyncio.run(work)
+
+
+def settings() -> Settings:
+    """The settings, with logs on stderr: warnings and worse, for a person who reads them beside the answer."""
+    found = load_settings()
+    logging.configure(format="console", level="debug" if found.log_level == "debug" else "error")
+    return found
+
+
+def change(reason: str | None = None) -> Change:
+    """The audit entry's who and why: the user of the operating system."""
+    return Change(actor=Actor("cli", _os_user()), reason=reason)
+
+
+@asynccontextmanager
+async def services() -> AsyncIterator[Services]:
+    """Everything built once, without background tasks.
+
+    Raises:
+        Stopped: there is no SQLite file.
+        NotReady: the database cannot be reached or is not migrated.
+        SettingsError: a variable is wrong.
+    """
+    found = settings()
+    require_file(found.database_url)
+    async with open_services(found, background=False) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def writing() -> AsyncIterator[AsyncSession]:
+    """One transaction: committed at the end of the block."""
+    async with services() as opened, opened.database.begin() as session:
+        yield session
+
+
+@asynccontextmanager
+async def reading() -> AsyncIterator[AsyncSession]:
+    """One transaction that only reads."""
+    async with services() as opened, opened.database.read() as session:
+        yield session
+
+
+def require_file(url: str) -> None:
+    """An SQLite file must be there: opening it would make an empty one, and a wrong path would look like a new start.
+
+    Raises:
+        Stopped: it is not.
+    """
+    target = make_url(url)
+    if target.get_backend_name() != "sqlite" or target.database in (None, "", ":memory:"):
+        return
+    if not Path(str(target.database)).is_file():
+        raise Stopped(f"there is no database at {target.database}", cure="tenants-api db upgrade", code=UNREACHABLE)
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"  # a container may run as a number without a name

@@ -1,0 +1,237 @@
+"""`tenants-api tenants …`: customers and their states."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from tenants_api.cli import shapes
+from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
+from tenants_api.cli.inputs import parse_object
+from tenants_api.cli.options import (
+    Activation,
+    Algorithms,
+    Audiences,
+    AuthorizedParties,
+    ClientId,
+    Issuer,
+    Organization,
+    RealmUrl,
+    Rules,
+    parse_rules,
+)
+from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
+from tenants_api.cli.session import Reason, TenantRef, change, reading, run, services, writing
+from tenants_api.onboarding import realm_draft
+from tenants_api.registry import service
+from tenants_api.registry.models import Tenant
+from tenants_api.registry.values import Health, Page, PageRequest, TenantDraft, TenantFilter, TenantState, Transition
+
+app = typer.Typer(no_args_is_help=True, help="Tenants: the customers and their states.")
+
+
+@app.command("list")
+def list_(
+    state: Annotated[TenantState | None, typer.Option(help="Only tenants in this state.")] = None,
+    health: Annotated[Health | None, typer.Option(help="Only tenants with a realm of this health.")] = None,
+    issuer: Annotated[str | None, typer.Option(help="Only the tenant of this issuer.")] = None,
+    external_id: Annotated[str | None, typer.Option(help="Only the tenant with this external id.")] = None,
+    q: Annotated[str | None, typer.Option(help="A part of slug or name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 25,
+    after: Annotated[str | None, typer.Option(help="Cursor of the page before.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List tenants, a page at a time."""
+    where = TenantFilter(state=state, health=health, issuer=issuer, external_id=external_id, q=q)
+    page = run(_page(where, PageRequest(limit=limit, after=after)))
+    if as_json:
+        print_json(shapes.page(page, shape=shapes.tenant))
+        return
+    print_table(
+        ("slug", "name", "state", "health", "issuers", "id"),
+        ((t.slug, t.name, t.state, shapes.health(t), [r.issuer for r in t.realms], t.id) for t in page.items),
+    )
+    if page.after:
+        say(f"more: --after {page.after}")
+
+
+@app.command()
+def show(ref: TenantRef, as_json: AsJson = False) -> None:
+    """Show one tenant with its realms and their conditions."""
+    _print(run(_get(ref)), as_json=as_json)
+
+
+@app.command()
+def create(
+    slug: Annotated[str, typer.Argument(help="Short name in paths; lower case letters, digits and hyphens.")],
+    issuer: Issuer,
+    client_id: ClientId,
+    name: Annotated[str | None, typer.Option(help="Name for people; the slug if left out.")] = None,
+    realm_url: RealmUrl = None,
+    organization: Organization = None,
+    audience: Audiences = None,
+    authorized_party: AuthorizedParties = None,
+    algorithm: Algorithms = None,
+    external_id: Annotated[str | None, typer.Option(help="Your own id of this customer.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object.")] = None,
+    rule: Rules = None,
+    activate: Activation = Activation.WHEN_READY,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a tenant with its realm, run the checks and activate it; exit 3 if a check leaves it a draft."""
+    realm = {
+        "issuer": issuer,
+        "realm_url": realm_url,
+        "client_id": client_id,
+        "organization": organization,
+        "audiences": audience,
+        "authorized_parties": authorized_party,
+        "algorithms": algorithm,
+    }
+    tenant: dict[str, Any] = {
+        "slug": slug,
+        "name": name or slug,
+        "external_id": external_id,
+        "metadata": _object(metadata) or {},
+        "role_mapping": parse_rules(rule or []),
+    }
+    created = run(_onboard(realm, tenant=tenant, activate=activate, reason=reason))
+    _print(created, as_json=as_json)
+    if created.state == TenantState.DRAFT and activate is not Activation.NEVER:
+        say("a check failed: the tenant stays a draft; cure it, then: tenants-api tenants activate " + slug)
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
+def update(
+    ref: TenantRef,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    external_id: Annotated[str | None, typer.Option(help="New external id.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object that replaces the present one.")] = None,
+    rule: Rules = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a tenant's own fields; rules given here replace its whole role mapping."""
+    given = {
+        "name": name,
+        "external_id": external_id,
+        "metadata": _object(metadata),
+        "role_mapping": parse_rules(rule) if rule else None,
+    }
+    fields = {field: value for field, value in given.items() if value is not None}
+    if not fields:
+        raise Stopped("nothing to change", cure="tenants-api tenants update --help", code=USAGE)
+    _print(run(_update(ref, fields=fields, reason=reason)), as_json=as_json)
+
+
+@app.command()
+def activate(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Run the checks of a draft and let its tokens in."""
+    _print(run(_activate(ref, reason=reason)), as_json=as_json)
+
+
+@app.command()
+def suspend(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Refuse a tenant's tokens, on every worker within a second."""
+    _print(run(_move(ref, transition=Transition.SUSPEND, reason=reason)), as_json=as_json)
+
+
+@app.command()
+def resume(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Let a suspended tenant's tokens in again."""
+    _print(run(_move(ref, transition=Transition.RESUME, reason=reason)), as_json=as_json)
+
+
+@app.command()
+def delete(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Take a tenant out of service; its issuers stay reserved until `purge`."""
+    _print(run(_move(ref, transition=Transition.DELETE, reason=reason)), as_json=as_json)
+
+
+@app.command()
+def restore(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Bring a deleted tenant back, suspended."""
+    _print(run(_move(ref, transition=Transition.RESTORE, reason=reason)), as_json=as_json)
+
+
+@app.command()
+def purge(
+    ref: TenantRef,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a deleted tenant and everything of it, for good."""
+    if not yes:
+        typer.confirm(f"Erase {ref} and all its data for good?", abort=True, err=True)
+    run(_purge(ref, reason=reason))
+    if as_json:
+        print_json({"purged": ref})
+        return
+    say(f"{ref} is erased")
+
+
+async def _page(where: TenantFilter, request: PageRequest) -> Page[Tenant]:
+    async with reading() as session:
+        return await service.list_tenants(session, where=where, page=request)
+
+
+async def _get(ref: str) -> Tenant:
+    async with reading() as session:
+        return await service.get_tenant(session, ref=ref)
+
+
+async def _onboard(
+    realm: dict[str, Any], *, tenant: dict[str, Any], activate: Activation, reason: str | None
+) -> Tenant:
+    async with services() as opened:
+        draft = realm_draft(**shapes.given(realm), policy=opened.policy)
+        return await opened.onboarding.onboard(
+            TenantDraft(**tenant, realms=(draft,)), activate=activate.value, change=change(reason)
+        )
+
+
+async def _update(ref: str, *, fields: dict[str, Any], reason: str | None) -> Tenant:
+    async with writing() as session:
+        return await service.update_tenant(session, ref=ref, fields=fields, if_match=None, change=change(reason))
+
+
+async def _activate(ref: str, *, reason: str | None) -> Tenant:
+    async with services() as opened:
+        return await opened.onboarding.activate(ref, if_match=None, change=change(reason))
+
+
+async def _move(ref: str, *, transition: Transition, reason: str | None) -> Tenant:
+    async with writing() as session:
+        return await service.move(session, ref=ref, transition=transition, change=change(reason))
+
+
+async def _purge(ref: str, *, reason: str | None) -> None:
+    async with writing() as session:
+        await service.purge_tenant(session, ref=ref, change=change(reason))
+
+
+def _print(tenant: Tenant, *, as_json: bool) -> None:
+    if as_json:
+        print_json(shapes.tenant(tenant))
+        return
+    print_record(
+        {
+            "slug": tenant.slug,
+            "name": tenant.name,
+            "id": tenant.id,
+            "state": tenant.state,
+            "health": shapes.health(tenant),
+            "external_id": tenant.external_id,
+            "role_mapping": [f"{r.source},{r.value},{r.role}" for r in tenant.role_rules],
+            "version": tenant.version,
+        }
+    )
+    shapes.print_realms(tenant.realms)
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    return parse_object(text, name="--metadata") if text is not None else None

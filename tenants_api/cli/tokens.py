@@ -1,0 +1,61 @@
+"""`tenants-api token explain`: why a token is accepted or refused. Nothing is stored and nothing is logged."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tenants_api.cli.exits import CHECK_FAILED
+from tenants_api.cli.inputs import read_text
+from tenants_api.cli.output import AsJson, print_json, print_table, say
+from tenants_api.cli.session import run, services
+from tenants_api.verification.explain import Explanation
+from tenants_api.verification.explain import explain as explain_token
+
+app = typer.Typer(no_args_is_help=True, help="Tokens: why one is accepted or refused.")
+
+
+@app.callback()
+def _token() -> None:
+    """Keep `explain` a verb of its own."""
+
+
+@app.command()
+def explain(
+    token: Annotated[str | None, typer.Argument(help="`-` (stdin) if left out.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="File that holds the token.", dir_okay=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain one token, step by step; exit 3 if it is refused."""
+    explanation = run(_explain(_raw(token, file=file)))
+    if as_json:
+        print_json(asdict(explanation))
+    else:
+        _print(explanation)
+    if not explanation.accepted:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _raw(token: str | None, *, file: Path | None) -> str:
+    if token is None or token == "-":  # noqa: S105 - a dash is stdin, not a secret
+        return read_text(file)
+    say("a token on the command line stays in the shell's history and shows in the process list; use --file or stdin")
+    return token
+
+
+async def _explain(raw: str) -> Explanation:
+    async with services() as opened:
+        return await explain_token(opened.verifier, raw)
+
+
+def _print(explanation: Explanation) -> None:
+    print_table(
+        ("step", "outcome", "expected", "found"),
+        ((step.step, "ok" if step.ok else "failed", step.expected, step.found) for step in explanation.steps),
+    )
+    tenant = explanation.tenant.slug if explanation.tenant else "-"
+    verdict = "accepted" if explanation.accepted else f"refused: {explanation.reason}"
+    say(f"{verdict}; tenant {tenant}; roles {', '.join(explanation.roles) or '-'}")

@@ -1,0 +1,82 @@
+"""The CLI on a database of its own in tmp_path, beside development realms that really listen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tenants_api.cli import app
+from tenants_api.devrealms import DevRealmServer, serve_dev_realms
+
+CLIENT_ID = "tenants-api"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one command said, and how it ended."""
+
+    code: int
+    out: str
+    talk: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Cli:
+    """Runs commands with one environment."""
+
+    environment: dict[str, str]
+
+    def __call__(self, *words: str, stdin: str | None = None) -> Said:
+        result = CliRunner().invoke(app, list(words), input=stdin, env=self.environment)
+        return Said(result.exit_code, result.stdout, result.stderr)
+
+    def json(self, *words: str, stdin: str | None = None) -> Any:
+        """The data of a command that must succeed."""
+        said = self(*words, "--json", stdin=stdin)
+        assert said.code == 0, said.talk
+        return said.data
+
+
+@pytest.fixture(scope="session")
+def realms() -> Iterator[DevRealmServer]:
+    with serve_dev_realms(["acme", "globex"]) as server:
+        yield server
+
+
+@pytest.fixture
+def unmigrated(tmp_path: Path, realms: DevRealmServer) -> Cli:
+    host = realms.base_url.partition("://")[2]
+    return Cli(
+        {
+            "TENANTS_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'cli.db'}",
+            "TENANTS_INSECURE_HTTP_HOSTS": host,
+            "TENANTS_ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8",
+            "TENANTS_ALLOWED_REALM_PORTS": str(realms.port),
+            "NO_COLOR": "1",
+        }
+    )
+
+
+@pytest.fixture
+def cli(unmigrated: Cli) -> Cli:
+    assert unmigrated("db", "upgrade").code == 0
+    return unmigrated
+
+
+@pytest.fixture
+def acme(cli: Cli, realms: DevRealmServer) -> dict[str, Any]:
+    """acme, registered and active."""
+    tenant: dict[str, Any] = cli.json(
+        "tenants", "create", "acme", "--issuer", realms.realm("acme").issuer, "--client-id", CLIENT_ID
+    )
+    return tenant

@@ -1,0 +1,103 @@
+"""Realms, their keys and tokens on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tenants_api.devrealms import DevRealmServer
+from tests.cli.conftest import CLIENT_ID, Cli
+
+
+def test_second_realm_is_added_listed_and_removed(cli: Cli, acme: dict[str, Any], realms: DevRealmServer) -> None:
+    added = cli.json("realms", "add", "acme", "--issuer", realms.realm("globex").issuer, "--client-id", CLIENT_ID)
+
+    assert len(cli.json("realms", "list", "acme")) == 2
+    assert cli.json("realms", "show", "acme", added["id"])["issuer"] == realms.realm("globex").issuer
+    assert cli("realms", "remove", "acme", added["id"]).code == 0
+    assert cli("realms", "show", "acme", added["id"]).code == 4
+
+
+def test_issuer_of_another_tenant_is_a_conflict(cli: Cli, acme: dict[str, Any], realms: DevRealmServer) -> None:
+    cli("tenants", "create", "globex", "--issuer", realms.realm("globex").issuer, "--client-id", CLIENT_ID)
+
+    assert cli("realms", "add", "acme", "--issuer", realms.realm("globex").issuer, "--client-id", CLIENT_ID).code == 5
+
+
+def test_check_of_a_good_realm_passes_and_stores_nothing(cli: Cli, realms: DevRealmServer) -> None:
+    report = cli.json("realms", "check", "--issuer", realms.realm("globex").issuer, "--client-id", CLIENT_ID)
+
+    assert report["ready"] is True
+    assert cli.json("tenants", "list")["data"] == []
+
+
+def test_check_of_a_missing_realm_fails_and_names_the_condition(cli: Cli, realms: DevRealmServer) -> None:
+    issuer = realms.realm("acme").issuer.replace("acme", "initech")
+
+    said = cli("realms", "check", "--issuer", issuer, "--client-id", CLIENT_ID, "--json")
+
+    assert said.code == 3
+    assert "False" in {condition["status"] for condition in said.data["conditions"]}
+
+
+def test_check_of_a_registered_tenant_runs_now(cli: Cli, acme: dict[str, Any], realms: DevRealmServer) -> None:
+    assert cli("realms", "check", "acme").code == 0
+    realms.realm("acme").disable()
+    try:
+        assert cli("realms", "check", "acme").code == 3
+    finally:
+        realms.realm("acme").enable()
+
+
+def test_check_of_nothing_is_a_usage_error(cli: Cli) -> None:
+    assert cli("realms", "check").code == 2
+
+
+def test_keys_are_stored_by_onboarding_and_refreshed_by_hand(
+    cli: Cli, acme: dict[str, Any], realms: DevRealmServer
+) -> None:
+    stored = cli.json("keys", "list", "acme")
+    kid = realms.realm("acme").rotate()
+    refreshed = cli.json("keys", "refresh", "acme")
+
+    assert stored[0]["source"] == "stored"
+    assert kid not in {key["kid"] for key in stored[0]["keys"]}
+    assert kid in {key["kid"] for key in refreshed[0]["keys"]}
+    assert kid in {key["kid"] for key in cli.json("keys", "list", "acme")[0]["keys"]}
+
+
+def test_good_token_is_explained_from_stdin_and_from_a_file(
+    cli: Cli, acme: dict[str, Any], realms: DevRealmServer, tmp_path: Path
+) -> None:
+    token = realms.realm("acme").mint()
+    file = tmp_path / "token"
+    file.write_text(token)
+
+    for said in (
+        cli("token", "explain", "--json", stdin=token),
+        cli("token", "explain", "--file", str(file), "--json"),
+    ):
+        assert said.code == 0
+        assert said.data["accepted"] is True
+        assert said.data["tenant"]["slug"] == "acme"
+        assert said.data["roles"] == ["editor"]
+        assert token not in said.out + said.talk
+
+
+def test_token_of_another_realm_is_refused_with_its_reason(
+    cli: Cli, acme: dict[str, Any], realms: DevRealmServer
+) -> None:
+    said = cli("token", "explain", "-", "--json", stdin=realms.realm("globex").mint())
+
+    assert said.code == 3
+    assert said.data["accepted"] is False
+    assert said.data["reason"]
+
+
+def test_token_on_the_command_line_is_read_with_a_warning(
+    cli: Cli, acme: dict[str, Any], realms: DevRealmServer
+) -> None:
+    said = cli("token", "explain", realms.realm("acme").mint(username="bob"), "--json")
+
+    assert said.code == 0
+    assert "history" in said.talk

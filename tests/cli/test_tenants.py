@@ -1,0 +1,118 @@
+"""The life of a tenant on the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tenants_api.devrealms import DevRealmServer
+from tests.cli.conftest import CLIENT_ID, Cli
+
+
+def create(cli: Cli, slug: str, issuer: str, *more: str) -> Any:
+    return cli("tenants", "create", slug, "--issuer", issuer, "--client-id", CLIENT_ID, *more)
+
+
+def test_created_tenant_is_active_once_its_checks_pass(acme: dict[str, Any]) -> None:
+    assert acme["state"] == "active"
+    assert acme["health"] == "healthy"
+    assert (
+        acme["realms"][0]["conditions"][-1] | {"type": "Ready", "status": "True"} == acme["realms"][0]["conditions"][-1]
+    )
+
+
+def test_tenant_goes_through_every_state(cli: Cli, acme: dict[str, Any]) -> None:
+    verbs = (("suspend", "suspended"), ("resume", "active"), ("delete", "deleted"), ("restore", "suspended"))
+    for verb, state in verbs:
+        assert cli.json("tenants", verb, "acme", "--reason", "a test")["state"] == state
+    assert cli("tenants", "delete", "acme").code == 0
+    assert cli("tenants", "purge", "acme", "--yes").code == 0
+    assert cli("tenants", "show", "acme").code == 4
+
+
+def test_purge_without_consent_erases_nothing(cli: Cli, acme: dict[str, Any]) -> None:
+    cli("tenants", "delete", "acme")
+
+    assert cli("tenants", "purge", "acme", stdin="n\n").code == 1
+    assert cli.json("tenants", "show", "acme")["state"] == "deleted"
+
+
+def test_transition_that_the_state_forbids_is_a_conflict(cli: Cli, acme: dict[str, Any]) -> None:
+    said = cli("tenants", "resume", "acme", "--json")
+
+    assert said.code == 5
+    assert said.out == ""
+    assert "invalid_state_transition" in said.talk
+
+
+def test_unknown_tenant_is_not_found(cli: Cli) -> None:
+    assert cli("tenants", "show", "nobody").code == 4
+
+
+def test_taken_slug_is_a_conflict(cli: Cli, acme: dict[str, Any], realms: DevRealmServer) -> None:
+    assert create(cli, "acme", realms.realm("globex").issuer).code == 5
+
+
+def test_issuer_that_nobody_serves_leaves_a_draft_and_says_so(cli: Cli, realms: DevRealmServer) -> None:
+    said = create(cli, "initech", realms.realm("acme").issuer.replace("acme", "initech"), "--json")
+
+    assert said.code == 3
+    assert said.data["state"] == "draft"
+    assert "tenants activate initech" in said.talk
+
+
+def test_activation_now_stores_nothing_when_a_check_fails(cli: Cli, realms: DevRealmServer) -> None:
+    said = create(cli, "initech", realms.realm("acme").issuer.replace("acme", "initech"), "--activate", "now")
+
+    assert said.code == 3
+    assert "RealmReachable" in said.talk
+    assert cli("tenants", "show", "initech").code == 4
+
+
+def test_issuer_with_a_query_is_a_usage_error_that_names_the_field(cli: Cli) -> None:
+    said = create(cli, "initech", "https://id.example.com/realms/a?b=c")
+
+    assert said.code == 2
+    assert "/issuer" in said.talk
+
+
+def test_list_filters_by_state_and_pages(cli: Cli, acme: dict[str, Any], realms: DevRealmServer) -> None:
+    create(cli, "globex", realms.realm("globex").issuer)
+    cli("tenants", "suspend", "globex")
+
+    assert [tenant["slug"] for tenant in cli.json("tenants", "list", "--state", "suspended")["data"]] == ["globex"]
+    first = cli.json("tenants", "list", "--limit", "1")
+    second = cli.json("tenants", "list", "--limit", "1", "--after", first["list_metadata"]["after"])
+    assert {first["data"][0]["slug"], second["data"][0]["slug"]} == {"acme", "globex"}
+
+
+def test_update_changes_only_what_is_given(cli: Cli, acme: dict[str, Any]) -> None:
+    updated = cli.json("tenants", "update", "acme", "--external-id", "c-1", "--rule", "realm,manager,admin")
+
+    assert updated["name"] == acme["name"]
+    assert updated["external_id"] == "c-1"
+    assert updated["role_mapping"] == [{"from": "realm", "value": "manager", "role": "admin"}]
+
+
+def test_update_without_a_field_is_a_usage_error(cli: Cli, acme: dict[str, Any]) -> None:
+    assert cli("tenants", "update", "acme").code == 2
+
+
+def test_metadata_that_is_no_object_is_a_usage_error(cli: Cli, acme: dict[str, Any]) -> None:
+    for text in ("[]", "{"):
+        assert cli("tenants", "update", "acme", "--metadata", text).code == 2
+
+
+def test_role_preview_shows_what_claims_are_worth(cli: Cli, acme: dict[str, Any]) -> None:
+    claims = {"resource_access": {CLIENT_ID: {"roles": ["editor"]}, "other": {"roles": ["admin"]}}}
+
+    preview = cli.json("roles", "preview", "acme", stdin=json.dumps(claims))
+
+    assert preview["roles"] == ["editor"]
+    assert preview["matched"] == [{"from": f"client:{CLIENT_ID}", "value": "editor", "role": "editor"}]
+
+
+def test_table_goes_to_stdout_and_shows_markup_as_text(cli: Cli, acme: dict[str, Any]) -> None:
+    cli("tenants", "update", "acme", "--name", "[bold]Acme[/bold]")
+
+    assert "[bold]Acme[/bold]" in cli("tenants", "list").out
