@@ -1,4 +1,4 @@
-"""The discovery document (OpenID Connect Discovery 1.0 section 3). Its URLs are compared and reported, never followed."""
+"""The discovery document (OpenID Connect Discovery 1.0 section 3). Its URLs are reported, never followed."""
 
 from __future__ import annotations
 

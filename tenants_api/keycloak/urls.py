@@ -15,7 +15,8 @@ WELL_KNOWN = "/.well-known/openid-configuration"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = rf"(?P<host>\[[0-9a-f:.]{{2,45}}\]|{_LABEL}(?:\.{_LABEL})*)"
 # Percent-encoding in the path is kept, but never of NUL, %, dot, slash or backslash: two parsers would differ.
-_SEGMENT = r"(?:[A-Za-z0-9_~-]|%(?!00|25|2[eEfF]|5[cC])[0-9A-Fa-f]{2})(?:[A-Za-z0-9._~-]|%(?!00|25|2[eEfF]|5[cC])[0-9A-Fa-f]{2})*"
+_ENCODED = r"%(?!00|25|2[eEfF]|5[cC])[0-9A-Fa-f]{2}"
+_SEGMENT = rf"(?:[A-Za-z0-9_~-]|{_ENCODED})(?:[A-Za-z0-9._~-]|{_ENCODED})*"
 _URL = re.compile(rf"(?P<scheme>https?)://{_HOST}(?::(?P<port>[1-9][0-9]{{0,4}}))?(?:/{_SEGMENT})*", re.ASCII)
 _NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+))*", re.ASCII)
 _CANONICAL_V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", re.ASCII)

@@ -6,7 +6,7 @@ After a failure the later ones are not tried: they are `Unknown`, reason `NotRea
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tenants_api.keycloak.discovery import Discovery, fetch_discovery
 from tenants_api.keycloak.errors import RealmFault
@@ -59,6 +59,8 @@ class _Run:
 
     async def issuer_valid(self) -> Passed:
         parsed = parse_issuer(self.draft.issuer, policy=self.policy)
+        realm_url = parse_issuer(self.draft.realm_url, policy=self.policy).issuer
+        self.draft = replace(self.draft, issuer=parsed.issuer, realm_url=realm_url)
         if self.issuer_taken:
             message = f"the issuer {self.draft.issuer!r} is registered already; remove it there first"
             raise Failed("IssuerTaken", message=message)
@@ -117,8 +119,8 @@ class _Run:
         wanted = ", ".join(self.draft.audiences)
         if self.sample is None:
             message = (
-                f"not seen without a sample token: tokens must name one of {wanted} in aud; in Keycloak add an audience "
-                f"mapper for {self.draft.client_id} to the client that gets the tokens"
+                f"not seen without a sample token: tokens must name one of {wanted} in aud; in Keycloak add an "
+                f"audience mapper for {self.draft.client_id} to the client that gets the tokens"
             )
             return "Unknown", "NoSampleToken", message
         found, party = self.sample.audience(), self.sample.authorized_party()

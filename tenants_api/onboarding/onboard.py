@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tenants_api.db import Database, utc_now
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
+from tenants_api.keycloak.urls import WELL_KNOWN
 from tenants_api.onboarding.checks import Report, check_realm
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry import keys as registry_keys
@@ -53,7 +54,8 @@ class Onboarding:
                 no check can report.
         """
         draft = _preflight_draft(issuer or realm_url or "", realm_url=realm_url, client_id=client_id)
-        taken = draft.issuer in self._reserved or await self._is_registered(draft.issuer)
+        issuer = draft.issuer.removesuffix(WELL_KNOWN)
+        taken = issuer in self._reserved or await self._is_registered(issuer)
         sample = self._sample(sample_token) if sample_token is not None else None
         return await check_realm(draft, client=self._client, policy=self._policy, sample=sample, issuer_taken=taken)
 
