@@ -1,3 +1,34 @@
-"""One API that accepts the bearer tokens of many Keycloak realms."""
+"""One API that accepts the bearer tokens of many Keycloak realms.
+
+The names of the library are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenants_api.api.dependencies import CurrentPrincipal, requires
+    from tenants_api.app import create_app
+    from tenants_api.settings import Settings
+    from tenants_api.verification.principal import Principal
+    from tenants_api.verification.roles import RoleModel
 
 __version__ = "0.1.0"
+__all__ = ["CurrentPrincipal", "Principal", "RoleModel", "Settings", "create_app", "requires"]
+
+_HOMES = {
+    "CurrentPrincipal": "tenants_api.api.dependencies",
+    "Principal": "tenants_api.verification.principal",
+    "RoleModel": "tenants_api.verification.roles",
+    "Settings": "tenants_api.settings",
+    "create_app": "tenants_api.app",
+    "requires": "tenants_api.api.dependencies",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

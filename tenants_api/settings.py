@@ -73,7 +73,9 @@ class Settings(BaseSettings):
         None, ge=1, le=65535, description="serve /metrics there; on the main port if empty"
     )
     log_format: Literal["json", "console"] = Field("json", description="`console` is for people")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="events below it are not written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="events below it are not written"
+    )
     public_url: str | None = Field(None, description="this API's own URL, where it must name itself")
 
     @property

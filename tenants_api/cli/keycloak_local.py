@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ VERSION = "26.7.3"
 IMAGE = f"keycloak/keycloak:{VERSION}"
 ADMIN = {"KC_BOOTSTRAP_ADMIN_USERNAME": "root", "KC_BOOTSTRAP_ADMIN_PASSWORD": "root-pw"}
 READY = 240.0  # seconds; a container engine may have to pull the image first
+ENGINE = 10.0  # seconds for a container engine to say that it is there
 GRACE = 20.0
 
 
@@ -79,8 +80,9 @@ async def _container_engine() -> str | None:
             continue
         quiet = asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(engine, "info", stdout=quiet, stderr=quiet)
-        if await process.wait() == 0:
-            return engine
+        with suppress(TimeoutError):
+            if await asyncio.wait_for(process.wait(), ENGINE) == 0:
+                return engine
     return None
 
 
@@ -106,7 +108,8 @@ def _java(folder: Path, *, port: int, imports: Path) -> list[str]:
 
 
 def _clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("KC_", "KEYCLOAK_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KC_", "KEYCLOAK_"))}
+    return {"JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx512m", **kept}
 
 
 async def _ready(process: asyncio.subprocess.Process, *, url: str, log: Path) -> None:

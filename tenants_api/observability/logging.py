@@ -21,6 +21,8 @@ LONGEST_TRACEBACK = 8192
 LONGEST_READ = 16_384  # nothing behind this is even looked at: a log line must not cost more than it tells
 DEEPEST = 4
 REDACTED = "[redacted]"
+# Libraries that tell every step: httpx each URL, Alembic each look at the schema.
+CHATTY = ("httpx", "httpcore", "alembic")
 
 # The first letters of a base64url JSON object with or without white space, then at least one more segment.
 _JWT = re.compile(r"e(?:y[A-DI-L]|w[k-r0-3])[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)*")
@@ -44,7 +46,7 @@ def configure(*, format: Literal["json", "console"], level: str) -> None:  # noq
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         context_class=dict,
-        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Stderr())),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Stderr())),
         cache_logger_on_first_use=False,
     )
     _route_standard_library(processors, threshold=threshold)
@@ -99,9 +101,8 @@ def _route_standard_library(processors: list[Processor], *, threshold: int) -> N
         )
     )
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.INFO), force=True)
-    # httpx logs every URL that it asks; that is our own business and counted there.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("httpcore").setLevel(logging.WARNING)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _name_the_source(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

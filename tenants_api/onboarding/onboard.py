@@ -73,9 +73,13 @@ class Onboarding:
             tenant = await service.create_tenant(session, draft=draft, change=change)
         return await self._check_and_store(tenant, activate=activate == "when_ready", change=change)
 
-    async def check_tenant(self, ref: str, *, change: Change) -> Tenant:
-        """Run the checks of all enabled realms of a tenant and store what they found."""
-        return await self._check_and_store(await self._read(ref), activate=False, change=change)
+    async def check_tenant(self, ref: str, *, change: Change, activate: bool = False) -> Tenant:
+        """Run the checks of all enabled realms of a tenant and store what they found; activate a ready draft if asked.
+
+        Raises:
+            TenantNotFound
+        """
+        return await self._check_and_store(await self._read(ref), activate=activate, change=change)
 
     async def activate(self, ref: str, *, if_match: int | None = None, change: Change) -> Tenant:
         """Activate a draft whose checks pass.

@@ -66,6 +66,18 @@ class Trust:
         """A realm that tokens are accepted of now."""
         return self._snapshot.get(realm_id)
 
+    @property
+    def realm_count(self) -> int:
+        """How many realms' tokens are read."""
+        return len(self._snapshot)
+
+    def keys_by_health(self) -> dict[str, int]:
+        """How many realms that were used here have fresh, stale or no keys."""
+        counts = {"healthy": 0, "degraded": 0, "failing": 0}
+        for ring in self.rings:
+            counts["healthy" if ring.fresh else "degraded" if ring.usable else "failing"] += 1
+        return counts
+
     async def load(self) -> None:
         """Read the whole registry and all stored keys; at start.
 

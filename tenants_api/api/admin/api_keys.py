@@ -1,0 +1,88 @@
+"""Admin API keys. The key itself is in the answer to its creation and nowhere else."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, status
+from pydantic import AwareDatetime, Field
+
+from tenants_api.api.admin.guard import KeyWriter
+from tenants_api.api.admin.wire import Name
+from tenants_api.api.dependencies import ReadSession, ServicesDep
+from tenants_api.api.problems import problem_responses
+from tenants_api.api.wire import Time, WireIn, WireOut
+from tenants_api.errors import ValidationFailed
+from tenants_api.registry import admin_keys
+from tenants_api.registry.errors import ApiKeyNotFound
+from tenants_api.registry.models import AdminApiKey
+from tenants_api.registry.values import SCOPES
+from tenants_api.verification.errors import InsufficientRole
+
+router = APIRouter(prefix="/v1/api-keys", tags=["api keys"])
+
+
+class ApiKeyIn(WireIn):
+    name: Name
+    scopes: list[str] = Field(min_length=1, max_length=8, examples=[["tenants:read"]])
+    expires_at: AwareDatetime | None = Field(default=None, strict=False)
+
+
+class ApiKeyOut(WireOut):
+    id: uuid.UUID
+    key_id: str
+    name: str
+    scopes: list[str]
+    created_at: Time
+    expires_at: Time | None
+    revoked_at: Time | None
+
+
+class NewApiKey(ApiKeyOut):
+    """`key` is shown this once; a replayed answer has null there."""
+
+    key: str | None
+
+
+class ApiKeyList(WireOut):
+    data: list[ApiKeyOut]
+
+
+@router.get("", response_model=ApiKeyList)
+async def list_api_keys(caller: KeyWriter, session: ReadSession) -> dict[str, Any]:
+    """All keys, also expired and revoked ones."""
+    return {"data": await admin_keys.list_admin_keys(session)}
+
+
+@router.post(
+    "",
+    response_model=NewApiKey,
+    status_code=status.HTTP_201_CREATED,
+    responses=problem_responses(ValidationFailed),
+)
+async def create_api_key(body: ApiKeyIn, request: Request, caller: KeyWriter, services: ServicesDep) -> Any:
+    """Make a key. It can have no scope that its maker lacks."""
+    beyond = sorted(set(body.scopes) & set(SCOPES) - caller.scopes)
+    if beyond:
+        raise InsufficientRole(beyond[0])
+    change = caller.change()
+    async with services.database.begin() as session:
+        row, key = await admin_keys.create_admin_key(
+            session, name=body.name, scopes=body.scopes, expires_at=body.expires_at, change=change
+        )
+    return {**_fields(row), "key": key}
+
+
+@router.delete("/{key_id}", status_code=status.HTTP_204_NO_CONTENT, responses=problem_responses(ApiKeyNotFound))
+async def revoke_api_key(
+    key_id: Annotated[str, Path(max_length=64)], request: Request, caller: KeyWriter, services: ServicesDep
+) -> None:
+    """Revoke a key; it is refused from the next request on."""
+    async with services.database.begin() as session:
+        await admin_keys.revoke_admin_key(session, key_id=key_id, change=caller.change())
+
+
+def _fields(row: AdminApiKey) -> dict[str, uuid.UUID | str | list[str] | datetime | None]:
+    return {name: getattr(row, name) for name in ApiKeyOut.model_fields}

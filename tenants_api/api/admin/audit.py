@@ -1,0 +1,64 @@
+"""The trail of changes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from tenants_api.api.admin.guard import Auditor
+from tenants_api.api.dependencies import ReadSession
+from tenants_api.api.items import PageDep
+from tenants_api.api.problems import problem_responses
+from tenants_api.api.wire import Paged, Time, WireOut, paged
+from tenants_api.errors import ValidationFailed
+from tenants_api.registry import audit
+from tenants_api.registry.models import AuditEvent
+
+router = APIRouter(prefix="/v1/audit-events", tags=["audit"])
+
+
+class Party(WireOut):
+    type: str
+    id: str
+
+
+class AuditEventOut(WireOut):
+    """One change; `changes` holds only what differs."""
+
+    id: uuid.UUID
+    action: str
+    occurred_at: Time
+    actor: Party
+    target: Party
+    request_id: str | None
+    changes: dict[str, Any]
+    reason: str | None
+
+
+@router.get("", response_model=Paged[AuditEventOut], responses=problem_responses(ValidationFailed))
+async def list_audit_events(
+    caller: Auditor,
+    session: ReadSession,
+    page: PageDep,
+    action: Annotated[str | None, Query(max_length=64, examples=["tenant.suspended"])] = None,
+    target: Annotated[str | None, Query(max_length=64, description="id of a tenant, realm or key")] = None,
+    actor: Annotated[str | None, Query(max_length=600)] = None,
+) -> dict[str, Any]:
+    """Events, newest first."""
+    found = await audit.list_events(session, page=page, action=action, target=target, actor=actor)
+    return paged(found, convert=_event)
+
+
+def _event(row: AuditEvent) -> AuditEventOut:
+    return AuditEventOut(
+        id=row.id,
+        action=row.action,
+        occurred_at=row.occurred_at,
+        actor=Party(type=row.actor_type, id=row.actor_id),
+        target=Party(type=row.target_type, id=row.target_id),
+        request_id=row.request_id,
+        changes=row.changes,
+        reason=row.reason,
+    )

@@ -1,0 +1,91 @@
+"""The onboarding checks: of a tenant's realms, and of a realm that is not registered yet."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from tenants_api.api.admin.guard import Reader, Writer
+from tenants_api.api.admin.tenants import Ref
+from tenants_api.api.admin.wire import ClientId, ConditionOut, Url
+from tenants_api.api.dependencies import ReadSession, ServicesDep
+from tenants_api.api.problems import problem_responses
+from tenants_api.api.wire import PlainText, WireIn, WireOut
+from tenants_api.errors import FieldError, ValidationFailed
+from tenants_api.registry import service
+from tenants_api.registry.errors import TenantNotFound
+from tenants_api.registry.models import Tenant
+
+router = APIRouter(prefix="/v1", tags=["checks"])
+
+
+class IssuerCheckIn(WireIn):
+    """A realm to look at; one of `issuer` and `realm_url` is needed."""
+
+    issuer: Url | None = None
+    realm_url: Url | None = None
+    client_id: ClientId | None = None
+    sample_token: PlainText | None = Field(default=None, max_length=16_384)
+
+
+class Outcome(WireOut):
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+class IssuerCheck(WireOut):
+    """The checks in their order. `suggested_issuer` is what the realm itself says when that differs."""
+
+    ready: bool
+    suggested_issuer: str | None
+    conditions: list[Outcome]
+
+
+class RealmChecks(WireOut):
+    realm_id: uuid.UUID
+    issuer: str
+    conditions: list[ConditionOut]
+
+
+class TenantChecks(WireOut):
+    """The last checks of every realm; `conditions` are those of the first one."""
+
+    ready: bool
+    conditions: list[ConditionOut]
+    realms: list[RealmChecks]
+
+
+@router.post("/issuer-checks", response_model=IssuerCheck, responses=problem_responses(ValidationFailed))
+async def check_issuer(body: IssuerCheckIn, caller: Writer, services: ServicesDep) -> Any:
+    """Check a realm before it is registered. Stores nothing, and is 200 also when checks fail."""
+    if body.issuer is None and body.realm_url is None:
+        raise ValidationFailed(errors=[FieldError("/issuer", "give issuer or realm_url")])
+    return await services.onboarding.preflight(
+        issuer=body.issuer, realm_url=body.realm_url, client_id=body.client_id, sample_token=body.sample_token
+    )
+
+
+@router.post("/tenants/{ref}/checks", response_model=TenantChecks, responses=problem_responses(TenantNotFound))
+async def run_checks(ref: Ref, request: Request, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+    """Run all checks of the tenant's realms now."""
+    return _checks(await services.onboarding.check_tenant(ref, change=caller.change()))
+
+
+@router.get("/tenants/{ref}/checks", response_model=TenantChecks, responses=problem_responses(TenantNotFound))
+async def last_checks(ref: Ref, caller: Reader, session: ReadSession) -> dict[str, Any]:
+    """What the last checks found."""
+    return _checks(await service.get_tenant(session, ref=ref))
+
+
+def _checks(tenant: Tenant) -> dict[str, Any]:
+    realms = [{"realm_id": realm.id, "issuer": realm.issuer, "conditions": realm.conditions} for realm in tenant.realms]
+    used = [realm for realm in tenant.realms if realm.enabled]
+    ready = bool(used) and all(
+        any(one.type == "Ready" and one.status == "True" for one in realm.conditions) for realm in used
+    )
+    return {"ready": ready, "conditions": realms[0]["conditions"] if realms else [], "realms": realms}

@@ -1,0 +1,86 @@
+"""A tenant's role mapping, and what it would make of some claims."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from tenants_api.api.admin.changing import changing
+from tenants_api.api.admin.guard import Reader, Writer
+from tenants_api.api.admin.tenants import IfMatch, Ref
+from tenants_api.api.admin.wire import Mapping, RuleOut, to_rules
+from tenants_api.api.dependencies import ReadSession, ServicesDep
+from tenants_api.api.problems import problem_responses
+from tenants_api.api.versions import parse_if_match
+from tenants_api.api.wire import WireIn, WireOut
+from tenants_api.errors import EtagMismatch, ValidationFailed
+from tenants_api.registry import service
+from tenants_api.registry.errors import TenantNotFound
+from tenants_api.registry.models import Tenant
+from tenants_api.verification.roles import RoleRule, default_rules, matching_rules
+
+router = APIRouter(prefix="/v1/tenants/{ref}/role-mapping", tags=["roles"], responses=problem_responses(TenantNotFound))
+
+
+class PreviewIn(WireIn):
+    """Claims as they stand in an access token."""
+
+    claims: dict[str, Any]
+
+
+class Preview(WireOut):
+    """The roles that the claims would give, and the rules that gave them."""
+
+    roles: list[str]
+    matched: list[RuleOut]
+
+
+@router.get("", response_model=list[RuleOut])
+async def get_role_mapping(ref: Ref, response: Response, caller: Reader, session: ReadSession) -> list[RuleOut]:
+    """The mapping; empty means that the client roles which bear an application role's name grant it."""
+    return _answer(await service.get_tenant(session, ref=ref), response=response)
+
+
+@router.put("", response_model=list[RuleOut], responses=problem_responses(EtagMismatch, ValidationFailed))
+async def put_role_mapping(
+    ref: Ref,
+    mapping: Mapping,
+    request: Request,
+    response: Response,
+    caller: Writer,
+    services: ServicesDep,
+    if_match: IfMatch = None,
+) -> list[RuleOut]:
+    """Replace the mapping; it holds for the next request of every token, cached ones included."""
+    rules = to_rules(mapping, roles=services.roles.names, prefix="")
+    version, change = parse_if_match(if_match), caller.change()
+    async with changing(services) as session:
+        row = await service.set_role_mapping(session, ref=ref, rules=rules, if_match=version, change=change)
+    return _answer(row, response=response)
+
+
+@router.post("/preview", response_model=Preview, responses=problem_responses(ValidationFailed))
+async def preview_role_mapping(
+    ref: Ref, body: PreviewIn, caller: Reader, session: ReadSession, services: ServicesDep
+) -> dict[str, Any]:
+    """What the mapping makes of these claims; nothing is stored."""
+    rules = _rules(await service.get_tenant(session, ref=ref), names=services.roles.names)
+    matched = matching_rules(body.claims, rules=rules)
+    return {"roles": sorted({rule.role for rule in matched}), "matched": [_rule(rule) for rule in matched]}
+
+
+def _rules(tenant: Tenant, *, names: frozenset[str]) -> tuple[RoleRule, ...]:
+    if tenant.role_rules:
+        return tuple(RoleRule(rule.source, rule.value, rule.role) for rule in tenant.role_rules)
+    clients = dict.fromkeys(realm.client_id for realm in tenant.realms)
+    return tuple(rule for client_id in clients for rule in default_rules(client_id, names=names))
+
+
+def _rule(rule: Any) -> RuleOut:
+    return RuleOut(source=rule.source, value=rule.value, role=rule.role)
+
+
+def _answer(row: Tenant, *, response: Response) -> list[RuleOut]:
+    response.headers["ETag"] = service.etag(row)
+    return [_rule(rule) for rule in row.role_rules]

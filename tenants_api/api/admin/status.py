@@ -1,0 +1,58 @@
+"""What this worker knows and how fresh it is."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from fastapi import APIRouter
+
+from tenants_api import __version__
+from tenants_api.api.admin.guard import Reader
+from tenants_api.api.dependencies import ServicesDep
+from tenants_api.api.wire import WireOut
+from tenants_api.migrating import head
+
+router = APIRouter(prefix="/v1/status", tags=["operation"])
+
+
+class Replica(WireOut):
+    host: str
+    process: int
+    version: str
+
+
+class RegistryStatus(WireOut):
+    version: int
+    lag_seconds: float
+    feed_alive: bool
+    realms: int
+
+
+class Status(WireOut):
+    """`keys` counts the realms used here by the state of their keys."""
+
+    replica: Replica
+    registry: RegistryStatus
+    migration_head: str
+    verified_tokens: int
+    keys: dict[str, int]
+
+
+@router.get("", response_model=Status)
+async def get_status(caller: Reader, services: ServicesDep) -> dict[str, Any]:
+    """The worker that answers."""
+    trust = services.trust
+    return {
+        "replica": {"host": socket.gethostname(), "process": os.getpid(), "version": __version__},
+        "registry": {
+            "version": trust.version,
+            "lag_seconds": round(trust.feed.lag, 3),
+            "feed_alive": trust.feed.alive,
+            "realms": trust.realm_count,
+        },
+        "migration_head": head(),
+        "verified_tokens": services.verifier.cached_tokens,
+        "keys": trust.keys_by_health(),
+    }

@@ -1,0 +1,49 @@
+"""Why a token is accepted or refused. The token is neither stored nor logged."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from tenants_api.api.admin.guard import Reader
+from tenants_api.api.dependencies import ServicesDep
+from tenants_api.api.wire import WireIn, WireOut
+from tenants_api.verification.explain import Explanation, explain
+
+router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
+
+
+class TokenIn(WireIn):
+    token: str = Field(min_length=1, max_length=20_000)
+
+
+class TenantRefOut(WireOut):
+    id: uuid.UUID
+    slug: str
+    name: str
+
+
+class StepOut(WireOut):
+    step: str = Field(examples=["audience"])
+    ok: bool
+    expected: Any
+    found: Any
+
+
+class ExplanationOut(WireOut):
+    """The decision with every step up to the one that refused."""
+
+    accepted: bool
+    reason: str = Field(examples=["wrong_audience"])
+    tenant: TenantRefOut | None
+    steps: list[StepOut]
+    roles: list[str]
+
+
+@router.post("/explain", response_model=ExplanationOut)
+async def explain_token(body: TokenIn, caller: Reader, services: ServicesDep) -> Explanation:
+    """Run the verifier over a token and show how far it came."""
+    return await explain(services.verifier, body.token)

@@ -1,0 +1,202 @@
+"""Wire models of tenants and realms, and the way from them to drafts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, computed_field
+
+from tenants_api.api.wire import PlainText, Time, WireIn, WireOut
+from tenants_api.errors import FieldError, ValidationFailed
+from tenants_api.keycloak.targets import TargetPolicy
+from tenants_api.onboarding import realm_draft
+from tenants_api.registry.models import Tenant
+from tenants_api.registry.values import Health, RealmDraft, Rule
+
+SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
+Slug = Annotated[str, Field(pattern=SLUG, max_length=63, examples=["acme"])]
+Name = Annotated[PlainText, Field(min_length=1, max_length=200, examples=["Acme Ltd"])]
+ClientId = Annotated[PlainText, Field(min_length=1, max_length=255, examples=["tenants-api"])]
+Url = Annotated[PlainText, Field(min_length=1, max_length=600, examples=["https://id.example/realms/acme"])]
+ExternalId = Annotated[PlainText, Field(min_length=1, max_length=200, examples=["crm-4711"])]
+Metadata = Annotated[dict[PlainText, Any], Field(max_length=100)]
+Activate = Literal["when_ready", "now", "never"]
+
+# From the best to the worst: a tenant is as healthy as its worst realm in use.
+_BY_HEALTH = (Health.HEALTHY, Health.UNKNOWN, Health.DEGRADED, Health.FAILING)
+
+
+class RealmIn(WireIn):
+    """A realm as an admin describes it; what is left out follows from the rest."""
+
+    issuer: Url
+    realm_url: Url | None = None
+    organization: PlainText | None = Field(default=None, min_length=1, max_length=255)
+    client_id: ClientId
+    audiences: list[ClientId] | None = Field(default=None, min_length=1, max_length=20)
+    authorized_parties: list[ClientId] | None = Field(default=None, max_length=50)
+    algorithms: list[PlainText] | None = Field(default=None, min_length=1, max_length=12, examples=[["RS256"]])
+    login_client_id: ClientId | None = None
+    docs_client_id: ClientId | None = None
+    ca_bundle: str | None = Field(default=None, max_length=65_536)
+    enabled: bool = True
+
+
+class RealmPatch(WireIn):
+    """A merge patch (RFC 7396) of a realm; null takes an optional member back to its default."""
+
+    issuer: Url = ""
+    realm_url: Url | None = None
+    organization: PlainText | None = Field(default=None, min_length=1, max_length=255)
+    client_id: ClientId = ""
+    audiences: list[ClientId] | None = Field(default=None, min_length=1, max_length=20)
+    authorized_parties: list[ClientId] | None = Field(default=None, max_length=50)
+    algorithms: list[PlainText] | None = Field(default=None, min_length=1, max_length=12)
+    login_client_id: ClientId | None = None
+    docs_client_id: ClientId | None = None
+    ca_bundle: str | None = Field(default=None, max_length=65_536)
+    enabled: bool = True
+
+
+class RuleIn(WireIn):
+    """`from` is `realm`, `client:<client_id>`, `group` or `scope`; `value` is compared exactly."""
+
+    source: str = Field(alias="from", pattern=r"^(?:realm|group|scope|client:[^\s]{1,255})$", examples=["realm"])
+    value: PlainText = Field(min_length=1, max_length=300, examples=["tenant-editor"])
+    role: PlainText = Field(min_length=1, max_length=100, examples=["editor"])
+
+
+Mapping = Annotated[list[RuleIn], Field(max_length=200)]
+
+
+class TenantIn(WireIn):
+    """A new tenant."""
+
+    slug: Slug
+    name: Name
+    external_id: ExternalId | None = None
+    realms: list[RealmIn] = Field(default=[], max_length=20)
+    role_mapping: Mapping = Field(default=[])
+    metadata: Metadata = Field(default={})
+    activate: Activate = "when_ready"
+
+
+class TenantPut(TenantIn):
+    """The whole tenant; without `slug` the one in the path is meant."""
+
+    slug: Slug | None = None  # type: ignore[assignment]  # the path may name it instead
+
+
+class TenantPatch(WireIn):
+    """A merge patch (RFC 7396) of a tenant; `metadata` is merged member by member."""
+
+    name: Name = ""
+    external_id: ExternalId | None = None
+    metadata: Metadata | None = None
+    role_mapping: Mapping | None = None
+
+
+class ConditionOut(WireOut):
+    """One named check with its outcome; `reason` is a stable code."""
+
+    type: str = Field(examples=["IssuerMatches"])
+    status: Literal["True", "False", "Unknown"]
+    reason: str = Field(examples=["IssuerMismatch"])
+    message: str
+    last_transition_time: Time
+
+
+class RealmOut(WireOut):
+    """A registered realm; `conditions` are its last checks."""
+
+    id: uuid.UUID
+    issuer: str
+    realm_url: str
+    organization: str | None
+    client_id: str
+    audiences: list[str]
+    authorized_parties: list[str]
+    algorithms: list[str]
+    login_client_id: str | None
+    docs_client_id: str | None
+    ca_bundle: str | None
+    enabled: bool
+    health: str
+    conditions: list[ConditionOut]
+    version: int
+    created_at: Time
+    updated_at: Time
+
+
+class RuleOut(WireOut):
+    source: str = Field(serialization_alias="from")
+    value: str
+    role: str
+
+
+class TenantOut(WireOut):
+    """A tenant. `health` is that of its worst realm in use, `conditions` those of its first realm."""
+
+    id: uuid.UUID
+    slug: str
+    name: str
+    external_id: str | None
+    state: str
+    realms: list[RealmOut]
+    role_mapping: list[RuleOut] = Field(validation_alias="role_rules")
+    metadata: dict[str, Any] = Field(validation_alias="metadata_")
+    version: int
+    created_at: Time
+    updated_at: Time
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's documented way
+    @property
+    def health(self) -> str:
+        used = [Health(realm.health) for realm in self.realms if realm.enabled]
+        return str(max(used, key=_BY_HEALTH.index, default=Health.UNKNOWN))
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's documented way
+    @property
+    def conditions(self) -> list[ConditionOut]:
+        return self.realms[0].conditions if self.realms else []
+
+
+class Reason(WireIn):
+    """Why; kept in the audit trail."""
+
+    reason: PlainText | None = Field(default=None, max_length=500)
+
+
+def tenant_out(tenant: Tenant) -> TenantOut:
+    """The answer for a tenant."""
+    return TenantOut.model_validate(tenant)
+
+
+def to_draft(realm: RealmIn, *, policy: TargetPolicy, prefix: str = "") -> RealmDraft:
+    """Check a realm's form. Raises ValidationFailed, with pointers below `prefix`."""
+    values = realm.model_dump()
+    values["authorized_parties"] = values["authorized_parties"] or ()
+    try:
+        return realm_draft(policy=policy, **values)
+    except ValidationFailed as failed:
+        errors = [FieldError(prefix + error.pointer, error.detail) for error in failed.errors]
+        raise ValidationFailed(failed.detail, errors=errors) from failed
+
+
+def to_drafts(realms: Sequence[RealmIn], *, policy: TargetPolicy) -> tuple[RealmDraft, ...]:
+    """Check several. Raises ValidationFailed."""
+    return tuple(to_draft(realm, policy=policy, prefix=f"/realms/{n}") for n, realm in enumerate(realms))
+
+
+def to_rules(mapping: Sequence[RuleIn], *, roles: frozenset[str], prefix: str = "/role_mapping") -> tuple[Rule, ...]:
+    """Check a role mapping. Raises ValidationFailed for a role that this application does not know."""
+    unknown = [
+        FieldError(f"{prefix}/{n}/role", f"must be one of {', '.join(sorted(roles))}")
+        for n, rule in enumerate(mapping)
+        if rule.role not in roles
+    ]
+    if unknown:
+        raise ValidationFailed(errors=unknown)
+    return tuple(Rule(rule.source, rule.value, rule.role) for rule in mapping)

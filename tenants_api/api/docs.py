@@ -1,0 +1,145 @@
+"""The interactive documentation: Swagger UI from files in this package, one page for each tenant's realm.
+
+No CDN and no inline script: the page's settings travel in data attributes, so the content security policy can be
+strict. The tenant pages use the realm's authorization code flow with PKCE and a public client id.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi import Path as PathParameter
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.staticfiles import StaticFiles
+
+from tenants_api.api.dependencies import ServicesDep
+from tenants_api.api.problems import problem_responses
+from tenants_api.errors import NotFound
+from tenants_api.registry.changes import RealmRow, TenantRow
+from tenants_api.registry.values import TenantState
+from tenants_api.wiring import Services
+
+STATIC = Path(__file__).parent / "static"
+router = APIRouter(include_in_schema=False)
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<link rel="stylesheet" href="/docs/static/swagger-ui.css">
+<link rel="icon" href="/docs/static/favicon-32x32.png">
+</head>
+<body>
+<div id="swagger-ui" data-openapi="{openapi}" data-client-id="{client_id}"></div>
+<script src="/docs/static/swagger-ui-bundle.js"></script>
+<script src="/docs/static/start.js"></script>
+</body>
+</html>
+"""
+
+
+def mount_static(app: FastAPI) -> None:
+    """The files of Swagger UI, where every page of documentation finds them."""
+    app.mount("/docs/static", StaticFiles(directory=STATIC), name="docs-static")
+
+
+@router.get("/docs")
+async def docs(services: ServicesDep) -> HTMLResponse:
+    """The tenant plane; paste a token into *Authorize*."""
+    _must_serve(services)
+    return page(title="tenants-api", openapi="/openapi.json")
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request, services: ServicesDep) -> JSONResponse:
+    """The contract of the tenant plane."""
+    _must_serve(services)
+    return JSONResponse(request.app.openapi())
+
+
+@router.get("/t/{tenant_slug}/docs", responses=problem_responses(NotFound))
+async def tenant_docs(tenant_slug: Annotated[str, PathParameter(max_length=63)], services: ServicesDep) -> HTMLResponse:
+    """The tenant plane, wired to that tenant's realm."""
+    tenant, realm = _tenant(services, slug=tenant_slug)
+    return page(
+        title=f"{tenant.name} · tenants-api",
+        openapi=f"/t/{tenant.slug}/openapi.json",
+        client_id=_client_id(realm),
+        connect=_origin(realm.issuer),
+    )
+
+
+@router.get("/t/{tenant_slug}/openapi.json", responses=problem_responses(NotFound))
+async def tenant_openapi(
+    tenant_slug: Annotated[str, PathParameter(max_length=63)], request: Request, services: ServicesDep
+) -> JSONResponse:
+    """The contract with that realm's authorization code flow as its security scheme."""
+    tenant, realm = _tenant(services, slug=tenant_slug)
+    return JSONResponse(_with_realm(request.app.openapi(), tenant=tenant, realm=realm))
+
+
+def page(*, title: str, openapi: str, client_id: str = "", connect: str = "") -> HTMLResponse:
+    """Swagger UI over one document; `connect` is the origin of the realm whose token endpoint the page calls."""
+    content = _PAGE.format(title=html.escape(title), openapi=html.escape(openapi), client_id=html.escape(client_id))
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        f"connect-src 'self' {connect}; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    headers = {
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Frame-Options": "DENY",
+    }
+    return HTMLResponse(content, headers=headers)
+
+
+def _must_serve(services: Services) -> None:
+    if not services.settings.serves_docs:
+        raise NotFound
+
+
+def _tenant(services: Services, *, slug: str) -> tuple[TenantRow, RealmRow]:
+    _must_serve(services)
+    tenant = services.trust.tenant_by_slug(slug)
+    realm = next((realm for realm in tenant.realms if realm.enabled), None) if tenant is not None else None
+    if tenant is None or realm is None or tenant.state != TenantState.ACTIVE:
+        raise NotFound
+    return tenant, realm
+
+
+def _client_id(realm: RealmRow) -> str:
+    return realm.docs_client_id or realm.login_client_id or realm.client_id
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _with_realm(document: dict[str, Any], *, tenant: TenantRow, realm: RealmRow) -> dict[str, Any]:
+    wired: dict[str, Any] = json.loads(json.dumps(document))
+    endpoints = f"{realm.issuer}/protocol/openid-connect"
+    wired["info"]["title"] = f"{tenant.name} · {wired['info']['title']}"
+    wired.setdefault("components", {})["securitySchemes"] = {
+        "realm": {
+            "type": "oauth2",
+            "flows": {
+                "authorizationCode": {
+                    "authorizationUrl": f"{endpoints}/auth",
+                    "tokenUrl": f"{endpoints}/token",
+                    "scopes": {"openid": "Sign in"},
+                }
+            },
+        }
+    }
+    for operations in wired["paths"].values():
+        for operation in operations.values():
+            if "security" in operation:
+                operation["security"] = [{"realm": ["openid"]}]
+    return wired

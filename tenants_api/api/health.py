@@ -1,0 +1,88 @@
+"""For probes and scrapes. A realm that is down never makes this API unready: it would take all others down too."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tenants_api.api.dependencies import ServicesDep
+from tenants_api.api.problems import problem_responses
+from tenants_api.errors import NotFound
+from tenants_api.migrating import is_at_head
+from tenants_api.wiring import Services
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/livez", response_class=PlainTextResponse)
+async def livez() -> str:
+    """The process answers; nothing else is asked."""
+    return "ok"
+
+
+@router.get("/readyz", response_class=Response, responses={503: {"description": "A check failed"}})
+async def readyz(services: ServicesDep, request: Request) -> Response:
+    """Database, schema, registry and change feed; `?verbose` lists them."""
+    outcomes = {name: await check(services) for name, check in CHECKS.items()}
+    status = 200 if all(outcomes.values()) else 503
+    if "verbose" in request.query_params:
+        lines = [f"[{'+' if ok else '-'}]{name} {'ok' if ok else 'failed'}" for name, ok in outcomes.items()]
+        return PlainTextResponse("\n".join([*lines, "ready" if status == 200 else "not ready", ""]), status)
+    return JSONResponse({"ready": status == 200, "checks": outcomes}, status)
+
+
+@router.get("/readyz/{check}", response_class=PlainTextResponse, responses=problem_responses(NotFound))
+async def readyz_check(check: str, services: ServicesDep) -> Response:
+    """One of the checks alone."""
+    if check not in CHECKS:
+        raise NotFound(f"there is no such check; there are {', '.join(CHECKS)}")
+    ok = await CHECKS[check](services)
+    return PlainTextResponse("ok" if ok else "failed", 200 if ok else 503)
+
+
+@router.get("/metrics", response_class=Response, include_in_schema=False)
+async def metrics(services: ServicesDep) -> Response:
+    """Prometheus; elsewhere when a port of its own is set."""
+    if services.settings.metrics_port is not None:
+        raise NotFound(f"metrics are served on port {services.settings.metrics_port}")
+    services.metrics.registry_version.set(services.trust.version)
+    services.metrics.registry_lag.set(services.trust.feed.lag)
+    services.metrics.verified_tokens.set(services.verifier.cached_tokens)
+    body, content_type = services.metrics.render()
+    return Response(body, media_type=content_type)
+
+
+async def _database(services: Services) -> bool:
+    try:
+        async with services.database.engine.connect() as connection:
+            await connection.execute(text("select 1"))
+    except (SQLAlchemyError, OSError):
+        return False
+    return True
+
+
+async def _migrations(services: Services) -> bool:
+    try:
+        return await is_at_head(services.database)
+    except (SQLAlchemyError, OSError):
+        return False
+
+
+async def _registry(services: Services) -> bool:
+    return services.trust.loaded
+
+
+async def _feed(services: Services) -> bool:
+    return services.trust.feed.alive
+
+
+CHECKS: dict[str, Callable[[Services], Awaitable[bool]]] = {
+    "database": _database,
+    "migrations": _migrations,
+    "registry": _registry,
+    "feed": _feed,
+}

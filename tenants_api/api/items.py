@@ -1,0 +1,125 @@
+"""The sample resource: tenant-scoped rows. Every query starts from `principal.tenant`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
+from pydantic import Field
+
+from tenants_api.api.dependencies import TenantReadSession, TenantWriteSession, requires
+from tenants_api.api.problems import problem_responses
+from tenants_api.api.tenant import TOKEN_PROBLEMS
+from tenants_api.api.versions import parse_if_match
+from tenants_api.api.wire import Paged, PlainText, Time, WireIn, WireOut, paged
+from tenants_api.errors import BodyTooLarge, EtagMismatch, InvalidRequest, UnsupportedMediaType, ValidationFailed
+from tenants_api.items import repository
+from tenants_api.items.errors import ItemNotFound
+from tenants_api.items.models import Item
+from tenants_api.paging import PageRequest
+from tenants_api.verification.principal import Principal
+
+router = APIRouter(prefix="/v1/items", tags=["items"], responses=problem_responses(*TOKEN_PROBLEMS))
+_WRITE_PROBLEMS = problem_responses(InvalidRequest, BodyTooLarge, UnsupportedMediaType, ValidationFailed)
+
+Viewer = Annotated[Principal, requires("viewer")]
+Editor = Annotated[Principal, requires("editor")]
+Admin = Annotated[Principal, requires("admin")]
+
+
+class ItemOut(WireOut):
+    id: uuid.UUID
+    title: str = Field(examples=["Order more paper"])
+    body: str | None
+    created_by: str
+    created_at: Time
+    updated_at: Time
+    version: int
+
+
+class ItemIn(WireIn):
+    title: PlainText = Field(min_length=1, max_length=200, examples=["Order more paper"])
+    body: PlainText | None = Field(default=None, max_length=10_000)
+
+
+class ItemChange(WireIn):
+    """A merge patch (RFC 7396): what is left out stays, `"body": null` empties it."""
+
+    title: PlainText = Field(default="", min_length=1, max_length=200)
+    body: PlainText | None = Field(default=None, max_length=10_000)
+
+
+def page_request(
+    limit: Annotated[int, Query(ge=1, le=100)] = 25,
+    after: Annotated[str | None, Query(max_length=64)] = None,
+    before: Annotated[str | None, Query(max_length=64)] = None,
+) -> PageRequest:
+    """The place in a keyset list that a request asks for."""
+    return PageRequest(limit=limit, after=after, before=before)
+
+
+PageDep = Annotated[PageRequest, Depends(page_request)]
+
+
+@router.get("", response_model=Paged[ItemOut], responses=problem_responses(ValidationFailed))
+async def list_items(principal: Viewer, session: TenantReadSession, page: PageDep) -> dict[str, Any]:
+    """Your tenant's items, oldest first."""
+    found = await repository.list_items(session, tenant_id=principal.tenant.id, page=page)
+    return paged(found, convert=ItemOut.model_validate)
+
+
+@router.post("", response_model=ItemOut, status_code=status.HTTP_201_CREATED, responses=_WRITE_PROBLEMS)
+async def create_item(
+    item: ItemIn, request: Request, response: Response, principal: Editor, session: TenantWriteSession
+) -> Item:
+    """A new item of your tenant."""
+    row = await repository.create_item(
+        session, tenant_id=principal.tenant.id, title=item.title, body=item.body, created_by=principal.subject
+    )
+    response.headers["Location"] = f"{request.url.path}/{row.id}"
+    response.headers["ETag"] = f'"{row.version}"'
+    return row
+
+
+@router.get("/{item_id}", response_model=ItemOut, responses=problem_responses(ItemNotFound, ValidationFailed))
+async def get_item(item_id: uuid.UUID, response: Response, principal: Viewer, session: TenantReadSession) -> Item:
+    """One item of your tenant; another tenant's looks like none at all."""
+    row = await repository.get_item(session, tenant_id=principal.tenant.id, item_id=item_id)
+    response.headers["ETag"] = f'"{row.version}"'
+    return row
+
+
+@router.patch(
+    "/{item_id}",
+    response_model=ItemOut,
+    responses={**_WRITE_PROBLEMS, **problem_responses(ItemNotFound, EtagMismatch)},
+)
+async def update_item(
+    item_id: uuid.UUID,
+    item: ItemChange,
+    response: Response,
+    principal: Editor,
+    session: TenantWriteSession,
+    if_match: Annotated[str | None, Header()] = None,
+) -> Item:
+    """Change an item by merge patch; with If-Match only if it is still the version that you read."""
+    row = await repository.update_item(
+        session,
+        tenant_id=principal.tenant.id,
+        item_id=item_id,
+        fields=item.model_dump(exclude_unset=True),
+        if_match=parse_if_match(if_match),
+    )
+    response.headers["ETag"] = f'"{row.version}"'
+    return row
+
+
+@router.delete(
+    "/{item_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problem_responses(ItemNotFound, ValidationFailed),
+)
+async def delete_item(item_id: uuid.UUID, principal: Admin, session: TenantWriteSession) -> None:
+    """Remove an item of your tenant."""
+    await repository.delete_item(session, tenant_id=principal.tenant.id, item_id=item_id)

@@ -1,0 +1,163 @@
+"""`POST /t/{slug}/login`: an opt-in password grant at the tenant's own realm, and nowhere else.
+
+Off unless the realm has a `login_client_id` (RFC 9700 section 2.4 advises against the grant). The tenant in the path
+chooses the realm; nothing in the form does. What the realm gives is verified before it is handed out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Form, Path, Request
+
+from tenants_api.api.dependencies import ServicesDep
+from tenants_api.api.problems import problem_responses
+from tenants_api.api.wire import WireOut
+from tenants_api.errors import ApiError, InvalidRequest, NotFound, RateLimited, ValidationFailed
+from tenants_api.keycloak.errors import LoginRefused, RealmFault
+from tenants_api.keycloak.tokens import TokenResponse, password_grant
+from tenants_api.registry.changes import RealmRow
+from tenants_api.registry.values import TenantState
+from tenants_api.verification.errors import REALM, TenantSuspended, TokenError
+from tenants_api.wiring import Services
+
+MINUTE = 60.0
+MAX_ENTRIES = 10_000
+router = APIRouter(tags=["login"])
+log = structlog.get_logger("tenants_api.login")
+
+
+class InvalidCredentials(ApiError):
+    status = 401
+    code = "invalid_credentials"
+    title = "User name or password is wrong"
+    cause = "The realm refused the login; why stays between the realm and the operator's log."
+    cure = "Check user name and password; after many tries the realm may lock the account for a while."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": f'Bearer realm="{REALM}", error="invalid_token"'})
+
+
+class KeycloakRefused(ApiError):
+    status = 502
+    code = "keycloak_refused"
+    title = "Keycloak gave no usable answer"
+    cause = "The tenant's Keycloak refused this API's own request, or answered something that is no answer."
+    cure = "The operator finds the reason in the log; often the login client lacks direct access grants."
+
+
+class RealmUnavailable(ApiError):
+    status = 503
+    code = "realm_unavailable"
+    title = "The tenant's realm cannot be reached"
+    cause = "The tenant's Keycloak gave no answer in time."
+    cure = "Repeat the request after the seconds in Retry-After."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "5"})
+
+
+class LoginLimit:
+    """At most `rate` tries a minute for one tenant, user and address. In memory: one worker counts for itself."""
+
+    def __init__(self, rate: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._clock = rate, clock
+        self._tries: dict[tuple[str, ...], tuple[float, int]] = {}
+
+    def count(self, *key: str) -> None:
+        """Count one try. Raises RateLimited."""
+        now = self._clock()
+        since, tries = self._tries.pop(key, (now, 0))
+        if now - since >= MINUTE:
+            since, tries = now, 0
+        while len(self._tries) >= MAX_ENTRIES:
+            self._tries.pop(next(iter(self._tries)))
+        self._tries[key] = (since, tries + 1)
+        if tries >= self._rate:
+            wait = max(1, round(since + MINUTE - now))
+            raise RateLimited("too many login tries", headers={"Retry-After": str(wait)})
+
+
+class Tokens(WireOut):
+    """The OAuth 2.0 token response (RFC 6749 section 5.1)."""
+
+    access_token: str
+    refresh_token: str | None
+    expires_in: int
+    refresh_expires_in: int | None
+    token_type: str
+    scope: str | None
+
+
+@router.post(
+    "/t/{tenant_slug}/login",
+    response_model=Tokens,
+    responses=problem_responses(
+        InvalidRequest, InvalidCredentials, TenantSuspended, NotFound, ValidationFailed, RateLimited, KeycloakRefused,
+        RealmUnavailable,
+    ),
+)  # fmt: skip
+async def login(
+    tenant_slug: Annotated[str, Path(max_length=63)],
+    username: Annotated[str, Form(min_length=1, max_length=255)],
+    password: Annotated[str, Form(min_length=1, max_length=1024)],
+    request: Request,
+    services: ServicesDep,
+) -> TokenResponse:
+    """Exchange a user name and a password for tokens of the tenant's realm."""
+    realm = _login_realm(services, slug=tenant_slug)
+    address = request.client.host if request.client is not None else ""
+    request.app.state.login_limit.count(tenant_slug, username.lower(), address)
+    tokens = await _grant(services, realm=realm, username=username, password=password)
+    await _verified(services, tokens=tokens, realm=realm)
+    return tokens
+
+
+def _login_realm(services: Services, *, slug: str) -> RealmRow:
+    tenant = services.trust.tenant_by_slug(slug)
+    if tenant is not None and tenant.state in (TenantState.ACTIVE, TenantState.SUSPENDED):
+        for realm in tenant.realms:
+            if realm.enabled and realm.login_client_id:
+                return realm
+    raise NotFound
+
+
+async def _grant(services: Services, *, realm: RealmRow, username: str, password: str) -> TokenResponse:
+    client_id: Any = realm.login_client_id
+    try:
+        return await password_grant(
+            services.realms,
+            realm.realm_url,
+            client_id=client_id,
+            username=username,
+            password=password,
+            ca_bundle=realm.ca_bundle,
+        )
+    except LoginRefused as refused:
+        log.info("login_refused", issuer=realm.issuer, kind=refused.kind, message=refused.message)
+        if refused.kind == "client_refused":
+            raise KeycloakRefused from refused
+        raise InvalidCredentials from refused
+    except RealmFault as fault:
+        log.warning("login_failed", issuer=realm.issuer, reason=fault.reason, message=fault.message)
+        if fault.reason in ("Unreachable", "TimedOut"):
+            raise RealmUnavailable from fault
+        raise KeycloakRefused from fault
+
+
+async def _verified(services: Services, *, tokens: TokenResponse, realm: RealmRow) -> None:
+    """A token that this API would refuse is not handed out."""
+    try:
+        principal = await services.verifier.verify(tokens.access_token)
+    except TenantSuspended:
+        raise
+    except TokenError as error:
+        reason = error.refusal.reason if error.refusal is not None else error.code
+        log.warning("login_token_refused", issuer=realm.issuer, reason=reason)
+        raise KeycloakRefused from error
+    if principal.issuer != realm.issuer:
+        log.warning("login_token_refused", issuer=realm.issuer, reason="other_issuer")
+        raise KeycloakRefused

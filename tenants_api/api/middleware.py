@@ -1,0 +1,159 @@
+"""What happens to every request before anything else looks at it. Pure ASGI; knows no route.
+
+`Guard` gives the request its id, counts it, and turns what nobody expected into a 500 without text. `Bodies` bounds a
+body and reads its JSON strictly, once, for all routes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tenants_api.api.problems import REQUEST_ID, problem_response
+from tenants_api.db import new_id
+from tenants_api.errors import ApiError, BodyTooLarge, InternalError, InvalidRequest, UnsupportedMediaType
+from tenants_api.observability import logging
+
+MAX_BODY = 262_144
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_COUNTED = _METHODS | {"GET", "HEAD", "OPTIONS"}
+_JSON = (b"application/json", b"application/merge-patch+json")
+log = structlog.get_logger("tenants_api.api")
+
+
+class Guard:
+    """Outermost: request id, log context, metric, no-store, and the last net."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope[REQUEST_ID] = _request_id(scope)
+        logging.bind(request_id=request_id)
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except Exception as error:
+            # The boundary of the process's own mistakes: logged with its trace here, and shown to nobody.
+            log.exception("unhandled_error", error=type(error).__name__)
+            if status:
+                raise
+            await problem_response(InternalError(), request_id=request_id)(scope, receive, send_marked)
+        finally:
+            _count(scope, status=status)
+            logging.clear()
+
+
+class Bodies:
+    """Bounds every body; a JSON one must be strict, and only JSON or a form is read at all."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in _METHODS or scope["path"].startswith("/authz"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await _read(scope, receive)
+            if body:
+                _check(body, content_type=_header(scope, b"content-type"))
+        except ApiError as error:
+            await problem_response(error, request_id=scope.get(REQUEST_ID, ""))(scope, receive, send)
+            return
+        given = False
+
+        async def receive_again() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, receive_again, send)
+
+
+async def _read(scope: Scope, receive: Receive) -> bytes:
+    length = _header(scope, b"content-length")
+    if length.isdigit() and int(length) > MAX_BODY:
+        raise BodyTooLarge(f"the body has {length.decode()[:20]} bytes; {MAX_BODY} are read")
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise InvalidRequest("the body broke off")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BODY:
+            raise BodyTooLarge(f"the body has more than {MAX_BODY} bytes")
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _check(body: bytes, *, content_type: bytes) -> None:
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind in (b"application/x-www-form-urlencoded", b"multipart/form-data"):
+        return  # only routes that declare a form read one; to all others it is no body at all
+    if kind not in _JSON:
+        raise UnsupportedMediaType("send application/json, or application/merge-patch+json with PATCH")
+    try:
+        value = _STRICT.decode(body.decode("utf-8"))
+        if b"\\u" in body:
+            # A lone surrogate is legal JSON, and a 500 in whatever writes UTF-8 later.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest("the body is not strict JSON (UTF-8, no duplicate members, no NaN)") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+def _request_id(scope: Scope) -> str:
+    """A valid incoming one is kept, so that a request can be followed through several services."""
+    given = _header(scope, b"x-request-id")
+    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else str(new_id())
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((bytes(value) for key, value in scope["headers"] if key == name), b"")
+
+
+def _count(scope: Scope, *, status: int) -> None:
+    app, route = scope.get("app"), scope.get("route")
+    services = getattr(app.state, "services", None) if app is not None else None
+    if services is not None:
+        path = getattr(route, "path", "none")
+        method = scope["method"] if scope["method"] in _COUNTED else "other"  # a caller may invent methods
+        services.metrics.http_answered(method=method, route=path, status=status)

@@ -1,0 +1,122 @@
+"""Every refusal as one problem (RFC 9457). No exception text, no input and no upstream body ever gets into one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from tenants_api.api.wire import Problem
+from tenants_api.errors import (
+    ApiError,
+    FieldError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from tenants_api.registry.errors import RegistryUnavailable
+
+REQUEST_ID = "tenants_api.request_id"
+log = structlog.get_logger("tenants_api.api")
+
+
+def problem_response(error: ApiError, *, request_id: str) -> Response:
+    """The one way in which an error leaves this API."""
+    body: dict[str, Any] = {
+        "type": f"/problems/{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+    }
+    if error.errors:
+        body["errors"] = [{"pointer": one.pointer, "detail": one.detail} for one in error.errors]
+    content = json.dumps({**error.extra, **body}, ensure_ascii=True).encode()
+    return Response(content, status_code=error.status, headers=error.headers, media_type="application/problem+json")
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Render every error of the application; what is unexpected is caught in `middleware.Guard`."""
+
+    async def api_error(request: Request, error: Exception) -> Response:
+        return problem_response(_as_api_error(error), request_id=request.scope.get(REQUEST_ID, ""))
+
+    for kind in (ApiError, RequestValidationError, HTTPException, OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(kind, api_error)
+    app.add_exception_handler(DataError, api_error)
+
+
+def problem_responses(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of an operation: every problem that it may answer, by status."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        entry = found.setdefault(error.status, {"model": Problem, "description": "", "content": _media()})
+        codes = [code for code in (entry["description"], f"`{error.code}`: {error.title}") if code]
+        entry["description"] = "; ".join(codes)
+        entry["content"]["application/problem+json"]["examples"][error.code] = {"value": _example(error)}
+    return found
+
+
+def _media() -> dict[str, Any]:
+    return {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}}
+
+
+def _example(error: type[ApiError]) -> dict[str, Any]:
+    return {
+        "type": f"/problems/{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.title,
+        "code": error.code,
+        "request_id": "01a20797-0a7e-766a-974a-d07c52d60bc8",
+    }
+
+
+def _as_api_error(error: Exception) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _invalid(error)
+    if isinstance(error, HTTPException):
+        return _of_status(error)
+    if isinstance(error, DataError):
+        return ValidationFailed("a value cannot be stored")
+    cause = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
+    log.error("registry_unavailable", error=cause)
+    return RegistryUnavailable()
+
+
+def _invalid(error: RequestValidationError) -> ApiError:
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return InvalidRequest("the body is not well-formed JSON")
+    # The message of pydantic only: its `input` and `ctx` would echo what was sent.
+    return ValidationFailed(errors=[FieldError(_pointer(one["loc"]), one["msg"]) for one in found[:50]])
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """Where in the body (or which parameter), as a JSON pointer."""
+    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in location[1:]]
+    return "".join(f"/{part}"[:100] for part in parts)
+
+
+def _of_status(error: HTTPException) -> ApiError:
+    headers: Mapping[str, str] = error.headers or {}
+    if error.status_code == 404:
+        return NotFound()
+    if error.status_code == 405:
+        return MethodNotAllowed(headers=headers)
+    if error.status_code == 415:
+        return UnsupportedMediaType()
+    return InvalidRequest("the request cannot be read")

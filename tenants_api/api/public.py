@@ -1,0 +1,79 @@
+"""Routes that need no token: the front page, the open sample, the problem pages, the problem of every other path."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+
+from tenants_api import __version__
+from tenants_api.api.problems import problem_responses
+from tenants_api.api.wire import WireOut
+from tenants_api.errors import ApiError, NotFound, all_errors
+
+router = APIRouter(tags=["public"])
+
+
+class Front(WireOut):
+    name: str
+    version: str
+    message: str
+    docs: str
+
+
+class Message(WireOut):
+    message: str
+
+
+class ProblemPage(WireOut):
+    """What a problem's `code` means, why it comes and what cures it."""
+
+    code: str
+    title: str
+    status: int
+    cause: str
+    cure: str
+
+
+@router.get("/", response_model=Front)
+async def front() -> dict[str, str]:
+    """What this is."""
+    return {
+        "name": "tenants-api",
+        "version": __version__,
+        "message": "One API for the tokens of many Keycloak realms.",
+        "docs": "/docs",
+    }
+
+
+@router.get("/public", response_model=Message)
+async def public() -> dict[str, str]:
+    """Open to everybody; a token, good or broken, changes nothing."""
+    return {"message": "Everybody may read this."}
+
+
+@router.get("/problems/{code}", response_model=ProblemPage, responses=problem_responses(NotFound))
+async def problem(code: Annotated[str, Path(max_length=64, examples=["invalid_token"])]) -> dict[str, Any]:
+    """Cause and cure of a problem."""
+    page = _pages().get(code)
+    if page is None:
+        raise NotFound("no problem has this code")
+    return page
+
+
+def _pages() -> dict[str, dict[str, Any]]:
+    """One page a code; where several errors share one, the first is the general one."""
+    pages: dict[str, dict[str, Any]] = {}
+    kinds: list[type[ApiError]] = [ApiError, *all_errors()]
+    for error in kinds:
+        pages.setdefault(
+            error.code,
+            {
+                "code": error.code,
+                "title": error.title,
+                "status": error.status,
+                "cause": error.cause,
+                "cure": error.cure,
+            },
+        )
+    return pages

@@ -1,0 +1,100 @@
+"""What a tenant's own people see of themselves and of their tenant."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from tenants_api.api.dependencies import CurrentPrincipal, ReadSession, requires
+from tenants_api.api.problems import problem_responses
+from tenants_api.api.wire import Time, WireOut
+from tenants_api.registry import service
+from tenants_api.registry.models import Tenant
+from tenants_api.verification.errors import (
+    InsufficientRole,
+    InvalidToken,
+    KeysUnavailable,
+    MalformedCredentials,
+    MissingToken,
+    TenantMismatch,
+    TenantSuspended,
+    TokenExpired,
+)
+from tenants_api.verification.principal import Principal
+
+TOKEN_PROBLEMS = (
+    MalformedCredentials,
+    MissingToken,
+    InvalidToken,
+    TokenExpired,
+    InsufficientRole,
+    TenantMismatch,
+    TenantSuspended,
+    KeysUnavailable,
+)
+router = APIRouter(prefix="/v1", tags=["tenant"], responses=problem_responses(*TOKEN_PROBLEMS))
+
+
+class TenantName(WireOut):
+    id: uuid.UUID
+    slug: str
+    name: str
+
+
+class Me(WireOut):
+    """The caller as this API sees it; what the token lacks is null, roles are the mapped ones."""
+
+    tenant: TenantName
+    issuer: str
+    organization: str | None
+    subject: str
+    username: str | None
+    email: str | None
+    email_verified: bool | None
+    full_name: str | None
+    roles: list[str]
+    authorized_party: str | None
+    scopes: list[str]
+    expires_at: Time
+    service_account: bool
+
+
+class OwnRealm(WireOut):
+    issuer: str
+
+
+class RuleOut(WireOut):
+    source: str = Field(serialization_alias="from")
+    value: str
+    role: str
+
+
+class OwnTenant(WireOut):
+    """A tenant as its own people may see it."""
+
+    slug: str
+    name: str
+    state: str
+    realms: list[OwnRealm]
+    role_mapping: list[RuleOut] = Field(validation_alias="role_rules")
+
+
+@router.get("/me", response_model=Me)
+async def me(principal: CurrentPrincipal) -> dict[str, Any]:
+    """Who the token says you are, for which tenant, with which roles."""
+    return {
+        **{name: getattr(principal, name) for name in Principal.__slots__},
+        "roles": sorted(principal.roles),
+        "expires_at": principal.expires_at,
+    }
+
+
+@router.get("/tenant", response_model=OwnTenant)
+async def own_tenant(
+    request: Request, principal: Annotated[Principal, requires("viewer")], session: ReadSession
+) -> Tenant:
+    """Your own tenant."""
+    return await service.get_tenant(session, ref=str(principal.tenant.id))

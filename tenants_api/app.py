@@ -1,0 +1,111 @@
+"""`create_app`: the API as one FastAPI application, with a team's own routers beside the sample's.
+
+Nothing is opened here: the lifespan opens the services, so importing this module and calling the factory touch
+neither a database nor a realm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Path
+from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
+
+from tenants_api import __version__
+from tenants_api.api import docs, health, items, login, public, tenant
+from tenants_api.api.admin import create_admin_app
+from tenants_api.api.authentication import Authentication
+from tenants_api.api.middleware import Bodies, Guard
+from tenants_api.api.operations import operation_id
+from tenants_api.api.problems import install_problem_handlers
+from tenants_api.settings import Settings, load_settings
+from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
+from tenants_api.wiring import open_services
+
+TENANT_PATH = "/t/{tenant_slug}"
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    routers: Sequence[APIRouter] = (),
+    roles: RoleModel = SAMPLE_ROLES,
+    sample: bool = True,
+) -> FastAPI:
+    """The API.
+
+    Args:
+        settings: read from the environment if not given.
+        routers: a team's own routes; they are served as they are and again below `/t/{tenant_slug}`.
+        roles: the roles that the application knows, and what each includes.
+        sample: whether the sample resource `/v1/items` is served.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    chosen = settings if settings is not None else load_settings()
+    app = FastAPI(
+        title="tenants-api",
+        version=__version__,
+        lifespan=_lifespan(chosen, roles=roles),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # the redirect would go to whatever host the request names
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.login_limit = login.LoginLimit(chosen.login_rate)
+    install_problem_handlers(app)
+    _add_routes(app, routers=[tenant.router, *([items.router] if sample else []), *routers])
+    app.state.admin = create_admin_app()
+    app.mount("/admin", app.state.admin, name="admin")
+    _add_middleware(app, settings=chosen)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Unique also for routes that stand a second time below the tenant's path."""
+    return operation_id(route) + ("OfTenant" if route.path_format.startswith(f"{TENANT_PATH}/v1") else "")
+
+
+def _add_routes(app: FastAPI, *, routers: Sequence[APIRouter]) -> None:
+    for router in (public.router, health.router, login.router, docs.router):
+        app.include_router(router)
+    for router in routers:
+        app.include_router(router)
+        app.include_router(router, prefix=TENANT_PATH, dependencies=[Depends(_tenant_in_path)])
+    docs.mount_static(app)
+
+
+async def _tenant_in_path(tenant_slug: Annotated[str, Path(max_length=63, examples=["acme"])]) -> str:
+    """Declares the parameter; `current_principal` compares it with the token's tenant."""
+    return tenant_slug
+
+
+def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
+    """The last one added is the outermost."""
+    app.add_middleware(Authentication)
+    app.add_middleware(Bodies)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),  # exact origins; never a pattern
+            allow_credentials=False,  # a bearer token is no cookie
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-ID"],
+            expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
+        )
+    app.add_middleware(Guard)
+
+
+def _lifespan(settings: Settings, *, roles: RoleModel) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings, roles=roles) as services:
+            app.state.services = app.state.admin.state.services = services
+            yield
+
+    return lifespan
