@@ -19,13 +19,14 @@ from tenants_api.api import docs, health, items, login, public, tenant
 from tenants_api.api.admin import create_admin_app
 from tenants_api.api.authentication import Authentication
 from tenants_api.api.middleware import Bodies, Guard
-from tenants_api.api.operations import operation_id
+from tenants_api.api.operations import document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
 from tenants_api.wiring import open_services
 
 TENANT_PATH = "/t/{tenant_slug}"
+_OPEN = ("/", "/public", "/livez")
 
 
 def create_app(
@@ -60,6 +61,7 @@ def create_app(
     app.state.login_limit = login.LoginLimit(chosen.login_rate)
     install_problem_handlers(app)
     _add_routes(app, routers=[tenant.router, *([items.router] if sample else []), *routers])
+    document_security(app, needed=_needs_token)
     app.state.admin = create_admin_app()
     app.mount("/admin", app.state.admin, name="admin")
     _add_middleware(app, settings=chosen)
@@ -69,6 +71,10 @@ def create_app(
 def _operation_id(route: APIRoute) -> str:
     """Unique also for routes that stand a second time below the tenant's path."""
     return operation_id(route) + ("OfTenant" if route.path_format.startswith(f"{TENANT_PATH}/v1") else "")
+
+
+def _needs_token(path: str) -> bool:
+    return path not in _OPEN and not path.startswith(("/problems", "/readyz")) and not path.endswith("/login")
 
 
 def _add_routes(app: FastAPI, *, routers: Sequence[APIRouter]) -> None:

@@ -10,7 +10,7 @@ from tenants_api.api import docs
 from tenants_api.api.admin import api_keys, audit, checks, keys, realms, roles, status, tenants, tokens, transitions
 from tenants_api.api.admin.idempotency import Idempotency
 from tenants_api.api.dependencies import ServicesDep
-from tenants_api.api.operations import operation_id
+from tenants_api.api.operations import document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
 from tenants_api.errors import NotFound, RateLimited
 from tenants_api.registry.errors import RegistryUnavailable
@@ -45,6 +45,7 @@ def create_admin_app() -> FastAPI:
     for part in _ROUTERS:
         app.include_router(part.router)
     _add_docs(app)
+    document_security(app, needed=lambda path: True)
     app.add_middleware(Idempotency)
     return app
 

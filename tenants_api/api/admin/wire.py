@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, computed_field
+from pydantic import BeforeValidator, Field, computed_field
 
 from tenants_api.api.wire import PlainText, Time, WireIn, WireOut
 from tenants_api.errors import FieldError, ValidationFailed
@@ -114,7 +114,7 @@ class RealmOut(WireOut):
     id: uuid.UUID
     issuer: str
     realm_url: str
-    organization: str | None
+    organization: Annotated[str | None, BeforeValidator(lambda value: value or None)]
     client_id: str
     audiences: list[str]
     authorized_parties: list[str]
