@@ -25,7 +25,7 @@ def test_the_floors_hold() -> None:
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
-    graph = grimp.build_graph("tenants_api", cache_dir=None)
+    graph = grimp.build_graph("tenants_api", cache_dir=None, exclude_type_checking_imports=True)
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     # Raises CycleError, which names the circle.
     assert len(list(TopologicalSorter(imports).static_order())) == len(graph.modules)
