@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from tenants_api.cli.exits import USAGE, Stopped
-from tenants_api.registry.values import Rule
 
 
 class Activation(StrEnum):
@@ -41,14 +40,14 @@ Rules = Annotated[
 ]
 
 
-def parse_rules(lines: Sequence[str]) -> tuple[Rule, ...]:
+def parse_rules(lines: Sequence[str]) -> list[dict[str, str]]:
     """`FROM,VALUE,ROLE` each; the value may hold commas, source and role may not."""
-    return tuple(_rule(line) for line in lines)
+    return [_rule(line) for line in lines]
 
 
-def _rule(line: str) -> Rule:
+def _rule(line: str) -> dict[str, str]:
     source, _, rest = line.partition(",")
     value, comma, role = rest.rpartition(",")
     if not (source and comma and value and role):
         raise Stopped(f"--rule {line!r} is not FROM,VALUE,ROLE", cure="--rule realm,manager,admin", code=USAGE)
-    return Rule(source=source, value=value, role=role)
+    return {"from": source, "value": value, "role": role}

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tenants_api.cli import shapes
+from tenants_api.cli.drafts import realm_draft
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.inputs import read_text
 from tenants_api.cli.options import (
@@ -22,7 +23,7 @@ from tenants_api.cli.options import (
 )
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, reading, run, services, writing
-from tenants_api.onboarding import Report, realm_draft
+from tenants_api.onboarding import Report
 from tenants_api.registry import service
 from tenants_api.registry.models import Realm, Tenant
 
@@ -133,7 +134,7 @@ def _exit_unless(ready: bool) -> None:
 
 async def _add(ref: str, *, fields: dict[str, Any], reason: str | None) -> Realm:
     async with services() as opened:
-        draft = realm_draft(**shapes.given(fields), policy=opened.policy)
+        draft = realm_draft(fields, services=opened)
         return await opened.onboarding.add_realm(ref, draft, change=change(reason))
 
 

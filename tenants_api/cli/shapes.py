@@ -1,25 +1,19 @@
-"""How registry rows look in JSON (the same shape as the API's answers) and in tables. Reads nothing."""
+"""How registry rows look in JSON (as the API answers them) and in tables. Reads nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
 
+from tenants_api.api.admin.wire import RealmOut, tenant_out
 from tenants_api.cli.output import print_table
 from tenants_api.onboarding import Report
 from tenants_api.registry.models import AuditEvent, Realm, RealmCondition, Tenant
-from tenants_api.registry.values import ConditionValue, Health, Page
+from tenants_api.registry.values import ConditionValue, Page
 
 T = TypeVar("T")
-
-# Worst first: a tenant is as healthy as its worst realm in service.
-_WORST_FIRST = (Health.FAILING, Health.DEGRADED, Health.UNKNOWN, Health.HEALTHY)
-
-
-def given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given; what is left out takes the callee's default."""
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def page(found: Page[T], *, shape: Callable[[T], Any]) -> dict[str, Any]:
@@ -30,12 +24,6 @@ def page(found: Page[T], *, shape: Callable[[T], Any]) -> dict[str, Any]:
     }
 
 
-def health(tenant: Tenant) -> str:
-    """The worst health of the tenant's enabled realms."""
-    held = {realm.health for realm in tenant.realms if realm.enabled}
-    return next((str(value) for value in _WORST_FIRST if value in held), Health.UNKNOWN)
-
-
 def is_ready(realm: Realm) -> bool:
     """Whether the last checks of the realm ended well."""
     return any(condition.type == "Ready" and condition.status == "True" for condition in realm.conditions)
@@ -43,50 +31,12 @@ def is_ready(realm: Realm) -> bool:
 
 def tenant(row: Tenant) -> dict[str, Any]:
     """A tenant with its realms."""
-    return {
-        "id": str(row.id),
-        "slug": row.slug,
-        "name": row.name,
-        "external_id": row.external_id,
-        "state": row.state,
-        "health": health(row),
-        "conditions": [condition(c) for realm in row.realms for c in realm.conditions],
-        "realms": [realm(r) for r in row.realms],
-        "role_mapping": [{"from": rule.source, "value": rule.value, "role": rule.role} for rule in row.role_rules],
-        "metadata": row.metadata_,
-        "version": row.version,
-        "created_at": time(row.created_at),
-        "updated_at": time(row.updated_at),
-    }
+    return tenant_out(row).model_dump(mode="json", by_alias=True)
 
 
 def realm(row: Realm) -> dict[str, Any]:
     """A realm with its conditions."""
-    return {
-        "id": str(row.id),
-        "issuer": row.issuer,
-        "realm_url": row.realm_url,
-        "organization": row.organization or None,
-        "client_id": row.client_id,
-        "audiences": list(row.audiences),
-        "authorized_parties": list(row.authorized_parties),
-        "algorithms": list(row.algorithms),
-        "login_client_id": row.login_client_id,
-        "docs_client_id": row.docs_client_id,
-        "ca_bundle": row.ca_bundle,
-        "enabled": row.enabled,
-        "health": row.health,
-        "conditions": [condition(c) for c in row.conditions],
-        "version": row.version,
-    }
-
-
-def condition(row: RealmCondition | ConditionValue) -> dict[str, Any]:
-    """One named check; a value that is not stored has no time."""
-    shape = {"type": row.type, "status": row.status, "reason": row.reason, "message": row.message}
-    if isinstance(row, RealmCondition):
-        shape["last_transition_time"] = time(row.last_transition_time) or ""
-    return shape
+    return RealmOut.model_validate(row).model_dump(mode="json")
 
 
 def report(found: Report) -> dict[str, Any]:
@@ -94,7 +44,7 @@ def report(found: Report) -> dict[str, Any]:
     return {
         "ready": found.ready,
         "suggested_issuer": found.suggested_issuer,
-        "conditions": [condition(c) for c in found.conditions],
+        "conditions": [asdict(condition) for condition in found.conditions],
     }
 
 

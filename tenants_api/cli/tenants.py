@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from tenants_api.api.admin.wire import tenant_out
 from tenants_api.cli import shapes
+from tenants_api.cli.drafts import changed_fields, tenant_draft
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.inputs import parse_object
 from tenants_api.cli.options import (
@@ -23,10 +25,9 @@ from tenants_api.cli.options import (
 )
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, reading, run, services, writing
-from tenants_api.onboarding import realm_draft
 from tenants_api.registry import service
 from tenants_api.registry.models import Tenant
-from tenants_api.registry.values import Health, Page, PageRequest, TenantDraft, TenantFilter, TenantState, Transition
+from tenants_api.registry.values import Health, Page, PageRequest, TenantFilter, TenantState, Transition
 
 app = typer.Typer(no_args_is_help=True, help="Tenants: the customers and their states.")
 
@@ -50,7 +51,7 @@ def list_(
         return
     print_table(
         ("slug", "name", "state", "health", "issuers", "id"),
-        ((t.slug, t.name, t.state, shapes.health(t), [r.issuer for r in t.realms], t.id) for t in page.items),
+        ((t.slug, t.name, t.state, tenant_out(t).health, [r.issuer for r in t.realms], t.id) for t in page.items),
     )
     if page.after:
         say(f"more: --after {page.after}")
@@ -97,7 +98,7 @@ def create(
         "metadata": _object(metadata) or {},
         "role_mapping": parse_rules(rule or []),
     }
-    created = run(_onboard(realm, tenant=tenant, activate=activate, reason=reason))
+    created = run(_onboard({**tenant, "realms": [realm]}, activate=activate, reason=reason))
     _print(created, as_json=as_json)
     if created.state == TenantState.DRAFT and activate is not Activation.NEVER:
         say("a check failed: the tenant stays a draft; cure it, then: tenants-api tenants activate " + slug)
@@ -115,14 +116,13 @@ def update(
     as_json: AsJson = False,
 ) -> None:
     """Change a tenant's own fields; rules given here replace its whole role mapping."""
-    given = {
+    fields = {
         "name": name,
         "external_id": external_id,
         "metadata": _object(metadata),
         "role_mapping": parse_rules(rule) if rule else None,
     }
-    fields = {field: value for field, value in given.items() if value is not None}
-    if not fields:
+    if all(value is None for value in fields.values()):
         raise Stopped("nothing to change", cure="tenants-api tenants update --help", code=USAGE)
     _print(run(_update(ref, fields=fields, reason=reason)), as_json=as_json)
 
@@ -184,19 +184,17 @@ async def _get(ref: str) -> Tenant:
         return await service.get_tenant(session, ref=ref)
 
 
-async def _onboard(
-    realm: dict[str, Any], *, tenant: dict[str, Any], activate: Activation, reason: str | None
-) -> Tenant:
+async def _onboard(fields: dict[str, Any], *, activate: Activation, reason: str | None) -> Tenant:
     async with services() as opened:
-        draft = realm_draft(**shapes.given(realm), policy=opened.policy)
-        return await opened.onboarding.onboard(
-            TenantDraft(**tenant, realms=(draft,)), activate=activate.value, change=change(reason)
-        )
+        draft = tenant_draft(fields, services=opened)
+        return await opened.onboarding.onboard(draft, activate=activate.value, change=change(reason))
 
 
 async def _update(ref: str, *, fields: dict[str, Any], reason: str | None) -> Tenant:
-    async with writing() as session:
-        return await service.update_tenant(session, ref=ref, fields=fields, if_match=None, change=change(reason))
+    async with services() as opened:
+        changed = changed_fields(fields, services=opened)
+        async with opened.database.begin() as session:
+            return await service.update_tenant(session, ref=ref, fields=changed, if_match=None, change=change(reason))
 
 
 async def _activate(ref: str, *, reason: str | None) -> Tenant:
@@ -224,7 +222,7 @@ def _print(tenant: Tenant, *, as_json: bool) -> None:
             "name": tenant.name,
             "id": tenant.id,
             "state": tenant.state,
-            "health": shapes.health(tenant),
+            "health": tenant_out(tenant).health,
             "external_id": tenant.external_id,
             "role_mapping": [f"{r.source},{r.value},{r.role}" for r in tenant.role_rules],
             "version": tenant.version,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tenants_api.devrealms import DevRealmServer
 from tests.cli.conftest import CLIENT_ID, Cli
 
@@ -116,3 +118,22 @@ def test_table_goes_to_stdout_and_shows_markup_as_text(cli: Cli, acme: dict[str,
     cli("tenants", "update", "acme", "--name", "[bold]Acme[/bold]")
 
     assert "[bold]Acme[/bold]" in cli("tenants", "list").out
+
+
+@pytest.mark.parametrize("slug", ["Acme", "a b", "-a", "a" * 64, ""])
+def test_slug_that_no_path_could_bear_is_refused(cli: Cli, realms: DevRealmServer, slug: str) -> None:
+    said = cli("tenants", "create", "--issuer", realms.realm("acme").issuer, "--client-id", CLIENT_ID, "--", slug)
+
+    assert said.code == 2
+    assert "/slug" in said.talk
+
+
+def test_rule_for_a_role_that_nobody_knows_is_refused(cli: Cli, acme: dict[str, Any]) -> None:
+    said = cli("tenants", "update", "acme", "--rule", "realm,manager,emperor")
+
+    assert said.code == 2
+    assert "/role_mapping/0/role" in said.talk
+
+
+def test_rule_of_another_form_is_a_usage_error(cli: Cli, acme: dict[str, Any]) -> None:
+    assert cli("tenants", "update", "acme", "--rule", "realm:manager").code == 2

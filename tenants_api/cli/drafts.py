@@ -1,0 +1,57 @@
+"""From a command line to the registry's values, through the same wire models that check the API's bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tenants_api.api.admin.wire import RealmIn, RuleIn, TenantIn, TenantPatch, to_draft, to_drafts, to_rules
+from tenants_api.errors import FieldError, ValidationFailed
+from tenants_api.registry.values import RealmDraft, TenantDraft
+from tenants_api.wiring import Services
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def tenant_draft(fields: Mapping[str, Any], *, services: Services) -> TenantDraft:
+    """A new tenant; None counts as left out, in its realms too. Raises ValidationFailed."""
+    realms = [_given(realm) for realm in fields["realms"]]
+    body = _checked(TenantIn, {**_given(fields), "realms": realms})
+    return TenantDraft(
+        slug=body.slug,
+        name=body.name,
+        external_id=body.external_id,
+        realms=to_drafts(body.realms, policy=services.policy),
+        role_mapping=to_rules(body.role_mapping, roles=services.roles.names),
+        metadata=body.metadata,
+    )
+
+
+def realm_draft(fields: Mapping[str, Any], *, services: Services) -> RealmDraft:
+    """One realm; None counts as left out. Raises ValidationFailed."""
+    return to_draft(_checked(RealmIn, _given(fields)), policy=services.policy)
+
+
+def changed_fields(fields: Mapping[str, Any], *, services: Services) -> dict[str, Any]:
+    """What of a tenant changes: the fields that were given. Raises ValidationFailed."""
+    body = _checked(TenantPatch, _given(fields))
+    changed = {name: getattr(body, name) for name in body.model_fields_set}
+    if "role_mapping" in changed:
+        rules: Sequence[RuleIn] = changed["role_mapping"]
+        changed["role_mapping"] = to_rules(rules, roles=services.roles.names)
+    return changed
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _checked(model: type[M], fields: Mapping[str, Any]) -> M:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        wrong = [FieldError("/" + "/".join(str(part) for part in one["loc"]), one["msg"]) for one in found]
+        raise ValidationFailed("a value does not fit", errors=wrong) from error
