@@ -17,8 +17,8 @@ from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import WELL_KNOWN
 from tenants_api.onboarding.checks import Report, check_realm
 from tenants_api.onboarding.sample import SampleToken
+from tenants_api.registry import conditions, service
 from tenants_api.registry import keys as registry_keys
-from tenants_api.registry import service
 from tenants_api.registry.errors import IssuerTaken, RealmNotReady
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.values import Change, Health, PageRequest, RealmDraft, TenantDraft, TenantFilter, Transition
@@ -148,7 +148,7 @@ class Onboarding:
         now = utc_now()
         for realm, report in reports:
             health = Health.HEALTHY if report.ready else Health.FAILING
-            await service.store_conditions(
+            await conditions.store_conditions(
                 session, realm_id=realm.id, conditions=report.conditions, health=health, now=now
             )
             if report.ready and report.fetched is not None:

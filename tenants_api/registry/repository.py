@@ -14,7 +14,7 @@ from sqlalchemy.orm import selectinload
 from tenants_api.errors import ApiError
 from tenants_api.paging import Page, PageRequest, fetch_page
 from tenants_api.registry.errors import ExternalIdTaken, IssuerTaken, RealmNotFound, SlugTaken, TenantNotFound
-from tenants_api.registry.models import Realm, RealmCondition, Tenant
+from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.values import TenantFilter
 
 
@@ -47,12 +47,6 @@ async def get_realm(session: AsyncSession, *, tenant_id: uuid.UUID, realm_id: uu
     if realm is None:
         raise RealmNotFound
     return realm
-
-
-async def conditions_of(session: AsyncSession, *, realm_id: uuid.UUID) -> dict[str, RealmCondition]:
-    """The stored conditions of a realm by type."""
-    rows = await session.scalars(select(RealmCondition).where(RealmCondition.realm_id == realm_id))
-    return {row.type: row for row in rows}
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,13 +14,11 @@ from tenants_api.paging import Page, PageRequest
 from tenants_api.registry import audit, repository
 from tenants_api.registry.changes import bump_version
 from tenants_api.registry.errors import InvalidStateTransition
-from tenants_api.registry.models import Realm, RealmCondition, Tenant
+from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.rows import fill_realm, new_realm, realm_facts, rules_of, tenant_facts
 from tenants_api.registry.values import (
     TRANSITIONS,
     Change,
-    ConditionValue,
-    Health,
     RealmDraft,
     Rule,
     TenantDraft,
@@ -222,42 +219,6 @@ async def set_role_mapping(
     return await update_tenant(
         session, ref=ref, fields={"role_mapping": tuple(rules)}, if_match=if_match, change=change
     )
-
-
-async def store_conditions(
-    session: AsyncSession,
-    *,
-    realm_id: uuid.UUID,
-    conditions: Sequence[ConditionValue],
-    health: Health | None,
-    now: datetime,
-) -> None:
-    """Keep what the checks found. A condition's transition time moves only when its status does.
-
-    This is an observation, not a change by an admin: no version, no audit event.
-    """
-    realm = await session.get(Realm, realm_id)
-    if realm is None:
-        return
-    if health is not None:
-        realm.health = health
-    before = await repository.conditions_of(session, realm_id=realm_id)
-    for position, condition in enumerate(conditions):
-        row = before.pop(condition.type, None)
-        if row is None:
-            row = RealmCondition(realm_id=realm_id, type=condition.type)
-            session.add(row)
-        if row.status != condition.status:
-            row.last_transition_time = now
-        row.position, row.status, row.reason, row.message = (
-            position,
-            condition.status,
-            condition.reason,
-            condition.message,
-        )
-    for row in before.values():
-        await session.delete(row)
-    await session.flush()
 
 
 async def _locked(session: AsyncSession, *, ref: str, if_match: int | None) -> Tenant:

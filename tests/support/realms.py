@@ -71,7 +71,5 @@ async def services_for(settings: Settings, **changes: Any) -> AsyncIterator[Serv
 
 def tenant_draft(services: Services, server: DevRealmServer, name: str, **changes: Any) -> TenantDraft:
     """The tenant that owns the development realm of this name."""
-    realm = realm_draft(
-        issuer=server.realm(name).issuer, client_id="tenants-api", policy=services.policy, **changes
-    )
+    realm = realm_draft(issuer=server.realm(name).issuer, client_id="tenants-api", policy=services.policy, **changes)
     return TenantDraft(slug=name, name=name.title(), realms=(realm,))
