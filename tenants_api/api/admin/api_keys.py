@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Request, status
-from pydantic import AwareDatetime, Field
+from fastapi import APIRouter, Path, Response, status
+from pydantic import Field
 
+from tenants_api.api.admin.fields import Instant, Name
 from tenants_api.api.admin.guard import KeyWriter
-from tenants_api.api.admin.wire import Name
+from tenants_api.api.admin.idempotency import ShownOnceRoute
 from tenants_api.api.dependencies import ReadSession, ServicesDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.wire import Time, WireIn, WireOut
-from tenants_api.errors import ValidationFailed
+from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.registry import admin_keys
 from tenants_api.registry.errors import ApiKeyNotFound
 from tenants_api.registry.models import AdminApiKey
-from tenants_api.registry.values import SCOPES
-from tenants_api.verification.errors import InsufficientRole
 
-router = APIRouter(prefix="/v1/api-keys", tags=["api keys"])
+router = APIRouter(prefix="/v1/api-keys", tags=["api keys"], route_class=ShownOnceRoute)
+
+
+Scope = Literal["tenants:read", "tenants:write", "keys:write", "audit:read"]
 
 
 class ApiKeyIn(WireIn):
     name: Name
-    scopes: list[str] = Field(min_length=1, max_length=8, examples=[["tenants:read"]])
-    expires_at: AwareDatetime | None = Field(default=None, strict=False)
+    scopes: list[Scope] = Field(min_length=1, max_length=4, examples=[["tenants:read"]])
+    expires_at: Instant | None = Field(default=None, examples=["2027-01-01T00:00:00Z"])
 
 
 class ApiKeyOut(WireOut):
@@ -62,23 +64,21 @@ async def list_api_keys(caller: KeyWriter, session: ReadSession) -> dict[str, An
     status_code=status.HTTP_201_CREATED,
     responses=problem_responses(ValidationFailed),
 )
-async def create_api_key(body: ApiKeyIn, request: Request, caller: KeyWriter, services: ServicesDep) -> Any:
+async def create_api_key(body: ApiKeyIn, response: Response, caller: KeyWriter, services: ServicesDep) -> Any:
     """Make a key. It can have no scope that its maker lacks."""
-    beyond = sorted(set(body.scopes) & set(SCOPES) - caller.scopes)
-    if beyond:
-        raise InsufficientRole(beyond[0])
-    change = caller.change()
+    caller.must_have(*body.scopes)
+    if body.expires_at is not None and body.expires_at.timestamp() <= services.clocks.wall():
+        raise ValidationFailed(errors=[FieldError("/expires_at", "must be in the future")])
     async with services.database.begin() as session:
         row, key = await admin_keys.create_admin_key(
-            session, name=body.name, scopes=body.scopes, expires_at=body.expires_at, change=change
+            session, name=body.name, scopes=body.scopes, expires_at=body.expires_at, change=caller.change()
         )
+    response.headers["Location"] = f"/admin/v1/api-keys/{row.id}"
     return {**_fields(row), "key": key}
 
 
 @router.delete("/{key_id}", status_code=status.HTTP_204_NO_CONTENT, responses=problem_responses(ApiKeyNotFound))
-async def revoke_api_key(
-    key_id: Annotated[str, Path(max_length=64)], request: Request, caller: KeyWriter, services: ServicesDep
-) -> None:
+async def revoke_api_key(key_id: Annotated[str, Path(max_length=64)], caller: KeyWriter, services: ServicesDep) -> None:
     """Revoke a key; it is refused from the next request on."""
     async with services.database.begin() as session:
         await admin_keys.revoke_admin_key(session, key_id=key_id, change=caller.change())

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from tenants_api.api.admin.guard import Auditor
+from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.dependencies import ReadSession
 from tenants_api.api.items import PageDep
 from tenants_api.api.problems import problem_responses
@@ -16,7 +17,7 @@ from tenants_api.errors import ValidationFailed
 from tenants_api.registry import audit
 from tenants_api.registry.models import AuditEvent
 
-router = APIRouter(prefix="/v1/audit-events", tags=["audit"])
+router = APIRouter(prefix="/v1/audit-events", tags=["audit"], route_class=AdminRoute)
 
 
 class Party(WireOut):

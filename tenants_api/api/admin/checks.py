@@ -5,12 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import Field
 
+from tenants_api.api.admin.fields import ClientId, Url
 from tenants_api.api.admin.guard import Reader, Writer
-from tenants_api.api.admin.tenants import Ref
-from tenants_api.api.admin.wire import ClientId, ConditionOut, Url
+from tenants_api.api.admin.idempotency import AdminRoute
+from tenants_api.api.admin.paths import Ref
+from tenants_api.api.admin.wire import ConditionOut
 from tenants_api.api.dependencies import ReadSession, ServicesDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.wire import PlainText, WireIn, WireOut
@@ -19,7 +21,7 @@ from tenants_api.registry import service
 from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.models import Tenant
 
-router = APIRouter(prefix="/v1", tags=["checks"])
+router = APIRouter(prefix="/v1", tags=["checks"], route_class=AdminRoute)
 
 
 class IssuerCheckIn(WireIn):
@@ -62,7 +64,10 @@ class TenantChecks(WireOut):
 
 @router.post("/issuer-checks", response_model=IssuerCheck, responses=problem_responses(ValidationFailed))
 async def check_issuer(body: IssuerCheckIn, caller: Writer, services: ServicesDep) -> Any:
-    """Check a realm before it is registered. Stores nothing, and is 200 also when checks fail."""
+    """Check a realm before it is registered. Stores nothing, and is 200 also when checks fail.
+
+    It makes this API call a host and tells which rule blocked it, so it needs `tenants:write`.
+    """
     if body.issuer is None and body.realm_url is None:
         raise ValidationFailed(errors=[FieldError("/issuer", "give issuer or realm_url")])
     return await services.onboarding.preflight(
@@ -71,7 +76,7 @@ async def check_issuer(body: IssuerCheckIn, caller: Writer, services: ServicesDe
 
 
 @router.post("/tenants/{ref}/checks", response_model=TenantChecks, responses=problem_responses(TenantNotFound))
-async def run_checks(ref: Ref, request: Request, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+async def run_checks(ref: Ref, caller: Writer, services: ServicesDep) -> dict[str, Any]:
     """Run all checks of the tenant's realms now."""
     return _checks(await services.onboarding.check_tenant(ref, change=caller.change()))
 

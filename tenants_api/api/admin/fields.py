@@ -3,64 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
+import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from tenants_api.api.admin.edge import SLUG, is_uuid
 from tenants_api.api.wire import PlainText
 
 MAX_METADATA = 16_384  # bytes of JSON
 MAX_DEPTH = 20
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 
-def absent() -> Any:
-    """The value of a field that a merge patch leaves out; it is never read (`exclude_unset`)."""
-    return None
+def is_slug(text: str) -> bool:
+    """Whether a tenant may have this slug, or had it before ids were refused as slugs."""
+    return _SLUG.fullmatch(text) is not None
 
 
-def _slug(value: str) -> str:
-    if not SLUG.fullmatch(value):
-        raise ValueError("must be 1 to 63 lower-case letters, digits and inner hyphens")
-    if is_uuid(value):
-        raise ValueError("must not look like an id: ids and slugs stand at the same place in paths")
-    return value
-
-
-def _no_space_around(value: str) -> str:
-    if value != value.strip():
-        raise ValueError("must not begin or end with white space")
-    return value
-
-
-def _is_text(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("must be an RFC 3339 time, as a string")
-    return value
-
-
-def check_depth(value: Any) -> Any:
-    """Refuse JSON that is nested deeper than any of our own functions should recurse."""
-    layer, depth = [value], 0
-    while layer:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")
-        inner = [one for one in layer if isinstance(one, dict | list)]
-        layer = [child for one in inner for child in (one.values() if isinstance(one, dict) else one)]
-    return value
-
-
-def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    """Bounded in bytes and depth. Raises ValueError."""
-    check_depth(value)
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    if len(text.encode()) > MAX_METADATA:
-        raise ValueError(f"must be at most {MAX_METADATA} bytes of JSON")
-    if "\\u0000" in text:
-        raise ValueError("must not hold NUL characters")
-    return value
+def is_id(text: str) -> bool:
+    """Whether the registry takes the text for an id; it then never looks for a slug."""
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def merge_patch(target: Mapping[str, Any], *, patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,14 +45,57 @@ def merge_patch(target: Mapping[str, Any], *, patch: Mapping[str, Any]) -> dict[
     return merged
 
 
-Slug = Annotated[str, AfterValidator(_slug), Field(examples=["acme"], max_length=63)]
-Name = Annotated[PlainText, AfterValidator(_no_space_around), Field(min_length=1, max_length=200, examples=["Acme Ltd"])]
-Identifier = Annotated[PlainText, AfterValidator(_no_space_around), Field(min_length=1, max_length=255)]
-ExternalId = Annotated[PlainText, AfterValidator(_no_space_around), Field(min_length=1, max_length=200)]
+def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
+    """Bounded in bytes and depth. Raises ValueError."""
+    check_depth(value)
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    if len(text.encode()) > MAX_METADATA:
+        raise ValueError(f"must be at most {MAX_METADATA} bytes of JSON")
+    if "\\u0000" in text:
+        raise ValueError("must not hold NUL characters")
+    return value
+
+
+def check_depth(value: Any) -> Any:
+    """Refuse JSON that is nested deeper than any of our own functions should recurse."""
+    layer, depth = [value], 0
+    while layer:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")
+        inner = [one for one in layer if isinstance(one, dict | list)]
+        layer = [child for one in inner for child in (one.values() if isinstance(one, dict) else one)]
+    return value
+
+
+def _check_slug(value: str) -> str:
+    if not is_slug(value):
+        raise ValueError("must be 1 to 63 lower-case letters, digits and inner hyphens")
+    if is_id(value):
+        raise ValueError("must not look like an id: ids and slugs stand at the same place in paths")
+    return value
+
+
+def _no_space_around(value: str) -> str:
+    if value != value.strip():
+        raise ValueError("must not begin or end with white space")
+    return value
+
+
+def _is_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be an RFC 3339 time, as a string")
+    return value
+
+
+_Trimmed = Annotated[PlainText, AfterValidator(_no_space_around)]
+Slug = Annotated[str, AfterValidator(_check_slug), Field(max_length=63, examples=["acme"])]
+Name = Annotated[_Trimmed, Field(min_length=1, max_length=200, examples=["Acme Ltd"])]
+ClientId = Annotated[_Trimmed, Field(min_length=1, max_length=255, examples=["tenants-api"])]
+ExternalId = Annotated[_Trimmed, Field(min_length=1, max_length=200, examples=["crm-4711"])]
 # A little longer than an issuer may be: a pasted well-known URL is stripped before it is measured.
-Url = Annotated[PlainText, Field(min_length=1, max_length=600, examples=["https://id.example.com/realms/acme"])]
-Reason = Annotated[PlainText, Field(max_length=500, examples=["unpaid since March"])]
+Url = Annotated[PlainText, Field(min_length=1, max_length=600, examples=["https://id.example/realms/acme"])]
 Metadata = Annotated[dict[str, Any], AfterValidator(check_metadata), Field(examples=[{"plan": "gold"}])]
 Claims = Annotated[dict[str, Any], AfterValidator(check_depth)]
-# Strict mode would refuse every time that comes as JSON; anything but a text is refused first.
+# Strict mode would refuse every time, for JSON has none; so anything but a text is refused first.
 Instant = Annotated[AwareDatetime, BeforeValidator(_is_text), Field(strict=False)]

@@ -1,121 +1,118 @@
-"""Idempotency-Key on every POST of the admin plane: the first answer is stored for 24 hours and given again.
+"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) for every POST of the admin plane, in one place.
 
-One mechanism round the whole plane instead of one in each handler. The caller is authenticated before an answer is
-replayed. Answers of 5xx, 401, 403, 409 and 429 are not kept: the same request may fare better later. A secret that is
-shown once is not stored; its place in a replay is null.
+The key belongs to its caller and to one request: the same key with another path or body is refused. The answer of a
+request that did something (2xx) is kept for 24 hours, before it is sent, and given again. A refusal did nothing, so its
+key is free again and a repetition is tried anew. A secret that is shown once is not kept: a replay has null there. An
+answer about a token is not kept at all (`UnstoredRoute`): it changes nothing, so a repetition is simply answered.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
-from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 
 from tenants_api.api.admin.guard import current_admin
-from tenants_api.api.problems import REQUEST_ID, problem_response
-from tenants_api.db import Database, utc_now
-from tenants_api.errors import ApiError, InvalidRequest
+from tenants_api.api.dependencies import get_services
+from tenants_api.errors import InvalidRequest, UnsupportedMediaType
 from tenants_api.registry import idempotency
 from tenants_api.registry.idempotency import StoredAnswer
 
-MAX_KEY = 255
-_KEPT_HEADERS = ("content-type", "location", "etag")
-_NOT_KEPT = frozenset({401, 403, 409, 429})
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+_KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
+_KEPT_HEADERS = ("location", "etag", "content-type")
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-class Idempotency:
-    """Pure ASGI. Requests without the header pass untouched."""
+class AdminRoute(APIRoute):
+    """A route of the admin plane: it reads no forms, and a POST may be repeated."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    stored: ClassVar[bool] = True
+    secret: ClassVar[str | None] = None  # the member of the answer that is never stored
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = _key(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if key is None:
-            await self._app(scope, receive, send)
-            return
-        try:
-            await self._once(scope, receive, send, key=key)
-        except ApiError as error:
-            await problem_response(error, request_id=scope.get(REQUEST_ID, ""))(scope, receive, send)
+    def get_route_handler(self) -> Handler:
+        """See APIRoute."""
+        answer = super().get_route_handler()
 
-    async def _once(self, scope: Scope, receive: Receive, send: Send, *, key: bytes) -> None:
-        if len(key) > MAX_KEY or not key.isascii() or not key.decode("ascii").isprintable():
-            raise InvalidRequest(f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters")
-        caller = await current_admin(Request(scope))
-        message = await receive()
-        body = message.get("body", b"")
-        database: Database = scope["app"].state.services.database
-        taken = {"actor_id": f"{caller.actor.type}:{caller.actor.id}", "key": key.decode("ascii")}
-        async with database.begin() as session:
-            stored = await idempotency.reserve(
-                session, **taken, fingerprint=_fingerprint(scope, body=body), now=utc_now()
-            )
-        if stored is not None:
-            await _replay(stored, send=send)
-            return
-        answer = await self._run(scope, message, send, database=database, taken=taken)
-        async with database.begin() as session:
-            if answer is None:
-                await idempotency.forget(session, **taken)
-            else:
-                await idempotency.store(
-                    session, **taken, status=answer.status, headers=answer.headers, body=answer.body
-                )
+        async def handle(request: Request) -> Response:
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() in _FORMS:
+                raise UnsupportedMediaType("the admin plane reads JSON, no forms")
+            if request.method != "POST" or not self.stored or HEADER not in request.headers:
+                return await answer(request)
+            return await _once(request, answer, secret=self.secret)
 
-    async def _run(
-        self, scope: Scope, message: Message, send: Send, *, database: Database, taken: Mapping[str, str]
-    ) -> StoredAnswer | None:
-        """Let the plane answer, and give what of it is worth keeping."""
-        status, headers, parts = 0, {}, []
-
-        async def receive() -> Message:
-            return message
-
-        async def send_kept(sent: Message) -> None:
-            nonlocal status, headers
-            if sent["type"] == "http.response.start":
-                status = sent["status"]
-                pairs = ((name.decode().lower(), value.decode()) for name, value in sent["headers"])
-                headers = {name: value for name, value in pairs if name in _KEPT_HEADERS}
-            else:
-                parts.append(sent.get("body", b""))
-            await send(sent)
-
-        try:
-            await self._app(scope, receive, send_kept)
-        except BaseException:
-            # Also when the caller went away: a key that nobody answers for would block its own retry.
-            async with database.begin() as session:
-                await idempotency.forget(session, actor_id=taken["actor_id"], key=taken["key"])
-            raise
-        if status >= 500 or status in _NOT_KEPT:
-            return None
-        return StoredAnswer(status, headers, _without_secret(b"".join(parts), path=scope["path"]))
+        return handle
 
 
-async def _replay(stored: StoredAnswer, *, send: Send) -> None:
-    headers = [(name.encode(), value.encode()) for name, value in stored.headers.items()]
-    length = [(b"content-length", str(len(stored.body)).encode())] if stored.status != 204 else []
-    replayed = (b"idempotency-replayed", b"true")
-    await send({"type": "http.response.start", "status": stored.status, "headers": [*headers, *length, replayed]})
-    await send({"type": "http.response.body", "body": stored.body})
+class UnstoredRoute(AdminRoute):
+    """Its answer is not stored anywhere."""
+
+    stored = False
 
 
-def _without_secret(body: bytes, *, path: str) -> bytes:
-    if not path.endswith("/api-keys") or not body.startswith(b"{"):
-        return body
-    answer = json.loads(body)
-    return json.dumps({**answer, "key": None} if "key" in answer else answer).encode()
+class ShownOnceRoute(AdminRoute):
+    """Its answer holds a key that is shown once."""
+
+    secret = "key"  # noqa: S105 (the name of a member, not a secret)
 
 
-def _fingerprint(scope: Scope, *, body: bytes) -> str:
-    target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}".encode()
-    return hashlib.sha256(hashlib.sha256(target).digest() + hashlib.sha256(body).digest()).hexdigest()
+async def _once(request: Request, answer: Handler, *, secret: str | None) -> Response:
+    """Answer the request, or give the answer that it had before."""
+    owner = await _owner(request)
+    stored = await _reserve(request, owner=owner)
+    if stored is not None:
+        return Response(stored.body, status_code=stored.status, headers={**stored.headers, REPLAYED: "true"})
+    async with AsyncExitStack() as unanswered:
+        unanswered.push_async_callback(_forget, request, owner=owner)
+        response = await answer(request)
+        if response.status_code < 300:
+            await _store(request, owner=owner, response=response, secret=secret)
+            unanswered.pop_all()
+    return response
 
 
-def _key(scope: Scope) -> bytes | None:
-    return next((value for name, value in scope["headers"] if name == b"idempotency-key"), None)
+async def _owner(request: Request) -> dict[str, str]:
+    """Whose key it is: one caller's keys say nothing to another."""
+    key = request.headers[HEADER]
+    if not _KEY.fullmatch(key):
+        raise InvalidRequest(f"{HEADER} must be 1 to 255 printable ASCII characters")
+    return {"actor_id": (await current_admin(request)).actor.id, "key": key}
+
+
+async def _reserve(request: Request, *, owner: dict[str, str]) -> StoredAnswer | None:
+    services = get_services(request)
+    fingerprint = _fingerprint(request, body=await request.body())
+    now = datetime.fromtimestamp(services.clocks.wall(), UTC)
+    async with services.database.begin() as session:
+        return await idempotency.reserve(session, **owner, fingerprint=fingerprint, now=now)
+
+
+async def _store(request: Request, *, owner: dict[str, str], response: Response, secret: str | None) -> None:
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    body = _without(bytes(response.body), member=secret)
+    async with get_services(request).database.begin() as session:
+        await idempotency.store(session, **owner, status=response.status_code, headers=headers, body=body)
+
+
+async def _forget(request: Request, *, owner: dict[str, str]) -> None:
+    async with get_services(request).database.begin() as session:
+        await idempotency.forget(session, **owner)
+
+
+def _fingerprint(request: Request, *, body: bytes) -> str:
+    """A digest only: bodies may hold sample tokens."""
+    parts = (request.method, request.url.path, request.url.query, hashlib.sha256(body).hexdigest())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _without(body: bytes, *, member: str | None) -> bytes:
+    return body if member is None else json.dumps({**json.loads(body), member: None}).encode()

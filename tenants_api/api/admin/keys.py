@@ -8,7 +8,8 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from tenants_api.api.admin.guard import KeyWriter, Reader
-from tenants_api.api.admin.tenants import Ref
+from tenants_api.api.admin.idempotency import AdminRoute
+from tenants_api.api.admin.paths import Ref
 from tenants_api.api.dependencies import ReadSession, ServicesDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.wire import Time, WireOut
@@ -21,6 +22,7 @@ from tenants_api.verification.errors import KeysUnavailable
 router = APIRouter(
     prefix="/v1/tenants/{ref}/realms/{realm_id}/keys",
     tags=["keys"],
+    route_class=AdminRoute,
     responses=problem_responses(TenantNotFound, RealmNotFound),
 )
 
@@ -52,9 +54,8 @@ async def list_keys(
 
 
 @router.post("/refresh", response_model=KeysOut, responses=problem_responses(RateLimited, KeysUnavailable))
-async def refresh_keys(
-    ref: Ref, realm_id: uuid.UUID, caller: KeyWriter, session: ReadSession, services: ServicesDep
-) -> KeyReport:
+async def refresh_keys(ref: Ref, realm_id: uuid.UUID, caller: KeyWriter, services: ServicesDep) -> KeyReport:
     """Fetch keys and status now; what Keycloak withdrew stops working at once, on every replica."""
-    await service.get_realm(session, ref=ref, realm_id=realm_id)
+    async with services.database.read() as session:  # ended before the realm is asked: it may take its time
+        await service.get_realm(session, ref=ref, realm_id=realm_id)
     return await services.trust.refresh_keys(realm_id)

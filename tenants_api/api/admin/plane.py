@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from tenants_api import __version__
 from tenants_api.api import docs
 from tenants_api.api.admin import api_keys, audit, checks, keys, realms, roles, status, tenants, tokens, transitions
-from tenants_api.api.admin.idempotency import Idempotency
+from tenants_api.api.admin.net import Net
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.operations import document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
@@ -46,7 +46,7 @@ def create_admin_app() -> FastAPI:
         app.include_router(part.router)
     _add_docs(app)
     document_security(app, needed=lambda path: True)
-    app.add_middleware(Idempotency)
+    app.add_middleware(Net)
     return app
 
 

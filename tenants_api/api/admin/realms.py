@@ -5,17 +5,18 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from fastapi import APIRouter, Request, Response, status
+from fastapi import APIRouter, Response, status
 
 from tenants_api.api.admin.changing import changing
 from tenants_api.api.admin.guard import Reader, Writer
-from tenants_api.api.admin.tenants import IfMatch, Ref
-from tenants_api.api.admin.wire import RealmIn, RealmOut, RealmPatch, to_draft
+from tenants_api.api.admin.idempotency import AdminRoute
+from tenants_api.api.admin.paths import IfMatch, Ref
+from tenants_api.api.admin.wire import RealmIn, RealmOut, RealmPatch, draft_of, to_draft
 from tenants_api.api.dependencies import ReadSession, ServicesDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.versions import require_if_match
 from tenants_api.api.wire import WireOut
-from tenants_api.errors import EtagMismatch, FieldError, IfMatchRequired, ValidationFailed
+from tenants_api.errors import EtagMismatch, IfMatchRequired, ValidationFailed
 from tenants_api.registry import service
 from tenants_api.registry.errors import IssuerTaken, RealmNotFound, TenantNotFound
 from tenants_api.registry.models import Realm
@@ -25,6 +26,7 @@ from tenants_api.wiring import Services
 router = APIRouter(
     prefix="/v1/tenants/{ref}/realms",
     tags=["realms"],
+    route_class=AdminRoute,
     responses=problem_responses(TenantNotFound, ValidationFailed),
 )
 _VERSIONED = problem_responses(RealmNotFound, EtagMismatch, IfMatchRequired, IssuerTaken)
@@ -44,9 +46,7 @@ async def list_realms(ref: Ref, caller: Reader, session: ReadSession) -> dict[st
 
 
 @router.post("", response_model=RealmOut, status_code=status.HTTP_201_CREATED, responses=problem_responses(IssuerTaken))
-async def add_realm(
-    ref: Ref, realm: RealmIn, request: Request, response: Response, caller: Writer, services: ServicesDep
-) -> RealmOut:
+async def add_realm(ref: Ref, realm: RealmIn, response: Response, caller: Writer, services: ServicesDep) -> RealmOut:
     """Add a realm and check it at once; it serves as soon as the tenant is active."""
     draft = to_draft(realm, policy=services.policy)
     row = await services.onboarding.add_realm(ref, draft, change=caller.change())
@@ -67,7 +67,6 @@ async def update_realm(
     ref: Ref,
     realm_id: uuid.UUID,
     realm: RealmPatch,
-    request: Request,
     response: Response,
     caller: Writer,
     services: ServicesDep,
@@ -78,8 +77,10 @@ async def update_realm(
     async with changing(services) as session:
         before = await service.get_realm(session, ref=ref, realm_id=realm_id)
         draft = _patched(realm, before=before, services=services)
+        # What was merged must be what is stored still, also with `If-Match: *`.
+        expected = version if version is not None else before.version
         row = await service.update_realm(
-            session, ref=ref, realm_id=realm_id, draft=draft, if_match=version, change=change
+            session, ref=ref, realm_id=realm_id, draft=draft, if_match=expected, change=change
         )
     if realm.model_fields_set & set(_CHECKED):
         await services.onboarding.check_tenant(ref, change=change)
@@ -92,7 +93,6 @@ async def update_realm(
 async def remove_realm(
     ref: Ref,
     realm_id: uuid.UUID,
-    request: Request,
     caller: Writer,
     services: ServicesDep,
     if_match: IfMatch = None,
@@ -104,18 +104,16 @@ async def remove_realm(
 
 
 def _patched(patch: RealmPatch, *, before: Realm, services: Services) -> RealmDraft:
-    """The realm as it will be. A new client_id takes the audience with it where that was the default."""
+    """The realm as it will be. What followed from the issuer or the client id goes on following it."""
     present = {name: getattr(before, name) for name in RealmIn.model_fields}
     present["organization"] = before.organization or None
     if before.audiences == [before.client_id]:
         present["audiences"] = None
     if before.realm_url == before.issuer:
         present["realm_url"] = None
-    wanted = {**present, **patch.model_dump(exclude_unset=True)}
-    missing = [name for name in ("issuer", "client_id") if not wanted[name]]
-    if missing:
-        raise ValidationFailed(errors=[FieldError(f"/{name}", "must not be empty") for name in missing])
-    return to_draft(RealmIn.model_validate(wanted), policy=services.policy)
+    draft = draft_of({**present, **patch.model_dump(exclude_unset=True)}, policy=services.policy)
+    services.onboarding.refuse_reserved((draft,))
+    return draft
 
 
 def _out(realm: Realm) -> RealmOut:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
+from pydantic import Field
 
 from tenants_api.api.admin.changing import changing
+from tenants_api.api.admin.fields import Claims
 from tenants_api.api.admin.guard import Reader, Writer
-from tenants_api.api.admin.tenants import IfMatch, Ref
-from tenants_api.api.admin.wire import Mapping, RuleOut, to_rules
+from tenants_api.api.admin.idempotency import AdminRoute
+from tenants_api.api.admin.paths import IfMatch, Ref
+from tenants_api.api.admin.wire import RuleOut, Rules, to_rules
 from tenants_api.api.dependencies import ReadSession, ServicesDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.versions import parse_if_match
@@ -20,13 +23,18 @@ from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.models import Tenant
 from tenants_api.verification.roles import RoleRule, default_rules, matching_rules
 
-router = APIRouter(prefix="/v1/tenants/{ref}/role-mapping", tags=["roles"], responses=problem_responses(TenantNotFound))
+router = APIRouter(
+    prefix="/v1/tenants/{ref}/role-mapping",
+    tags=["roles"],
+    route_class=AdminRoute,
+    responses=problem_responses(TenantNotFound),
+)
 
 
 class PreviewIn(WireIn):
     """Claims as they stand in an access token."""
 
-    claims: dict[str, Any]
+    claims: Claims = Field(examples=[{"realm_access": {"roles": ["orders-editors"]}}])
 
 
 class Preview(WireOut):
@@ -45,8 +53,7 @@ async def get_role_mapping(ref: Ref, response: Response, caller: Reader, session
 @router.put("", response_model=list[RuleOut], responses=problem_responses(EtagMismatch, ValidationFailed))
 async def put_role_mapping(
     ref: Ref,
-    mapping: Mapping,
-    request: Request,
+    mapping: Rules,
     response: Response,
     caller: Writer,
     services: ServicesDep,
@@ -65,15 +72,18 @@ async def preview_role_mapping(
     ref: Ref, body: PreviewIn, caller: Reader, session: ReadSession, services: ServicesDep
 ) -> dict[str, Any]:
     """What the mapping makes of these claims; nothing is stored."""
-    rules = _rules(await service.get_tenant(session, ref=ref), names=services.roles.names)
-    matched = matching_rules(body.claims, rules=rules)
-    return {"roles": sorted({rule.role for rule in matched}), "matched": [_rule(rule) for rule in matched]}
+    tenant = await service.get_tenant(session, ref=ref)
+    names = services.roles.names
+    matched = matching_rules(body.claims, rules=_rules(tenant, issuer=body.claims.get("iss"), names=names))
+    return {"roles": sorted({rule.role for rule in matched} & names), "matched": [_rule(rule) for rule in matched]}
 
 
-def _rules(tenant: Tenant, *, names: frozenset[str]) -> tuple[RoleRule, ...]:
+def _rules(tenant: Tenant, *, issuer: Any, names: frozenset[str]) -> tuple[RoleRule, ...]:
+    """The tenant's rules, or the default ones of the realm that the claims name (of every realm, if of none)."""
     if tenant.role_rules:
         return tuple(RoleRule(rule.source, rule.value, rule.role) for rule in tenant.role_rules)
-    clients = dict.fromkeys(realm.client_id for realm in tenant.realms)
+    named = [realm for realm in tenant.realms if realm.issuer == issuer]
+    clients = dict.fromkeys(realm.client_id for realm in named or tenant.realms)
     return tuple(rule for client_id in clients for rule in default_rules(client_id, names=names))
 
 

@@ -10,11 +10,12 @@ from fastapi import APIRouter
 
 from tenants_api import __version__
 from tenants_api.api.admin.guard import Reader
+from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.wire import WireOut
 from tenants_api.migrating import head
 
-router = APIRouter(prefix="/v1/status", tags=["operation"])
+router = APIRouter(prefix="/v1/status", tags=["operation"], route_class=AdminRoute)
 
 
 class Replica(WireOut):

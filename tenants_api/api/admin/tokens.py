@@ -9,11 +9,12 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from tenants_api.api.admin.guard import Reader
+from tenants_api.api.admin.idempotency import UnstoredRoute
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.wire import WireIn, WireOut
 from tenants_api.verification.explain import Explanation, explain
 
-router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
+router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=UnstoredRoute)
 
 
 class TokenIn(WireIn):

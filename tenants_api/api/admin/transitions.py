@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response, status
+from fastapi import APIRouter, Response
 
 from tenants_api.api.admin.changing import changing
 from tenants_api.api.admin.guard import AdminCaller, Writer
-from tenants_api.api.admin.tenants import IfMatch, Ref
+from tenants_api.api.admin.idempotency import AdminRoute
+from tenants_api.api.admin.paths import IfMatch, Ref
 from tenants_api.api.admin.wire import Reason, TenantOut, tenant_out
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.problems import problem_responses
@@ -21,6 +22,7 @@ from tenants_api.wiring import Services
 router = APIRouter(
     prefix="/v1/tenants/{ref}",
     tags=["tenants"],
+    route_class=AdminRoute,
     responses=problem_responses(TenantNotFound, InvalidStateTransition, EtagMismatch, ValidationFailed),
 )
 
@@ -28,7 +30,6 @@ router = APIRouter(
 @router.post("/activate", response_model=TenantOut, responses=problem_responses(RealmNotReady))
 async def activate_tenant(
     ref: Ref,
-    request: Request,
     response: Response,
     caller: Writer,
     services: ServicesDep,
@@ -44,7 +45,6 @@ async def activate_tenant(
 @router.post("/suspend", response_model=TenantOut)
 async def suspend_tenant(
     ref: Ref,
-    request: Request,
     response: Response,
     caller: Writer,
     services: ServicesDep,
@@ -52,14 +52,13 @@ async def suspend_tenant(
     if_match: IfMatch = None,
 ) -> TenantOut:
     """Refuse the tenant's tokens on every worker, cached ones included."""
-    row = await _move(Transition.SUSPEND, ref, request, caller, services, body=body, if_match=if_match)
+    row = await _move(Transition.SUSPEND, ref, caller, services, body=body, if_match=if_match)
     return _answer(row, response=response)
 
 
 @router.post("/resume", response_model=TenantOut)
 async def resume_tenant(
     ref: Ref,
-    request: Request,
     response: Response,
     caller: Writer,
     services: ServicesDep,
@@ -67,14 +66,13 @@ async def resume_tenant(
     if_match: IfMatch = None,
 ) -> TenantOut:
     """Let a suspended tenant's tokens in again."""
-    row = await _move(Transition.RESUME, ref, request, caller, services, body=body, if_match=if_match)
+    row = await _move(Transition.RESUME, ref, caller, services, body=body, if_match=if_match)
     return _answer(row, response=response)
 
 
 @router.post("/restore", response_model=TenantOut)
 async def restore_tenant(
     ref: Ref,
-    request: Request,
     response: Response,
     caller: Writer,
     services: ServicesDep,
@@ -82,24 +80,23 @@ async def restore_tenant(
     if_match: IfMatch = None,
 ) -> TenantOut:
     """Take a deleted tenant back; it comes back suspended."""
-    row = await _move(Transition.RESTORE, ref, request, caller, services, body=body, if_match=if_match)
+    row = await _move(Transition.RESTORE, ref, caller, services, body=body, if_match=if_match)
     return _answer(row, response=response)
 
 
-@router.post("/purge", status_code=status.HTTP_204_NO_CONTENT)
-async def purge_tenant(
-    ref: Ref, request: Request, caller: Writer, services: ServicesDep, body: Reason | None = None
-) -> None:
-    """Remove a deleted tenant for good; its slug and issuers are free again."""
+@router.post("/purge", response_model=TenantOut)
+async def purge_tenant(ref: Ref, caller: Writer, services: ServicesDep, body: Reason | None = None) -> TenantOut:
+    """Remove a deleted tenant for good; its slug and issuers are free again. The answer is what it was."""
+    change = caller.change(_reason(body))
     async with changing(services) as session:
-        change = caller.change(_reason(body))
+        last = tenant_out(await service.get_tenant(session, ref=ref))
         await service.purge_tenant(session, ref=ref, change=change)
+    return last
 
 
 async def _move(
     transition: Transition,
     ref: str,
-    request: Request,
     caller: AdminCaller,
     services: Services,
     *,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, computed_field
+from pydantic import BeforeValidator, ConfigDict, Field, computed_field
 
+from tenants_api.api.admin.fields import ClientId, ExternalId, Metadata, Name, Slug, Url
 from tenants_api.api.wire import PlainText, Time, WireIn, WireOut
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.targets import TargetPolicy
@@ -15,13 +16,6 @@ from tenants_api.onboarding import realm_draft
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Health, RealmDraft, Rule
 
-SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
-Slug = Annotated[str, Field(pattern=SLUG, max_length=63, examples=["acme"])]
-Name = Annotated[PlainText, Field(min_length=1, max_length=200, examples=["Acme Ltd"])]
-ClientId = Annotated[PlainText, Field(min_length=1, max_length=255, examples=["tenants-api"])]
-Url = Annotated[PlainText, Field(min_length=1, max_length=600, examples=["https://id.example/realms/acme"])]
-ExternalId = Annotated[PlainText, Field(min_length=1, max_length=200, examples=["crm-4711"])]
-Metadata = Annotated[dict[PlainText, Any], Field(max_length=100)]
 Activate = Literal["when_ready", "now", "never"]
 
 # From the best to the worst: a tenant is as healthy as its worst realm in use.
@@ -63,12 +57,14 @@ class RealmPatch(WireIn):
 class RuleIn(WireIn):
     """`from` is `realm`, `client:<client_id>`, `group` or `scope`; `value` is compared exactly."""
 
-    source: str = Field(alias="from", pattern=r"^(?:realm|group|scope|client:[^\s]{1,255})$", examples=["realm"])
+    model_config = ConfigDict(populate_by_name=False)  # `source` is our name for it, not the contract's
+
+    source: PlainText = Field(alias="from", pattern=r"^(?:realm|group|scope|client:[^\s]{1,255})$", examples=["realm"])
     value: PlainText = Field(min_length=1, max_length=300, examples=["tenant-editor"])
     role: PlainText = Field(min_length=1, max_length=100, examples=["editor"])
 
 
-Mapping = Annotated[list[RuleIn], Field(max_length=200)]
+Rules = Annotated[list[RuleIn], Field(max_length=200)]
 
 
 class TenantIn(WireIn):
@@ -78,7 +74,7 @@ class TenantIn(WireIn):
     name: Name
     external_id: ExternalId | None = None
     realms: list[RealmIn] = Field(default=[], max_length=20)
-    role_mapping: Mapping = Field(default=[])
+    role_mapping: Rules = Field(default=[])
     metadata: Metadata = Field(default={})
     activate: Activate = "when_ready"
 
@@ -95,7 +91,7 @@ class TenantPatch(WireIn):
     name: Name = ""
     external_id: ExternalId | None = None
     metadata: Metadata | None = None
-    role_mapping: Mapping | None = None
+    role_mapping: Rules | None = None
 
 
 class ConditionOut(WireOut):
@@ -176,18 +172,27 @@ def tenant_out(tenant: Tenant) -> TenantOut:
 
 def to_draft(realm: RealmIn, *, policy: TargetPolicy, prefix: str = "") -> RealmDraft:
     """Check a realm's form. Raises ValidationFailed, with pointers below `prefix`."""
-    values = realm.model_dump()
-    values["authorized_parties"] = values["authorized_parties"] or ()
+    return draft_of(realm.model_dump(), policy=policy, prefix=prefix)
+
+
+def draft_of(values: Mapping[str, Any], *, policy: TargetPolicy, prefix: str = "") -> RealmDraft:
+    """As `to_draft`, for the members of a realm; None takes the default."""
+    given = {name: value for name, value in values.items() if value is not None}
     try:
-        return realm_draft(policy=policy, **values)
+        return realm_draft(policy=policy, **given)
     except ValidationFailed as failed:
         errors = [FieldError(prefix + error.pointer, error.detail) for error in failed.errors]
         raise ValidationFailed(failed.detail, errors=errors) from failed
 
 
 def to_drafts(realms: Sequence[RealmIn], *, policy: TargetPolicy) -> tuple[RealmDraft, ...]:
-    """Check several. Raises ValidationFailed."""
-    return tuple(to_draft(realm, policy=policy, prefix=f"/realms/{n}") for n, realm in enumerate(realms))
+    """Check several of one tenant. Raises ValidationFailed, also for one that stands there twice."""
+    drafts = [to_draft(realm, policy=policy, prefix=f"/realms/{n}") for n, realm in enumerate(realms)]
+    names = [(draft.issuer, draft.organization) for draft in drafts]
+    for n, name in enumerate(names):
+        if name in names[:n]:
+            raise ValidationFailed(errors=[FieldError(f"/realms/{n}/issuer", "the same realm stands here twice")])
+    return tuple(drafts)
 
 
 def to_rules(mapping: Sequence[RuleIn], *, roles: frozenset[str], prefix: str = "/role_mapping") -> tuple[Rule, ...]:

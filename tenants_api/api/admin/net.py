@@ -1,0 +1,34 @@
+"""The last net of a mounted application: Starlette would answer a mistake of ours in plain text before we can."""
+
+from __future__ import annotations
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tenants_api.api.problems import REQUEST_ID, problem_response
+from tenants_api.errors import InternalError
+
+log = structlog.get_logger("tenants_api.admin")
+
+
+class Net:
+    """Pure ASGI. What nobody expected is logged with its trace, and shown to nobody."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_seen(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_seen)
+        except Exception as error:
+            log.exception("unhandled_error", error=type(error).__name__)
+            if started:
+                raise
+            await problem_response(InternalError(), request_id=scope.get(REQUEST_ID, ""))(scope, receive, send)

@@ -1,0 +1,21 @@
+"""What the paths and conditional headers of the admin plane name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Path
+
+from tenants_api.api.admin.fields import is_id, is_slug
+from tenants_api.registry.errors import TenantNotFound
+
+
+def tenant_ref(ref: Annotated[str, Path(max_length=100, description="id or slug", examples=["acme"])]) -> str:
+    """The tenant that the path names. What can be neither id nor slug is no tenant, and no database is asked."""
+    if not is_slug(ref) and not is_id(ref):
+        raise TenantNotFound
+    return ref
+
+
+Ref = Annotated[str, Depends(tenant_ref)]
+IfMatch = Annotated[str | None, Header(description="the ETag of the last read", examples=['"3"'])]
