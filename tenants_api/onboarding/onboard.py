@@ -66,7 +66,7 @@ class Onboarding:
             SlugTaken, ExternalIdTaken, IssuerTaken: the database says so.
             RealmNotReady: with `now`, a check failed; nothing is stored then.
         """
-        self._refuse_reserved(draft.realms)
+        self.refuse_reserved(draft.realms)
         if activate == "now":
             return await self._onboard_now(draft, change=change)
         async with self._database.begin() as session:
@@ -105,7 +105,7 @@ class Onboarding:
         Raises:
             TenantNotFound, IssuerTaken: see `registry.service.add_realm`.
         """
-        self._refuse_reserved((draft,))
+        self.refuse_reserved((draft,))
         async with self._database.begin() as session:
             realm = await service.add_realm(session, ref=ref, draft=draft, change=change)
         reports = await self._reports([realm])
@@ -172,7 +172,8 @@ class Onboarding:
             page = await service.list_tenants(session, where=TenantFilter(issuer=issuer), page=PageRequest(limit=1))
         return bool(page.items)
 
-    def _refuse_reserved(self, drafts: Iterable[RealmDraft]) -> None:
+    def refuse_reserved(self, drafts: Iterable[RealmDraft]) -> None:
+        """For callers that change realms past this class. Raises IssuerTaken for the platform realm's issuer."""
         for draft in drafts:
             if draft.issuer in self._reserved:
                 # The platform realm's users administer this API; a tenant must never be able to stand beside them.
