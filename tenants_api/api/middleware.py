@@ -6,9 +6,7 @@ body and reads its JSON strictly, once, for all routes.
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, NoReturn
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -18,6 +16,7 @@ from tenants_api.api.problems import REQUEST_ID, problem_response
 from tenants_api.db import new_id
 from tenants_api.errors import ApiError, BodyTooLarge, InternalError, InvalidRequest, UnsupportedMediaType
 from tenants_api.observability import logging
+from tenants_api.strict_json import parse_json
 
 MAX_BODY = 262_144
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -118,26 +117,9 @@ def _check(body: bytes, *, content_type: bytes) -> None:
     if kind not in _JSON:
         raise UnsupportedMediaType("send application/json, or application/merge-patch+json with PATCH")
     try:
-        value = _STRICT.decode(body.decode("utf-8"))
-        if b"\\u" in body:
-            # A lone surrogate is legal JSON, and a 500 in whatever writes UTF-8 later.
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
+        parse_json(body)
+    except ValueError as error:
         raise InvalidRequest("the body is not strict JSON (UTF-8, no duplicate members, no NaN)") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate member")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _request_id(scope: Scope) -> str:

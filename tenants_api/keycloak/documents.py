@@ -6,7 +6,7 @@ from typing import Any
 
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.fetch import RealmAnswer, RealmClient
-from tenants_api.keycloak.strict_json import parse_object
+from tenants_api.strict_json import parse_json
 
 _JSON_TYPES = ("application/json", "application/jwk-set+json")
 
@@ -33,3 +33,19 @@ def check_status(answer: RealmAnswer, *, url: str) -> None:
     if answer.status != 200:
         message = f"expected 200 at {url}, found {answer.status}; look into Keycloak's log"
         raise RealmFault("HttpStatus", message=message)
+
+
+def parse_object(body: bytes, *, url: str) -> dict[str, Any]:
+    """The JSON object in an answer. Raises RealmFault (`NotJson`)."""
+    try:
+        value = parse_json(body)
+    except ValueError as error:
+        raise _not_json(url) from error
+    if not isinstance(value, dict):
+        raise _not_json(url)
+    return value
+
+
+def _not_json(url: str) -> RealmFault:
+    message = f"expected a JSON object at {url}, found something else; is this the realm's URL, or a login page?"
+    return RealmFault("NotJson", message=message)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenants_api.keycloak.documents import fetch_object
+from tenants_api.keycloak.documents import fetch_object, parse_object
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.strict_json import parse_object
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tenants_api.keycloak.documents import check_status
+from tenants_api.keycloak.documents import check_status, parse_object
 from tenants_api.keycloak.errors import LoginRefused, RealmFault
 from tenants_api.keycloak.fetch import RealmAnswer, RealmClient
-from tenants_api.keycloak.strict_json import parse_object
 
 
 @dataclass(frozen=True, slots=True)

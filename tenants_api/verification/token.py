@@ -7,10 +7,10 @@ before anything else looks at the token: RFC 7515 sections 2 and 4, RFC 8725 sec
 from __future__ import annotations
 
 import binascii
-import json
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from tenants_api.strict_json import parse_json
 from tenants_api.verification.errors import InvalidToken, Refusal
 
 MAX_TOKEN = 8192
@@ -102,27 +102,9 @@ def _decode(segment: bytes) -> bytes:
 
 def _parse(data: bytes, *, step: str) -> dict[str, Any]:
     try:
-        # Decoded first: json.loads on bytes would also take UTF-16, UTF-32 and a byte order mark.
-        value = _STRICT.decode(data.decode("utf-8"))
-        if b"\\u" in data:
-            # A lone surrogate is legal JSON and breaks everything that later wants UTF-8.
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError):
+        value = parse_json(data)
+    except ValueError:
         refuse(step, "not_strict_json", expected="UTF-8 JSON without duplicate members, NaN or lone surrogates")
     if not isinstance(value, dict):
         refuse(step, "not_an_object", expected="a JSON object", found=type(value).__name__)
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate member")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

@@ -1,0 +1,38 @@
+"""JSON read strictly (RFC 8259 as RFC 8725 wants it): what two parsers could read in two ways is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+
+def parse_json(data: bytes) -> Any:
+    """The value in a JSON text.
+
+    Raises:
+        ValueError: not UTF-8 (or with a byte order mark), not JSON, a duplicate member, NaN or Infinity, a lone
+            surrogate, or nested deeper than the interpreter can follow.
+    """
+    try:
+        # Decoded first: json.loads on bytes would also take UTF-16, UTF-32 and a byte order mark.
+        value = _STRICT.decode(data.decode("utf-8"))
+        if b"\\u" in data:
+            # A lone surrogate is legal JSON and breaks everything that later wants UTF-8.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
