@@ -1,0 +1,71 @@
+"""Rules that hold for every command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from tenants_api import __version__
+from tenants_api.cli import app
+from tenants_api.cli.exits import exit_code
+from tenants_api.errors import ApiError, all_errors
+
+VERBS = {
+    "demo", "serve", "doctor", "openapi", "dev-realms serve", "roles preview", "token explain",
+    "db upgrade", "db check", "db current", "db history", "db downgrade",
+    "tenants list", "tenants show", "tenants create", "tenants update", "tenants activate", "tenants suspend",
+    "tenants resume", "tenants delete", "tenants restore", "tenants purge",
+    "realms add", "realms list", "realms show", "realms remove", "realms check", "keys list", "keys refresh",
+    "admin-keys create", "admin-keys list", "admin-keys revoke", "audit tail", "audit export",
+}  # fmt: skip
+
+
+def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+COMMANDS = dict(commands(get_command(app)))
+
+
+def test_every_verb_of_the_contract_is_there() -> None:
+    assert set(COMMANDS) >= VERBS
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_takes_json_and_says_what_it_does(name: str) -> None:
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+
+    assert "--json" in options
+    assert COMMANDS[name].help
+
+
+def test_version_needs_nothing() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout.strip() == __version__
+
+
+@pytest.mark.parametrize("error", sorted(all_errors(), key=str))
+def test_every_refusal_has_an_exit_code_of_the_contract(error: type[ApiError]) -> None:
+    refusal = error.__new__(error)
+
+    assert exit_code(refusal) in range(1, 8)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, 6), (403, 6), (404, 4), (409, 5), (412, 5), (422, 2), (500, 1), (502, 7), (503, 7)]
+)
+def test_status_decides_the_exit_code(status: int, code: int) -> None:
+    refusal = type("Refusal", (ApiError,), {"status": status})()
+
+    assert exit_code(refusal) == code
+
+
+def test_output_holds_no_escape_codes_where_nobody_looks() -> None:
+    assert "\x1b" not in CliRunner().invoke(app, ["settings"]).stdout
