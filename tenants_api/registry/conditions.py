@@ -6,9 +6,10 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tenants_api.registry.locks import lock_tenant_of
 from tenants_api.registry.models import Realm, RealmCondition
 from tenants_api.registry.values import ConditionValue, Health
 
@@ -22,6 +23,7 @@ async def store_conditions(
     now: datetime,
 ) -> None:
     """Keep what the checks found. A condition's transition time moves only when its status does."""
+    await lock_tenant_of(session, realm_id=realm_id)  # two checks at once would add the same rows
     realm = await session.get(Realm, realm_id)
     if realm is None:
         return
@@ -44,6 +46,11 @@ async def store_conditions(
     for row in before.values():
         await session.delete(row)
     await session.flush()
+
+
+async def set_health(session: AsyncSession, *, realm_id: uuid.UUID, health: Health) -> None:
+    """Keep what is observed of a realm now."""
+    await session.execute(update(Realm).where(Realm.id == realm_id, Realm.health != health).values(health=health))
 
 
 async def _conditions_of(session: AsyncSession, *, realm_id: uuid.UUID) -> dict[str, RealmCondition]:

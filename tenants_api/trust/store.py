@@ -13,6 +13,7 @@ from tenants_api.errors import RateLimited
 from tenants_api.registry.changes import ChangeFeed, TenantRow, changed_since, current_version, load_all
 from tenants_api.registry.keys import load_keys
 from tenants_api.registry.values import TenantState
+from tenants_api.trust.health import HealthRecord
 from tenants_api.trust.report import KeyInfo, KeyReport, epoch_time
 from tenants_api.trust.rows import facts, trusted_realms
 from tenants_api.trust.stored import StoredKeySets
@@ -40,6 +41,7 @@ class Trust:
         self._tenants: dict[uuid.UUID, TenantRow] = {}
         self._slugs: dict[str, uuid.UUID] = {}
         self._stored = StoredKeySets(database, stale_limit=keys.stale_limit, clocks=clocks)
+        self._health = HealthRecord(database)
         self._refreshed: dict[uuid.UUID, float] = {}
         self._applying = asyncio.Lock()
         self.rings = KeyRings(
@@ -148,6 +150,7 @@ class Trust:
         """End what runs in the background; keys that are being stored are given a moment."""
         self.rings.cancel()
         await self._stored.written()
+        await self._health.written()
 
     async def _apply_to(self, version: int) -> None:
         async with self._applying:
@@ -182,7 +185,7 @@ class Trust:
             return
         before = self._tenants.get(tenant.id)
         if before is not None and before.slug != tenant.slug:
-            self._slugs.pop(before.slug, None)
+            self._free_slug(before)
         self._tenants[tenant.id] = tenant
         self._slugs[tenant.slug] = tenant.id
         trusted = {realm.id: realm for realm in trusted_realms(tenant)}
@@ -197,14 +200,20 @@ class Trust:
     def _remove(self, tenant_id: uuid.UUID) -> None:
         tenant = self._tenants.pop(tenant_id, None)
         if tenant is not None:
-            self._slugs.pop(tenant.slug, None)
+            self._free_slug(tenant)
             for realm in tenant.realms:
                 self._drop(realm.id)
+
+    def _free_slug(self, tenant: TenantRow) -> None:
+        """Another tenant may have taken the slug within the same batch of changes."""
+        if self._slugs.get(tenant.slug) == tenant.id:
+            del self._slugs[tenant.slug]
 
     def _drop(self, realm_id: uuid.UUID) -> None:
         self._snapshot.remove(realm_id)
         self.rings.drop(realm_id)
         self._stored.forget(realm_id)
+        self._health.forget(realm_id)
 
     def _ring(self, realm_id: uuid.UUID) -> KeyRing | None:
         realm = self._snapshot.get(realm_id)
@@ -212,7 +221,10 @@ class Trust:
 
     def _key_event(self, ring: KeyRing, event: str) -> None:
         self._observe(ring, event)
-        if event == "fetched" and self._snapshot.get(ring.realm.id) is not None:
+        if self._snapshot.get(ring.realm.id) is None:
+            return  # the realm left the registry while its keys were fetched
+        self._health.note(ring)
+        if event == "fetched":
             self._stored.save(ring)
 
     def _wall(self, monotonic: float) -> datetime:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import uuid
 from collections.abc import Iterable
@@ -14,11 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenants_api.db import Database
 from tenants_api.registry.keys import store_keys
 from tenants_api.registry.values import StoredKeys
+from tenants_api.trust.background import Background
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.jwk import compact_key_set, parse_key_set
 from tenants_api.verification.keys import Fetched, KeyRing
 
-WRITE_PATIENCE = 2.0  # seconds
 log = structlog.get_logger("tenants_api.trust")
 
 
@@ -28,7 +27,7 @@ class StoredKeySets:
     def __init__(self, database: Database, *, stale_limit: float, clocks: Clocks) -> None:
         self._database, self._clocks = database, clocks
         self._known: dict[uuid.UUID, StoredKeys] = {}
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing = Background()
         # An unchanged set is written again now and then, so that its stored age stays true.
         self._every = timedelta(seconds=min(3600.0, stale_limit / 10))
 
@@ -53,14 +52,11 @@ class StoredKeySets:
         if known is not None and _says(known) == _says(keys) and keys.fetched_at - known.fetched_at < self._every:
             return
         self._known[ring.realm.id] = keys
-        task = asyncio.create_task(self._write(keys))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        self._writing.start(self._write(keys))
 
     async def written(self) -> None:
         """Wait until everything is written, two seconds at most."""
-        if self._writing:
-            await asyncio.wait(self._writing, timeout=WRITE_PATIENCE)
+        await self._writing.ended()
 
     def _of(self, ring: KeyRing) -> StoredKeys:
         state = ring.state

@@ -161,3 +161,25 @@ async def test_restart_with_every_realm_gone_serves_from_stored_keys(realms: Dev
         tenant = second.trust.tenant_by_slug("acme")
         assert tenant is not None
         assert second.trust.key_report(tenant.realms[0].id).source == "stored"
+
+
+async def test_health_follows_what_is_observed_and_the_state_does_not(realms: DevRealmServer, tmp_path: Path) -> None:
+    settings = settings_for(realms, tmp_path, key_lifetime=1)
+    async with services_for(settings) as services:
+        await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
+
+        async def observed() -> str:
+            await services.verifier.verify(realms.realm("acme").mint())
+            async with services.database.read() as session:
+                tenant = await service.get_tenant(session, ref="acme")
+            return f"{tenant.state} {tenant.realms[0].health}"
+
+        assert await observed() == "active healthy"
+        realms.realm("acme").faults.down = True
+        async with asyncio.timeout(5):
+            while await observed() != "active degraded":
+                await asyncio.sleep(0.05)
+        realms.realm("acme").faults.down = False
+        async with asyncio.timeout(5):
+            while await observed() != "active healthy":
+                await asyncio.sleep(0.05)

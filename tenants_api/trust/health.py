@@ -1,0 +1,61 @@
+"""What is observed of each realm in use, written when it changes. It never changes a tenant's state."""
+
+from __future__ import annotations
+
+import uuid
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from tenants_api.db import Database
+from tenants_api.registry.conditions import set_health
+from tenants_api.registry.values import Health
+from tenants_api.trust.background import Background
+from tenants_api.verification.keys import KeyRing
+
+log = structlog.get_logger("tenants_api.trust")
+
+
+class HealthRecord:
+    """The health of every realm as this process last saw it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen: dict[uuid.UUID, Health] = {}
+        self._writing = Background()
+
+    def note(self, ring: KeyRing) -> None:
+        """Look at a ring after a fetch; a change is written and logged."""
+        now = health_of(ring)
+        before = self._seen.get(ring.realm.id)
+        if now == before:
+            return
+        self._seen[ring.realm.id] = now
+        if before is not None or now != Health.HEALTHY:
+            log.info(
+                "realm_health_changed", issuer=ring.realm.issuer, tenant=ring.realm.tenant.slug, health=str(now),
+                reason=ring.state.last_failure,
+            )  # fmt: skip
+        self._writing.start(self._write(ring.realm.id, now))
+
+    def forget(self, realm_id: uuid.UUID) -> None:
+        self._seen.pop(realm_id, None)
+
+    async def written(self) -> None:
+        """Wait until everything is written, two seconds at most."""
+        await self._writing.ended()
+
+    async def _write(self, realm_id: uuid.UUID, health: Health) -> None:
+        try:
+            async with self._database.begin() as session:
+                await set_health(session, realm_id=realm_id, health=health)
+        except SQLAlchemyError as error:
+            self._seen.pop(realm_id, None)  # the next fetch tries again
+            log.warning("health_not_stored", realm_id=str(realm_id), error=type(error).__name__)
+
+
+def health_of(ring: KeyRing) -> Health:
+    """Healthy with keys from the last try, degraded with older ones, failing without any or when disabled."""
+    if not ring.usable or not ring.state.enabled:
+        return Health.FAILING
+    return Health.HEALTHY if ring.state.last_failure is None else Health.DEGRADED
