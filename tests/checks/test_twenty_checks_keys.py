@@ -1,0 +1,189 @@
+"""Checks 7 to 14 of twenty: the keys of realms that are slow, gone, rotated or flooded with invented kids."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tenants_api.devrealms import DevRealmServer
+from tests.support.realms import dev_realms
+from tests.support.stack import ApiClient, forget_keys, onboard, running_app, until
+from tests.support.tokens import b64
+
+pytestmark = pytest.mark.anyio
+
+FAST = 1.0  # seconds; a request that waits for a broken realm takes five
+
+
+@asynccontextmanager
+async def cold_app(folder: Path, server: DevRealmServer, *names: str) -> AsyncIterator[ApiClient]:
+    """A process that knows these tenants and not one of their keys."""
+    async with running_app(folder, server) as first:
+        for name in names:
+            await onboard(first, name)
+    forget_keys(folder)
+    async with running_app(folder, server) as client:
+        yield client
+
+
+def with_invented_kid(token: str) -> str:
+    """The token with a header that nobody signed."""
+    _, body, signature = token.split(".")
+    header = f'{{"alg":"RS256","typ":"JWT","kid":"{uuid.uuid4()}"}}'
+    return f"{b64(header.encode())}.{body}.{signature}"
+
+
+async def timed(call: Awaitable[httpx.Response]) -> tuple[int, float]:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    answer = await call
+    return answer.status_code, loop.time() - begun
+
+
+async def test_07_fifty_cold_requests_make_one_key_fetch(realms: DevRealmServer, tmp_path: Path) -> None:
+    realm = realms.realm("acme")
+    async with cold_app(tmp_path, realms, "acme") as client:
+        before = realm.requests["certs"]
+        answers = await asyncio.gather(*(client.me(realm.mint()) for _ in range(50)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert realm.requests["certs"] - before == 1
+
+
+async def test_07_a_thousand_invented_kids_make_few_fetches_and_good_tokens_stay_fast(
+    realms: DevRealmServer, tmp_path: Path
+) -> None:
+    realm = realms.realm("acme")
+    async with running_app(tmp_path, realms) as client:
+        await onboard(client, "acme")
+        good, before = realm.mint(), realm.requests["certs"]
+        flood = asyncio.gather(*(_flood(client, token=good, count=100) for _ in range(10)))
+        taken = []
+        while not flood.done():
+            taken.append(await timed(client.me(realm.mint())))
+            await asyncio.sleep(0.05)
+        assert set(await flood) == {frozenset({401})}
+        assert {status for status, _ in taken} == {200}
+        assert max(seconds for _, seconds in taken) < FAST
+        assert realm.requests["certs"] - before <= 6
+
+
+async def _flood(client: ApiClient, *, token: str, count: int) -> frozenset[int]:
+    return frozenset([(await client.me(with_invented_kid(token))).status_code for _ in range(count)])
+
+
+async def test_08_realm_that_hangs_leaves_others_and_livez_unchanged(realms: DevRealmServer, tmp_path: Path) -> None:
+    acme, globex = realms.realm("acme"), realms.realm("globex")
+    async with cold_app(tmp_path, realms, "acme", "globex") as client:
+        acme.faults.hang = True
+        waiting = [asyncio.create_task(client.me(acme.mint())) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        for call in (client.me(globex.mint()), client.get("/livez"), client.get("/readyz"), client.me(globex.mint())):
+            status, seconds = await timed(call)
+            assert status == 200
+            assert seconds < FAST
+        assert not any(task.done() for task in waiting), "the realm answered, so nothing was shown"
+        acme.faults.hang = False
+        answers = await asyncio.gather(*waiting)
+        assert {answer.json()["code"] for answer in answers} == {"keys_unavailable"}
+
+
+async def test_09_rotated_key_is_accepted_within_a_second(realms: DevRealmServer, tmp_path: Path) -> None:
+    realm = realms.realm("acme")
+    async with running_app(tmp_path, realms) as client:
+        await onboard(client, "acme")
+        old = realm.mint()
+        for _ in range(2):
+            realm.rotate()
+            status, seconds = await timed(client.me(realm.mint()))
+            assert status == 200
+            assert seconds < 1.0
+        assert (await client.me(old)).status_code == 200, "the old key is still in the set"
+
+
+async def test_09_rotated_key_is_accepted_within_a_second_while_invented_kids_arrive(
+    realms: DevRealmServer, tmp_path: Path
+) -> None:
+    realm = realms.realm("acme")
+    async with running_app(tmp_path, realms) as client:
+        await onboard(client, "acme")
+        old = realm.mint()
+        invented = [asyncio.create_task(client.me(with_invented_kid(old))) for _ in range(50)]
+        await asyncio.sleep(0.1)
+        realm.rotate()
+        assert (await timed(client.me(old)))[0] == 200
+        await until(200, lambda: client.me(realm.mint()), within=1.0)
+        assert {answer.status_code for answer in await asyncio.gather(*invented)} == {401}
+
+
+async def test_10_realm_that_failed_once_is_accepted_within_two_seconds(realms: DevRealmServer, tmp_path: Path) -> None:
+    realm = realms.realm("acme")
+    async with cold_app(tmp_path, realms, "acme") as client:
+        realm.faults.fail_next = 1
+        first = await client.me(realm.mint())
+        assert (first.status_code, first.json()["code"]) == (503, "keys_unavailable")
+        await until(200, lambda: client.me(realm.mint()), within=2.0)
+
+
+async def test_11_realm_that_is_down_serves_known_kids_until_the_stale_limit(
+    realms: DevRealmServer, tmp_path: Path
+) -> None:
+    realm = realms.realm("acme")
+    async with running_app(tmp_path, realms, key_lifetime=1, key_stale_limit=3) as client:
+        await onboard(client, "acme")
+        cached = realm.mint()
+        assert (await client.me(cached)).status_code == 200
+        realm.faults.down = True
+        await asyncio.sleep(1.5)  # over the lifetime
+        assert (await client.me(cached)).status_code == 200
+        assert (await client.me(realm.mint())).status_code == 200
+        for token in (cached, realm.mint()):
+            unavailable(await until(503, _call(client, token), within=3.0))
+
+
+async def test_12_withdrawn_key_is_refused_within_the_lifetime_without_a_trigger(
+    realms: DevRealmServer, tmp_path: Path
+) -> None:
+    realm = realms.realm("acme")
+    async with running_app(tmp_path, realms, key_lifetime=1) as client:
+        await onboard(client, "acme")
+        token = realm.mint()
+        assert (await client.me(token)).status_code == 200
+        realm.rotate(keep_old=False)
+        await asyncio.sleep(1.1)  # nothing tells the API; the lifetime alone passes
+        await until(401, _call(client, token), within=0.5)
+
+
+async def test_13_cold_outage_is_503_with_retry_after(realms: DevRealmServer, tmp_path: Path) -> None:
+    realm = realms.realm("acme")
+    async with cold_app(tmp_path, realms, "acme") as client:
+        realm.faults.down = True
+        for _ in range(2):  # also in the pause between two tries
+            unavailable(await client.me(realm.mint()))
+        await until(200, lambda: client.get("/readyz"), within=2.0)
+
+
+async def test_14_process_starts_with_every_realm_unreachable(tmp_path: Path) -> None:
+    with dev_realms("acme", "globex") as realms:
+        async with running_app(tmp_path, realms) as first:
+            for name in ("acme", "globex"):
+                await onboard(first, name)
+        tokens = [realms.realm(name).mint() for name in ("acme", "globex")]
+    async with running_app(tmp_path, realms) as client:
+        assert (await client.get("/livez")).status_code == 200
+        await until(200, lambda: client.get("/readyz"), within=2.0)
+        assert [(await client.me(token)).status_code for token in tokens] == [200, 200], "stored keys serve"
+
+
+def _call(client: ApiClient, token: str) -> Callable[[], Awaitable[httpx.Response]]:
+    return lambda: client.me(token)
+
+
+def unavailable(answer: httpx.Response) -> None:
+    assert (answer.status_code, answer.json()["code"]) == (503, "keys_unavailable"), answer.text
+    assert int(answer.headers["Retry-After"]) >= 1
