@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, event, make_url, text
 
 from tenants_api.db import Base
 from tenants_api.items import models as items_models
-from tenants_api.migrating import sync_url
+from tenants_api.migrating import PATIENCE, sync_engine, sync_url
 from tenants_api.registry import models as registry_models
 from tenants_api.settings import load_settings
 
 LOCK = 7_406_114_583_105_001  # any number that no other application on this database uses
-PATIENCE = 60.0  # seconds to wait for another migration
 MODELS = (registry_models, items_models)  # imported so that their tables are in the metadata
 
 
@@ -38,6 +37,7 @@ def _migrate(connection: Connection) -> None:
         compare_type=True,
         render_as_batch=True,  # SQLite changes a table by making it anew
         transaction_per_migration=True,
+        transactional_ddl=True,  # SQLite can, but Alembic takes it that it cannot: half a revision would stay
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -50,7 +50,7 @@ def _run() -> None:
         with context.begin_transaction():
             context.run_migrations()
         return
-    engine = create_engine(url)
+    engine = sync_engine(url)
     try:
         if engine.dialect.name == "postgresql":
             _on_postgresql(engine)
@@ -76,10 +76,15 @@ def _on_postgresql(engine: Engine) -> None:
 
 def _on_sqlite(engine: Engine, *, path: str | None) -> None:
     @event.listens_for(engine, "connect")
-    def _foreign_keys_off(connection: Any, record: Any) -> None:
+    def _prepare(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # the driver would run DDL outside of every transaction
         # A table that is made anew would take its dependants' rows with it (ON DELETE CASCADE).
         connection.execute("PRAGMA foreign_keys=OFF")
         connection.execute("PRAGMA journal_mode=WAL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     with _file_lock(path), engine.connect() as connection:
         _migrate(connection)
@@ -90,6 +95,8 @@ def _file_lock(path: str | None) -> Iterator[None]:
     if not path or path == ":memory:":
         yield
         return
+    if not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(f"the folder of {path} does not exist")
     with Path(f"{path}.lock").open("w") as handle:
         _wait_for(lambda: _try_lock(handle.fileno()))
         yield
@@ -104,10 +111,11 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _wait_for(acquire: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    patience: float = context.config.attributes.get("patience", PATIENCE)
+    deadline = time.monotonic() + patience
     while not acquire():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"another migration has held the lock for {PATIENCE:.0f} s; look for it and try again")
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"another migration has held the lock for {patience:g} s")
         time.sleep(0.1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,12 +14,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, MetaData, create_engine, make_url
+from sqlalchemy import Connection, Engine, MetaData, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.db import Database
 
 T = TypeVar("T")
+PATIENCE = 60.0  # seconds to wait for another migration
 _PACKAGE = Path(__file__).parent
 
 
@@ -35,29 +37,35 @@ class Revision:
     message: str
 
 
-def script_location() -> Path:
-    """`migrations/` of the checkout, or the copy inside the installed package."""
-    shipped = _PACKAGE / "_migrations"
-    return shipped if shipped.is_dir() else _PACKAGE.parent / "migrations"
+def script_location(package: Path = _PACKAGE) -> Path:
+    """The copy inside the installed package, or `migrations/` beside it in a checkout."""
+    shipped = package / "_migrations"
+    return shipped if shipped.is_dir() else package.parent / "migrations"
 
 
-def upgrade(url: str, *, revision: str = "head") -> None:
-    """Bring the database to a revision; several processes may do so at once. Raises MigrationError."""
-    _run(lambda config: command.upgrade(config, revision), url=url)
+def upgrade(url: str, *, revision: str = "head", patience: float = PATIENCE) -> None:
+    """Bring the database to a revision; several processes may do so at once and wait `patience` seconds for each other.
+
+    Raises:
+        MigrationError
+    """
+    _run(lambda config: command.upgrade(config, revision), url=url, patience=patience)
 
 
-def downgrade(url: str, *, revision: str) -> None:
+def downgrade(url: str, *, revision: str, patience: float = PATIENCE) -> None:
     """Take the database back to a revision. Raises MigrationError."""
-    _run(lambda config: command.downgrade(config, revision), url=url)
+    _require_file(url)
+    _run(lambda config: command.downgrade(config, revision), url=url, patience=patience)
 
 
 def current(url: str) -> str | None:
-    """The revision of the database; None when it was never migrated. Raises MigrationError."""
+    """The revision of the database; None when it was never migrated. Raises MigrationError, also when it is absent."""
     return _connected(url, _revision_of)
 
 
+@cache
 def head() -> str:
-    """The newest revision that this package knows."""
+    """The newest revision that this package knows; read once, for every readiness probe asks."""
     newest = _scripts().get_current_head()
     assert newest is not None  # noqa: S101 (the package ships its migrations)
     return newest
@@ -87,25 +95,27 @@ async def is_at_head(database: Database) -> bool:
 
 
 def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config(""))
+    return ScriptDirectory.from_config(_config("", patience=PATIENCE))
 
 
-def _config(url: str) -> Config:
+def _config(url: str, *, patience: float) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(script_location()))
-    config.attributes["url"] = url
+    # Config reads % as the start of a placeholder.
+    config.set_main_option("script_location", str(script_location()).replace("%", "%%"))
+    config.attributes.update(url=url, patience=patience)
     return config
 
 
-def _run(action: Callable[[Config], None], *, url: str) -> None:
+def _run(action: Callable[[Config], None], *, url: str, patience: float) -> None:
     try:
-        action(_config(url))
-    except (CommandError, SQLAlchemyError, OSError, TimeoutError) as error:
+        action(_config(url, patience=patience))
+    except (CommandError, SQLAlchemyError, OSError) as error:
         raise _failed(error) from error
 
 
 def _connected(url: str, read: Callable[[Connection], T]) -> T:
-    engine = create_engine(sync_url(url))
+    _require_file(url)
+    engine = sync_engine(url)
     try:
         with engine.connect() as connection:
             return read(connection)
@@ -122,6 +132,20 @@ def sync_url(url: str) -> str:
     return parsed.set(drivername=driver).render_as_string(hide_password=False)
 
 
+def sync_engine(url: str) -> Engine:
+    """An engine on it that gives up on a server that does not answer, and on a file that somebody keeps locked."""
+    name = sync_url(url)
+    limit = {"timeout": 10} if name.startswith("sqlite") else {"connect_timeout": 5, "prepare_threshold": None}
+    return create_engine(name, connect_args=limit)
+
+
+def _require_file(url: str) -> None:
+    # SQLite would make an empty file of a mistyped path.
+    path = make_url(url).database if sync_url(url).startswith("sqlite") else None
+    if path and path != ":memory:" and not Path(path).exists():
+        raise MigrationError(f"there is no database at {path}: run `tenants-api db upgrade`")
+
+
 def _revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
@@ -134,10 +158,15 @@ def _differences(connection: Connection, *, metadata: MetaData) -> list[str]:
 def _failed(error: Exception) -> MigrationError:
     origin = getattr(error, "orig", None) or error
     first = (str(origin).strip().splitlines() or [type(origin).__name__])[0]
-    return MigrationError(
-        f"the database could not be migrated: {first}; check TENANTS_DATABASE_URL (or TENANTS_DATABASE_DIRECT_URL) "
-        "and run `tenants-api db upgrade`"
-    )
+    return MigrationError(f"the database could not be migrated: {first}; {_cure(error)}")
+
+
+def _cure(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "let the other one end, then run `tenants-api db upgrade` again"
+    if isinstance(error, CommandError):
+        return "`tenants-api db history` lists the revisions that this version knows"
+    return "check TENANTS_DATABASE_URL (or TENANTS_DATABASE_DIRECT_URL) and run `tenants-api db upgrade`"
 
 
 def _one(revision: object) -> str | None:

@@ -73,7 +73,7 @@ async def _rows(
     page: PageRequest,
     falling: bool,
 ) -> list[T]:
-    cursor = page.after or page.before
+    cursor = page.after if page.after is not None else page.before
     if cursor is not None:
         place = _parse(cursor, pointer="/after" if page.after is not None else "/before")
         query = query.where(column < place if falling else column > place)

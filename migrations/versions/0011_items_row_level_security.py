@@ -14,7 +14,7 @@ _TENANT = "tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid"
 
 
 def upgrade() -> None:
-    if op.get_bind().dialect.name != "postgresql":
+    if op.get_context().dialect.name != "postgresql":
         return
     op.execute("alter table items enable row level security")
     op.execute("alter table items force row level security")
@@ -22,7 +22,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    if op.get_bind().dialect.name != "postgresql":
+    if op.get_context().dialect.name != "postgresql":
         return
     op.execute("drop policy items_of_the_tenant on items")
     op.execute("alter table items no force row level security")

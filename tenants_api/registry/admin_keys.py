@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from tenants_api.registry.models import AdminApiKey
 from tenants_api.registry.values import SCOPES, Change
 
 PREFIX = "tak"
+_KEY = re.compile(rf"{PREFIX}_([0-9a-f]{{12}})_[A-Za-z0-9_-]{{43}}")
 
 
 async def create_admin_key(
@@ -45,7 +47,7 @@ async def create_admin_key(
     )
     session.add(row)
     await session.flush()
-    after = {"name": name, "scopes": row.scopes}
+    after = {"name": name, "scopes": row.scopes, "expires_at": expires_at.isoformat() if expires_at else None}
     await audit.record(
         session, action="api_key.created", target_type="api_key", target_id=str(row.id), change=change, after=after
     )
@@ -54,11 +56,10 @@ async def create_admin_key(
 
 async def find_admin_key(session: AsyncSession, *, presented: str, now: datetime) -> AdminApiKey | None:
     """The key that this text is, unless it expired or was revoked."""
-    prefix, _, rest = presented.partition("_")
-    key_id, _, secret = rest.partition("_")
-    if prefix != PREFIX or not key_id or not secret:
+    shape = _KEY.fullmatch(presented)
+    if shape is None:  # also what no database takes as a text, such as a NUL
         return None
-    row = await session.scalar(select(AdminApiKey).where(AdminApiKey.key_id == key_id))
+    row = await session.scalar(select(AdminApiKey).where(AdminApiKey.key_id == shape[1]))
     if row is None or not same_digest(presented, digest=row.digest):
         return None
     expired = row.expires_at is not None and row.expires_at <= now

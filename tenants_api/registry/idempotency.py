@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +15,7 @@ from tenants_api.registry.models import IdempotencyKey
 
 KEPT = timedelta(hours=24)
 GIVEN_UP = timedelta(minutes=2)  # a first request that died leaves its key this long
+SWEPT = 50  # expired keys of anybody that one request takes away: more than it adds, so the table is bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ async def reserve(
         IdempotencyMismatch: the key was used for another request.
         IdempotencyInFlight: the first request with it still runs.
     """
+    await _sweep(session, now=now)
     mine = (IdempotencyKey.actor_id == actor_id, IdempotencyKey.key == key)
     await session.execute(delete(IdempotencyKey).where(*mine, IdempotencyKey.created_at < now - KEPT))
     unanswered = IdempotencyKey.status.is_(None)
@@ -68,3 +70,16 @@ async def store(
 async def forget(session: AsyncSession, *, actor_id: str, key: str) -> None:
     """Give the key back: the request had no answer worth keeping."""
     await session.execute(delete(IdempotencyKey).where(IdempotencyKey.actor_id == actor_id, IdempotencyKey.key == key))
+
+
+async def _sweep(session: AsyncSession, *, now: datetime) -> None:
+    """Take some expired keys away; those that another request is just taking are passed over, not waited for."""
+    name = tuple_(IdempotencyKey.actor_id, IdempotencyKey.key)
+    expired = (
+        select(IdempotencyKey.actor_id, IdempotencyKey.key)
+        .where(IdempotencyKey.created_at < now - KEPT)
+        .order_by(IdempotencyKey.created_at)
+        .limit(SWEPT)
+        .with_for_update(skip_locked=True)
+    )
+    await session.execute(delete(IdempotencyKey).where(name.in_(expired)).execution_options(synchronize_session=False))

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.registry.changes import bump_version
-from tenants_api.registry.models import Realm, RealmKeys, Tenant
+from tenants_api.registry.locks import lock_tenant_of
+from tenants_api.registry.models import RealmKeys, Tenant
 from tenants_api.registry.values import StoredKeys
+
+AT_ONCE = 1000  # ids in one query: every database has a bound on parameters, and a whole import may be new at once
 
 
 async def load_keys(session: AsyncSession, *, realm_ids: Collection[uuid.UUID] | None) -> list[StoredKeys]:
     """The stored sets of these realms, or of all."""
     query = select(*(getattr(RealmKeys, name) for name in StoredKeys.__slots__))
-    if realm_ids is not None:
-        query = query.where(RealmKeys.realm_id.in_(realm_ids))
-    return [StoredKeys(*row) for row in await session.execute(query)]
+    if realm_ids is None:
+        return [StoredKeys(*row) for row in await session.execute(query)]
+    found: list[StoredKeys] = []
+    for some in _slices(realm_ids):
+        found += [StoredKeys(*row) for row in await session.execute(query.where(RealmKeys.realm_id.in_(some)))]
+    return found
 
 
 async def store_keys(session: AsyncSession, keys: StoredKeys) -> bool:
@@ -26,8 +32,8 @@ async def store_keys(session: AsyncSession, keys: StoredKeys) -> bool:
 
     A realm that is gone meanwhile is no error: nothing is kept for it. An older set never replaces a newer one.
     """
-    tenant_id = await session.scalar(select(Realm.tenant_id).where(Realm.id == keys.realm_id))
-    row = await session.get(RealmKeys, keys.realm_id)
+    tenant_id = await lock_tenant_of(session, realm_id=keys.realm_id)
+    row = await session.get(RealmKeys, keys.realm_id, populate_existing=True)
     if tenant_id is None or (row is not None and row.fetched_at > keys.fetched_at):
         return False
     changed = row is None or _says(row) != _says(keys)
@@ -41,6 +47,11 @@ async def store_keys(session: AsyncSession, keys: StoredKeys) -> bool:
         version = await bump_version(session)
         await session.execute(update(Tenant).where(Tenant.id == tenant_id).values(changed_version=version))
     return changed
+
+
+def _slices(realm_ids: Collection[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
+    listed = list(realm_ids)
+    return (listed[start : start + AT_ONCE] for start in range(0, len(listed), AT_ONCE))
 
 
 def _says(keys: StoredKeys | RealmKeys) -> tuple[str, int, bool]:

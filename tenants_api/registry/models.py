@@ -123,6 +123,16 @@ class RoleRule(Base):
     role: Mapped[str] = mapped_column(String(100))
 
 
+class PurgedTenant(Base):
+    """What is left of a purged tenant: a replica that knows it from before learns that it is gone."""
+
+    __tablename__ = "purged_tenants"
+    __table_args__ = (Index(None, "changed_version"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    changed_version: Mapped[int] = mapped_column(BigInteger)
+
+
 class AdminApiKey(Base):
     """An admin key: `tak_<id>_<secret>`; only the SHA-256 of the whole key is kept."""
 
@@ -171,6 +181,7 @@ class IdempotencyKey(Base):
     """The first answer to a POST that carried an Idempotency-Key (kept 24 h). `status` is NULL while it runs."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "created_at"),)
 
     actor_id: Mapped[str] = mapped_column(String(600), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)

@@ -21,7 +21,9 @@ from tenants_api.registry.values import TenantFilter
 async def find_tenant(session: AsyncSession, *, ref: str, for_update: bool = False) -> Tenant | None:
     """The tenant of this id or slug with all that belongs to it."""
     query = _whole().where(_named(ref)).execution_options(populate_existing=True)
-    found: Tenant | None = await session.scalar(query.with_for_update(of=Tenant) if for_update else query)
+    found: Tenant | None = await session.scalar(
+        query.with_for_update(of=Tenant, key_share=True) if for_update else query
+    )
     return found
 
 
@@ -56,26 +58,42 @@ async def unique(session: AsyncSession, *, tenant: Tenant, realms: list[Realm]) 
     Raises:
         SlugTaken, ExternalIdTaken, IssuerTaken
     """
+    yield
+    # Read before the flush: the rows cannot be read any more once it has failed, for the transaction is lost with it.
     slug, external_id = tenant.slug, tenant.external_id
     issuers = [(realm.issuer, realm.organization) for realm in realms]
     try:
-        yield
         await session.flush()
     except IntegrityError as error:
-        # The transaction is lost with the error; what is taken is read from its text, the same on both databases.
-        raise _translated(str(error.orig), slug=slug, external_id=external_id, issuers=issuers) or error from error
+        taken = _taken(error, slug=slug, external_id=external_id, issuers=issuers)
+        if taken is None:
+            raise
+        raise taken from error
 
 
-def _translated(text: str, *, slug: str, external_id: str | None, issuers: list[tuple[str, str]]) -> ApiError | None:
-    if "uq_tenants_slug" in text or "tenants.slug" in text:
-        return SlugTaken(slug)
-    if "uq_tenants_external_id" in text or "tenants.external_id" in text:
-        return ExternalIdTaken(external_id or "")
-    if "uq_realms_issuer" in text or "realms.issuer" in text:
-        # Which of several it was is in PostgreSQL's text alone.
-        issuer, organization = next((one for one in issuers if one[0] in text), issuers[0])
-        return IssuerTaken(issuer, organization=organization)
+def _taken(
+    error: IntegrityError, *, slug: str, external_id: str | None, issuers: list[tuple[str, str]]
+) -> ApiError | None:
+    match _broken_key(error):
+        case "uq_tenants_slug" | "tenants.slug":
+            return SlugTaken(slug)
+        case "uq_tenants_external_id" | "tenants.external_id":
+            return ExternalIdTaken(external_id or "")
+        case "uq_realms_issuer_organization" | "realms.issuer, realms.organization" if issuers:
+            # Which of several it was is in PostgreSQL's text alone.
+            text = str(error.orig)
+            issuer, organization = next((one for one in issuers if f"=({one[0]}, {one[1]})" in text), issuers[0])
+            return IssuerTaken(issuer, organization=organization)
     return None
+
+
+def _broken_key(error: IntegrityError) -> str | None:
+    """PostgreSQL names the constraint, SQLite its columns. Values, which a caller chooses, are never looked at."""
+    diagnosis = getattr(error.orig, "diag", None)
+    if diagnosis is not None:
+        name: str | None = diagnosis.constraint_name
+        return name
+    return str(error.orig).removeprefix("UNIQUE constraint failed: ")
 
 
 def _whole() -> Select[Tenant]:

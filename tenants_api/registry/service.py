@@ -12,7 +12,7 @@ from tenants_api.db import utc_now
 from tenants_api.errors import EtagMismatch
 from tenants_api.paging import Page, PageRequest
 from tenants_api.registry import audit, repository
-from tenants_api.registry.changes import bump_version
+from tenants_api.registry.changes import bump_version, mark_purged
 from tenants_api.registry.errors import InvalidStateTransition
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.rows import fill_realm, new_realm, realm_facts, rules_of, tenant_facts
@@ -152,7 +152,7 @@ async def purge_tenant(session: AsyncSession, *, ref: str, change: Change) -> No
     )  # fmt: skip
     await session.delete(tenant)
     await session.flush()
-    await bump_version(session)
+    await mark_purged(session, tenant_id=tenant.id, version=await bump_version(session))
 
 
 async def add_realm(session: AsyncSession, *, ref: str, draft: RealmDraft, change: Change) -> Realm:
