@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from tenants_api.app import create_app
 from tenants_api.devrealms import DevRealmServer
+from tenants_api.settings import Settings
 from tests.support.realms import migrate, settings_for
 
 ADMIN_KEY = "tests-bootstrap-admin-key-0123456789abcdef"
@@ -42,12 +43,12 @@ def bearer(token: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def running_app(
-    folder: Path, server: DevRealmServer, *, application: dict[str, Any] | None = None, **settings: Any
+    folder: Path, server: DevRealmServer, *, factory: Callable[[Settings], FastAPI] = create_app, **settings: Any
 ) -> AsyncIterator[ApiClient]:
-    """The application on the database of `folder`; `application` goes to `create_app`, the rest to the settings."""
+    """The application that `factory` makes, on the database of `folder`."""
     chosen = settings_for(server, folder, **{"admin_api_key": ADMIN_KEY, **settings})
     await asyncio.to_thread(migrate, chosen)
-    app = create_app(chosen, **(application or {}))
+    app = factory(chosen)
     async with app.router.lifespan_context(app), ApiClient(app, server=server) as client:
         yield client
 
