@@ -1,0 +1,89 @@
+"""The trail: one event a change, in the change's own transaction."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenants_api.db import Database
+from tenants_api.registry import audit, service
+from tenants_api.registry.models import AuditEvent
+from tenants_api.registry.values import PageRequest, Transition
+from tests.registry.drafts import CHANGE, create, draft, move, purge, realm
+
+pytestmark = pytest.mark.anyio
+
+
+async def events(database: Database, **where: str) -> list[AuditEvent]:
+    async with database.read() as session:
+        return list((await audit.list_events(session, page=PageRequest(limit=100), **where)).items)
+
+
+async def test_event_is_rolled_back_with_its_change(database: Database) -> None:
+    async with database.sessions() as session:
+        await service.create_tenant(session, draft=draft("acme"), change=CHANGE)
+        assert len((await audit.list_events(session, page=PageRequest())).items) == 1
+        await session.rollback()
+    assert await events(database) == []
+
+
+async def test_event_says_who_did_what_to_whom_and_why(database: Database) -> None:
+    tenant = await create(database, "acme")
+    (event,) = await events(database)
+    assert (event.action, event.target_type, event.target_id) == ("tenant.created", "tenant", str(tenant.id))
+    assert (event.actor_type, event.actor_id, event.request_id, event.reason) == (
+        "cli",
+        "tests",
+        "request-1",
+        "because",
+    )
+
+
+async def test_event_keeps_only_what_differs(database: Database) -> None:
+    await create(database, "acme")
+    await move(database, "acme", Transition.ACTIVATE)
+    newest = (await events(database))[0]
+    assert newest.changes == {"before": {"state": "draft"}, "after": {"state": "active"}}
+
+
+async def test_every_change_of_a_life_is_there_newest_first(database: Database) -> None:
+    tenant = await create(database, "acme")
+    await move(database, "acme", Transition.ACTIVATE, Transition.SUSPEND, Transition.RESUME)
+    async with database.begin() as session:
+        added = await service.add_realm(session, ref="acme", draft=realm("two"), change=CHANGE)
+        await service.update_realm(
+            session, ref="acme", realm_id=added.id, draft=realm("two", client_id="x"), if_match=None, change=CHANGE
+        )
+        await service.remove_realm(session, ref="acme", realm_id=added.id, if_match=None, change=CHANGE)
+        await service.set_role_mapping(session, ref="acme", rules=(), if_match=None, change=CHANGE)
+    await purge(database, "acme")
+    assert [event.action for event in await events(database)][::-1] == [
+        "tenant.created",
+        "tenant.activated",
+        "tenant.suspended",
+        "tenant.resumed",
+        "realm.added",
+        "realm.updated",
+        "realm.removed",
+        "tenant.updated",
+        "tenant.deleted",
+        "tenant.purged",
+    ]
+    assert {event.target_id for event in await events(database)} == {str(tenant.id), str(added.id)}
+
+
+async def test_filters_are_exact(database: Database) -> None:
+    acme, _ = await create(database, "acme"), await create(database, "globex")
+    await move(database, "acme", Transition.ACTIVATE)
+    assert len(await events(database, target=str(acme.id))) == 2
+    assert len(await events(database, action="tenant.created")) == 2
+    assert len(await events(database, action="tenant.created", target=str(acme.id))) == 1
+    assert await events(database, actor="nobody") == []
+
+
+async def test_ca_bundle_is_told_of_but_not_kept(database: Database) -> None:
+    await create(database, "acme")
+    async with database.begin() as session:
+        await service.add_realm(session, ref="acme", draft=realm("two", ca_bundle="PEM"), change=CHANGE)
+    (event,) = await events(database, action="realm.added")
+    assert event.changes["after"]["ca_bundle"] == "set"
+    assert "PEM" not in str(event.changes)
