@@ -12,7 +12,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tenants_api.api.problems import REQUEST_ID, problem_response
+from tenants_api.api.problems import FORMS, REQUEST_ID, problem_response
 from tenants_api.db import new_id
 from tenants_api.errors import ApiError, BodyTooLarge, InternalError, InvalidRequest, UnsupportedMediaType
 from tenants_api.observability import logging
@@ -21,6 +21,7 @@ from tenants_api.strict_json import parse_json
 MAX_BODY = 262_144
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_FORM_TOKEN = re.compile(rb"(?:^|&)access_token=")
 _COUNTED = _METHODS | {"GET", "HEAD", "OPTIONS"}
 _JSON = (b"application/json", b"application/merge-patch+json")
 log = structlog.get_logger("tenants_api.api")
@@ -112,8 +113,11 @@ async def _read(scope: Scope, receive: Receive) -> bytes:
 
 def _check(body: bytes, *, content_type: bytes) -> None:
     kind = content_type.partition(b";")[0].strip().lower()
-    if kind in (b"application/x-www-form-urlencoded", b"multipart/form-data"):
-        return  # only routes that declare a form read one; to all others it is no body at all
+    if kind.decode("latin-1") in FORMS:
+        if _FORM_TOKEN.search(body):
+            # RFC 6750 section 2.2 is not supported: a token has one place only.
+            raise InvalidRequest("a token in a form is not read; send it in the Authorization header")
+        return  # only routes that declare a form read one
     if kind not in _JSON:
         raise UnsupportedMediaType("send application/json, or application/merge-patch+json with PATCH")
     try:

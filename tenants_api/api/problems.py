@@ -27,6 +27,7 @@ from tenants_api.errors import (
 from tenants_api.registry.errors import RegistryUnavailable
 
 REQUEST_ID = "tenants_api.request_id"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 log = structlog.get_logger("tenants_api.api")
 
 
@@ -50,7 +51,8 @@ def install_problem_handlers(app: FastAPI) -> None:
     """Render every error of the application; what is unexpected is caught in `middleware.Guard`."""
 
     async def api_error(request: Request, error: Exception) -> Response:
-        return problem_response(_as_api_error(error), request_id=request.scope.get(REQUEST_ID, ""))
+        kind = request.headers.get("content-type", "")
+        return problem_response(_as_api_error(error, content_type=kind), request_id=request.scope.get(REQUEST_ID, ""))
 
     for kind in (ApiError, RequestValidationError, HTTPException, OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(kind, api_error)
@@ -83,11 +85,11 @@ def _example(error: type[ApiError]) -> dict[str, Any]:
     }
 
 
-def _as_api_error(error: Exception) -> ApiError:
+def _as_api_error(error: Exception, *, content_type: str) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RequestValidationError):
-        return _invalid(error)
+        return _invalid(error, content_type=content_type)
     if isinstance(error, HTTPException):
         return _of_status(error)
     if isinstance(error, DataError):
@@ -97,8 +99,10 @@ def _as_api_error(error: Exception) -> ApiError:
     return RegistryUnavailable()
 
 
-def _invalid(error: RequestValidationError) -> ApiError:
+def _invalid(error: RequestValidationError, *, content_type: str) -> ApiError:
     found = error.errors()
+    if content_type.lower().startswith(FORMS) and any(one["loc"] == ("body",) for one in found):
+        return UnsupportedMediaType("this operation reads JSON, not a form")
     if any(one["type"] == "json_invalid" for one in found):
         return InvalidRequest("the body is not well-formed JSON")
     # The message of pydantic only: its `input` and `ctx` would echo what was sent.
