@@ -53,7 +53,7 @@ class RealmUnavailable(ApiError):
     status = 503
     code = "realm_unavailable"
     title = "The tenant's realm cannot be reached"
-    cause = "The tenant's Keycloak gave no answer in time."
+    cause = "The tenant's Keycloak gave no answer in time, or said that it cannot serve."
     cure = "Repeat the request after the seconds in Retry-After."
 
     def __init__(self) -> None:
@@ -143,7 +143,7 @@ async def _grant(services: Services, *, realm: RealmRow, username: str, password
         raise InvalidCredentials from refused
     except RealmFault as fault:
         log.warning("login_failed", issuer=realm.issuer, reason=fault.reason, message=fault.message)
-        if fault.reason in ("Unreachable", "TimedOut"):
+        if fault.reason in ("Unreachable", "TimedOut", "HttpStatus"):  # a proxy before a dead Keycloak answers 50x
             raise RealmUnavailable from fault
         raise KeycloakRefused from fault
 

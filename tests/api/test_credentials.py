@@ -1,0 +1,121 @@
+"""Which credentials are read, and what `WWW-Authenticate` answers (RFC 6750 section 3)."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.support.stack import ApiClient, bearer
+
+pytestmark = pytest.mark.anyio
+
+REALM = 'Bearer realm="tenants-api"'
+
+
+def shown(answer: httpx.Response) -> tuple[int, str, str]:
+    return answer.status_code, answer.json()["code"], answer.headers["WWW-Authenticate"]
+
+
+async def test_missing_token_is_challenged_without_an_error(client: ApiClient) -> None:
+    for headers in ({}, {"Authorization": ""}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearerx abc"}):
+        assert shown(await client.get("/v1/me", headers=headers)) == (401, "missing_token", REALM)
+
+
+async def test_every_refused_token_gets_one_and_the_same_answer(client: ApiClient) -> None:
+    realm = client.server.realm("acme")
+    good = realm.mint()
+    tokens = {
+        "unknown issuer": realm.mint(claims={"iss": "https://elsewhere.example/realms/acme"}),
+        "signature": good[:-6] + ("AAAAAA" if not good.endswith("AAAAAA") else "BBBBBB"),
+        "audience": realm.mint(claims={"aud": "somebody-else"}),
+        "type": realm.mint(kind="id"),
+        "none": realm.mint(algorithm="none"),
+        "hmac": realm.mint(algorithm="HS256"),
+        "other algorithm": realm.mint(algorithm="ES256"),
+        "kid": realm.mint(header={"kid": "nobody-has-this"}),
+        "critical": realm.mint(header={"crit": ["exp"]}),
+        "not yet": realm.mint(claims={"nbf": int(realm.clock()) + 600}),
+        "future": realm.mint(now=realm.clock() + 600),
+        "expired and of another type": realm.mint(kind="id", now=realm.clock() - 3600),
+        "garbage": "abc.def.ghi",
+        "one word": "abc",
+    }
+    answers = {}
+    for name, token in tokens.items():
+        answer = await client.get("/v1/me", headers={**bearer(token), "X-Request-ID": "same"})
+        answers[name] = (*shown(answer), answer.text)
+    assert len(set(answers.values())) == 1, answers
+    status, code, challenge, _ = answers["garbage"]
+    assert (status, code) == (401, "invalid_token")
+    assert challenge == f'{REALM}, error="invalid_token", error_description="The access token is not accepted"'
+
+
+async def test_only_an_otherwise_good_token_is_told_that_it_expired(client: ApiClient) -> None:
+    realm = client.server.realm("acme")
+    answer = await client.me(realm.mint(now=realm.clock() - 3600))
+    expected = f'{REALM}, error="invalid_token", error_description="The access token expired"'
+    assert shown(answer) == (401, "token_expired", expected)
+
+
+async def test_header_that_is_not_one_bearer_token_is_malformed(client: ApiClient) -> None:
+    good = client.server.realm("acme").mint()
+    values = [
+        f"Bearer  {good}", f"Bearer\t{good}", f"Bearer {good} ", f"Bearer {good} more", f"Bearer {good},{good}",
+        f"Bearer {good}\tmore", "Bearer", "Bearer ", f"Bearer {'a' * 8193}",
+    ]  # fmt: skip
+    for value in values:
+        answer = await client.get("/v1/me", headers={"Authorization": value})
+        assert shown(answer) == (400, "invalid_request", f'{REALM}, error="invalid_request"'), value[:20]
+        assert good not in answer.text
+
+
+async def test_two_authorization_headers_are_malformed_whatever_their_order(client: ApiClient) -> None:
+    good = client.server.realm("acme").mint()
+    for second in (f"Bearer {good}", "Bearer other", "Basic YTpi"):
+        for pair in ((f"Bearer {good}", second), (second, f"Bearer {good}")):
+            answer = await client.get("/v1/me", headers=[("Authorization", value) for value in pair])
+            assert answer.status_code == 400
+
+
+async def test_token_in_the_query_is_refused_also_beside_a_good_header(client: ApiClient) -> None:
+    good = client.server.realm("acme").mint()
+    for headers in ({}, bearer(good)):
+        answer = await client.get("/v1/me", params={"access_token": good}, headers=headers)
+        assert shown(answer)[:2] == (400, "invalid_request")
+        assert good not in answer.text
+
+
+async def test_token_in_a_form_is_not_read(client: ApiClient) -> None:
+    good = client.server.realm("acme").mint()
+    answer = await client.post("/v1/items", data={"access_token": good})
+    assert answer.status_code in (400, 401)
+    assert good not in answer.text
+
+
+async def test_scheme_may_be_written_in_any_case(client: ApiClient) -> None:
+    for scheme in ("bearer", "BEARER", "Bearer"):
+        headers = {"Authorization": f"{scheme} {client.server.realm('acme').mint()}"}
+        assert (await client.get("/v1/me", headers=headers)).status_code == 200
+
+
+async def test_missing_role_is_named_in_the_challenge(client: ApiClient) -> None:
+    answer = await client.post("/v1/items", json={"title": "x"}, headers=bearer(_viewer(client)))
+    assert shown(answer) == (
+        403,
+        "insufficient_role",
+        f'{REALM}, error="insufficient_scope", error_description="The role editor is required", scope="editor"',
+    )
+
+
+async def test_request_id_is_kept_when_it_is_well_formed_and_made_when_not(client: ApiClient) -> None:
+    kept = await client.get("/v1/me", headers={"X-Request-ID": "from-the_proxy.1"})
+    assert (kept.headers["X-Request-ID"], kept.json()["request_id"]) == ("from-the_proxy.1", "from-the_proxy.1")
+    for wrong in ("", "a b", "a" * 129, "a;b", '"'):
+        made = await client.get("/v1/me", headers={"X-Request-ID": wrong})
+        assert made.headers["X-Request-ID"] == made.json()["request_id"]
+        assert made.headers["X-Request-ID"] != wrong
+        assert len(made.headers["X-Request-ID"]) == 36
+
+
+def _viewer(client: ApiClient) -> str:
+    return client.server.realm("acme").mint(username="bob")
