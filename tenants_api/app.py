@@ -20,7 +20,8 @@ from tenants_api.api.admin import create_admin_app
 from tenants_api.api.authentication import Authentication
 from tenants_api.api.middleware import Bodies, Guard
 from tenants_api.api.operations import document_security, operation_id
-from tenants_api.api.problems import install_problem_handlers
+from tenants_api.api.problems import install_problem_handlers, problem_responses
+from tenants_api.errors import InternalError
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
 from tenants_api.wiring import open_services
@@ -57,6 +58,7 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,  # the redirect would go to whatever host the request names
         generate_unique_id_function=_operation_id,
+        responses=problem_responses(InternalError),
     )
     app.state.login_limit = login.LoginLimit(chosen.login_rate)
     install_problem_handlers(app)

@@ -1,4 +1,4 @@
-"""Names and security of operations in the OpenAPI documents."""
+"""Names, security and validation problems of operations in the OpenAPI documents."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+
+from tenants_api.api.problems import problem_responses
+from tenants_api.errors import ValidationFailed
 
 BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
@@ -28,6 +31,17 @@ def document_security(app: FastAPI, *, needed: Callable[[str], bool]) -> None:
             for operation in operations.values():
                 if needed(path):
                     operation["security"] = [{"bearer": []}]
+                _say_how_validation_fails(operation)
+        for name in ("HTTPValidationError", "ValidationError"):
+            document["components"].get("schemas", {}).pop(name, None)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _say_how_validation_fails(operation: dict[str, Any]) -> None:
+    """FastAPI adds a 422 of its own shape to every operation with parameters; this API never answers that."""
+    stock = operation["responses"].get("422")
+    if stock is not None and "application/problem+json" not in stock.get("content", {}):
+        problem = problem_responses(ValidationFailed)[422]
+        operation["responses"]["422"] = {name: problem[name] for name in ("description", "content")}

@@ -1,0 +1,131 @@
+"""What the contract says about itself: OpenAPI documents, Swagger UI, problem pages."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenants_api.errors import ApiError, all_errors
+from tests.support.stack import ApiClient, running_app
+
+pytestmark = pytest.mark.anyio
+
+DOCUMENTS = ("/openapi.json", "/admin/openapi.json")
+CAMEL_CASE = re.compile(r"[a-z][a-zA-Z0-9]*")
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+@pytest.mark.parametrize("url", DOCUMENTS)
+async def test_operation_ids_are_unique_and_in_camel_case(client: ApiClient, url: str) -> None:
+    found = [one["operationId"] for _, one in operations((await client.get(url)).json())]
+    assert len(found) > 5
+    assert [name for name, count in Counter(found).items() if count > 1] == []
+    assert [name for name in found if not CAMEL_CASE.fullmatch(name)] == []
+
+
+@pytest.mark.parametrize("url", DOCUMENTS)
+async def test_every_operation_lists_its_problems_in_our_form(client: ApiClient, url: str) -> None:
+    document = (await client.get(url)).json()
+    without, stock = [], []
+    for name, operation in operations(document):
+        refusals = {status: one for status, one in operation["responses"].items() if status[0] in "45"}
+        if not refusals:
+            without.append(name)
+        for status, one in refusals.items():
+            # A probe's answer is its own, no problem.
+            if "application/problem+json" not in one.get("content", {}) and not name.startswith("GET /readyz"):
+                stock.append(f"{name} {status}")
+    assert (without, stock) == ([], [])
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize("url", DOCUMENTS)
+async def test_operations_that_need_a_token_say_so(client: ApiClient, url: str) -> None:
+    document = (await client.get(url)).json()
+    named = {name for name, operation in operations(document) if "security" in operation}
+    assert all("401" in operation["responses"] for name, operation in operations(document) if name in named)
+    if url == "/openapi.json":
+        assert {"GET /v1/me", "POST /v1/items", "GET /t/{tenant_slug}/v1/me"} <= named
+        assert not {"GET /", "GET /public", "GET /livez", "POST /t/{tenant_slug}/login"} & named
+    else:
+        assert {name for name, _ in operations(document)} == named
+
+
+@pytest.mark.parametrize("page", ["/docs", "/admin/docs", "/t/acme/docs"])
+async def test_swagger_ui_comes_from_the_package_under_a_strict_policy(client: ApiClient, page: str) -> None:
+    answer = await client.get(page)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "frame-ancestors 'none'" in policy
+    linked = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
+    assert linked
+    for link in linked:
+        assert link.startswith("/docs/static/")
+        assert (await client.get(link)).status_code == 200, link
+    assert re.findall(r"<script[^>]*>[^<]", answer.text) == [], "no inline script"
+
+
+async def test_documentation_of_a_tenant_is_wired_to_its_own_realm(client: ApiClient) -> None:
+    for name in ("acme", "globex"):
+        realm = client.server.realm(name)
+        page = await client.get(f"/t/{name}/docs")
+        assert f"connect-src 'self' {client.server.base_url};" in page.headers["Content-Security-Policy"]
+        document = (await client.get(f"/t/{name}/openapi.json")).json()
+        flow = document["components"]["securitySchemes"]["realm"]["flows"]["authorizationCode"]
+        assert flow["authorizationUrl"] == f"{realm.issuer}/protocol/openid-connect/auth"
+        assert flow["tokenUrl"] == f"{realm.issuer}/protocol/openid-connect/token"
+    assert 'data-client-id="web"' in (await client.get("/t/acme/docs")).text
+    assert "securitySchemes" in (await client.get("/openapi.json")).json()["components"]
+    assert client.server.base_url not in (await client.get("/openapi.json")).text
+
+
+async def test_documentation_of_an_unknown_tenant_is_404(client: ApiClient) -> None:
+    for path in ("/t/nobody-has-this/docs", "/t/nobody-has-this/openapi.json"):
+        assert (await client.get(path)).json()["code"] == "not_found"
+
+
+async def test_documentation_is_404_unless_it_is_enabled(client: ApiClient, tmp_path: Path) -> None:
+    paths = ("/docs", "/admin/docs", "/t/acme/docs", *DOCUMENTS, "/t/acme/openapi.json")
+    async with running_app(tmp_path, client.server, environment="production") as production:
+        assert {(await production.get(path)).status_code for path in paths} == {404}
+    async with running_app(tmp_path, client.server, environment="production", docs_enabled=True) as enabled:
+        assert (await enabled.get("/docs")).status_code == 200
+
+
+def codes() -> list[str]:
+    return sorted({error.code for error in (ApiError, *all_errors()) if error.__module__.startswith("tenants_api.")})
+
+
+async def test_every_problem_has_a_page_with_cause_and_cure(client: ApiClient) -> None:
+    assert {"invalid_token", "tenant_mismatch", "issuer_taken", "keys_unavailable", "item_not_found"} <= set(codes())
+    for code in codes():
+        page = (await client.get(f"/problems/{code}")).json()
+        assert page["code"] == code
+        assert page["cause"], code
+        assert page["cure"], code
+    assert (await client.get("/problems/nothing")).status_code == 404
+
+
+async def test_problem_leads_to_its_page(client: ApiClient) -> None:
+    problem = (await client.get("/v1/me")).json()
+    assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
+    assert (await client.get(problem["type"])).json()["title"] == problem["title"]
+
+
+@pytest.mark.parametrize("url", DOCUMENTS)
+async def test_every_reference_in_the_contract_leads_somewhere(client: ApiClient, url: str) -> None:
+    answer = await client.get(url)
+    named = set(re.findall(r'"#/components/schemas/([^"]+)"', answer.text))
+    assert named
+    assert named <= set(answer.json()["components"]["schemas"])

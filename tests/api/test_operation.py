@@ -1,0 +1,96 @@
+"""Probes, metrics and browsers from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack import ApiClient, bearer, onboard, running_app, until
+
+pytestmark = pytest.mark.anyio
+
+CHECKS = {"database", "migrations", "registry", "feed"}
+
+
+async def test_readyz_lists_its_parts_and_each_answers_alone(client: ApiClient) -> None:
+    answer = await until(200, lambda: client.get("/readyz"), within=2.0)
+    assert answer.json() == {"ready": True, "checks": dict.fromkeys(CHECKS, True)}
+    lines = (await client.get("/readyz?verbose")).text.splitlines()
+    assert {line.removeprefix("[+]").removesuffix(" ok") for line in lines[:-1]} == CHECKS
+    for check in CHECKS:
+        assert ((await client.get(f"/readyz/{check}")).text) == "ok"
+    assert (await client.get("/readyz/nothing")).json()["code"] == "not_found"
+    assert (await client.get("/livez")).text == "ok"
+
+
+async def test_realm_that_is_down_leaves_the_api_ready(client: ApiClient) -> None:
+    realm = client.server.realm("globex")
+    realm.faults.down = True
+    assert (await until(200, lambda: client.get("/readyz"), within=2.0)).json()["ready"] is True
+    realm.faults.clear()
+
+
+async def test_database_without_its_tables_fails_readyz_and_writes_but_known_tokens_are_served(
+    client: ApiClient, tmp_path: Path
+) -> None:
+    async with running_app(tmp_path, client.server) as api:
+        await onboard(api, "acme")
+        await until(200, lambda: api.get("/readyz"), within=2.0)
+        token = client.server.realm("acme").mint()
+        await asyncio.to_thread(_drop, tmp_path / "tenants.db", "alembic_version", "registry_version", "items")
+        failed = await until(503, lambda: api.get("/readyz"), within=3.0)
+        assert (failed.json()["ready"], failed.json()["checks"]["migrations"]) == (False, False)
+        assert (await api.get("/readyz?verbose")).text.splitlines()[-1] == "not ready"
+        assert (await api.get("/readyz/migrations")).status_code == 503
+        assert (await api.get("/livez")).status_code == 200
+        assert (await api.me(token)).status_code == 200
+        write = await api.post("/v1/items", json={"title": "x"}, headers=bearer(token))
+        assert (write.status_code, write.json()["code"]) == (503, "registry_unavailable")
+        assert "items" not in write.text
+
+
+def _drop(path: Path, *tables: str) -> None:
+    connection = sqlite3.connect(path)
+    with connection:
+        for table in tables:
+            connection.execute(f"drop table {table}")
+    connection.close()
+
+
+async def test_metrics_count_without_naming_tenants(client: ApiClient) -> None:
+    realm = client.server.realm("acme")
+    await client.me(realm.mint())
+    await client.me("broken")
+    await client.get("/v1/items/019a0000-0000-7000-8000-000000000000", headers=bearer(realm.mint()))
+    answer = await client.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert "/v1/items/{item_id}" in answer.text
+    for private in ("acme", "globex", realm.issuer, "019a0000"):
+        assert private not in answer.text
+
+
+async def test_metrics_on_a_port_of_their_own_are_not_on_the_main_one(client: ApiClient, tmp_path: Path) -> None:
+    async with running_app(tmp_path, client.server, metrics_port=9464) as api:
+        assert (await api.get("/metrics")).status_code == 404
+
+
+async def test_browsers_from_elsewhere_are_not_allowed_by_default(client: ApiClient) -> None:
+    headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
+    for answer in (await client.get("/public", headers=headers), await client.options("/v1/me", headers=headers)):
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+async def test_only_the_exact_origin_that_is_set_is_allowed(client: ApiClient, tmp_path: Path) -> None:
+    asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+    async with running_app(tmp_path, client.server, cors_origins=("https://app.example",)) as api:
+        allowed = await api.options("/v1/me", headers={"Origin": "https://app.example", **asked})
+        assert allowed.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        assert "access-control-allow-credentials" not in allowed.headers
+        for origin in ("https://app.example.evil", "http://app.example", "https://xapp.example", "null"):
+            refused = await api.get("/public", headers={"Origin": origin, **asked})
+            assert "access-control-allow-origin" not in refused.headers, origin
+        problem = await api.get("/v1/me", headers={"Origin": "https://app.example"})
+        assert problem.headers["Access-Control-Allow-Origin"] == "https://app.example", "a page must see its 401"
