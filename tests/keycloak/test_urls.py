@@ -1,0 +1,126 @@
+"""Which issuer and realm URLs are accepted in form, before anything is resolved."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenants_api.keycloak.errors import RealmFault
+from tenants_api.keycloak.targets import TargetPolicy, target_policy
+from tenants_api.keycloak.urls import parse_issuer
+
+STRICT = target_policy(insecure_http_hosts=(), allowed_private_networks=(), allowed_ports=(443, 8443))
+LOCAL = target_policy(
+    insecure_http_hosts=("localhost:8080", "keycloak"),
+    allowed_private_networks=("127.0.0.0/8",),
+    allowed_ports=(443, 8080),
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "policy"),
+    [
+        ("https://id.example/realms/acme", STRICT),
+        ("https://id.example:8443/auth/realms/acme", STRICT),
+        ("https://id.example:443/realms/acme", STRICT),
+        ("https://id.example/realms/Acme_1.2~x", STRICT),
+        ("https://id.example/realms/my%20realm", STRICT),
+        ("https://203-0-113-9.example/realms/a", STRICT),
+        ("https://93.184.216.34/realms/a", STRICT),
+        ("http://localhost:8080/realms/acme", LOCAL),
+        ("http://keycloak:8080/realms/acme", LOCAL),
+        ("https://127.0.0.1/realms/acme", LOCAL),
+    ],
+)
+def test_well_formed_issuer_is_kept_byte_for_byte(raw: str, policy: TargetPolicy) -> None:
+    assert parse_issuer(raw, policy=policy).issuer == raw
+
+
+def test_well_known_suffix_is_stripped_with_a_note() -> None:
+    parsed = parse_issuer("https://id.example/realms/a/.well-known/openid-configuration", policy=STRICT)
+    assert parsed.issuer == "https://id.example/realms/a"
+    assert parsed.note is not None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        "https://",
+        "https:/id.example/realms/a",
+        "https:id.example/realms/a",
+        "https:///realms/a",
+        "https://id.example/realms/a/",
+        "https://id.example//realms/a",
+        "https://id.example/realms/./a",
+        "https://id.example/realms/../a",
+        "https://id.example/realms/%2e%2e/a",
+        "https://id.example/realms/a%2fb",
+        "https://id.example/realms/a%5cb",
+        "https://id.example/realms/a%00",
+        "https://id.example/realms/a%2525",
+        "https://id.example/realms/a;x",
+        "https://id.example\\@127.0.0.1/realms/a",
+        "https://user@id.example/realms/a",
+        "https://user:pw@id.example/realms/a",
+        "https://id.example:0443/realms/a",
+        "https://id.example:99999/realms/a",
+        "https://id.example:22/realms/a",
+        "https://ID.example/realms/a",
+        "https://id.example./realms/a",
+        "https://id..example/realms/a",
+        "https://-id.example/realms/a",
+        " https://id.example/realms/a",
+        "https://id.example/realms/a\n",
+        "https://id.exa\tmple/realms/a",
+        "https://id.ex\u0430mple/realms/a",
+        "https://\uff49d.example/realms/a",
+        "https://id\u00ad.example/realms/a",
+        "https://127.1/realms/a",
+        "https://0/realms/a",
+        "https://2130706433/realms/a",
+        "https://0x7f.1/realms/a",
+        "https://0177.0.0.1/realms/a",
+        "https://127.0.0.1/realms/a",
+        "https://10.0.0.1/realms/a",
+        "https://169.254.169.254/realms/a",
+        "https://100.100.100.200/realms/a",
+        "https://168.63.129.16/realms/a",
+        "https://[::1]/realms/a",
+        "https://[::ffff:7f00:1]/realms/a",
+        "https://[64:ff9b::a9fe:a9fe]/realms/a",
+        "https://[fe80::1]/realms/a",
+        "https://[::ffff:127.0.0.1]/realms/a",
+        "https://[not-an-address]/realms/a",
+        "http://id.example/realms/a",
+        "ftp://id.example/realms/a",
+        "file:///etc/passwd",
+        "gopher://id.example/realms/a",
+        "javascript:alert(1)",
+        "https://id.example/realms/" + "a" * 600,
+    ],
+)
+def test_hostile_or_malformed_issuer_is_refused(raw: str) -> None:
+    with pytest.raises(RealmFault) as refused:
+        parse_issuer(raw, policy=STRICT)
+    assert refused.value.reason in {"SchemeNotHttps", "TargetBlocked"}
+
+
+@pytest.mark.parametrize("raw", ["https://id.example/realms/a?x", "https://id.example/realms/a#x", "https://a?#@b"])
+def test_query_and_fragment_have_a_reason_of_their_own(raw: str) -> None:
+    with pytest.raises(RealmFault) as refused:
+        parse_issuer(raw, policy=STRICT)
+    assert refused.value.reason == "HasQueryOrFragment"
+
+
+def test_plain_http_is_for_listed_hosts_only() -> None:
+    for raw in ("http://localhost/realms/a", "http://localhost:443/realms/a", "http://other:8080/realms/a"):
+        with pytest.raises(RealmFault) as refused:
+            parse_issuer(raw, policy=LOCAL)
+        assert refused.value.reason == "SchemeNotHttps"
+
+
+def test_message_names_what_was_given_and_the_cure() -> None:
+    with pytest.raises(RealmFault) as refused:
+        parse_issuer("http://id.example/realms/a", policy=STRICT)
+    assert "http://id.example/realms/a" in refused.value.message
+    assert "TENANTS_INSECURE_HTTP_HOSTS" in refused.value.message
