@@ -37,7 +37,6 @@ def _migrate(connection: Connection) -> None:
         compare_type=True,
         render_as_batch=True,  # SQLite changes a table by making it anew
         transaction_per_migration=True,
-        transactional_ddl=True,  # SQLite can, but Alembic takes it that it cannot: half a revision would stay
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -77,7 +76,7 @@ def _on_postgresql(engine: Engine) -> None:
 def _on_sqlite(engine: Engine, *, path: str | None) -> None:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # the driver would run DDL outside of every transaction
+        connection.isolation_level = None  # the driver would run DDL outside of every transaction: see _begin
         # A table that is made anew would take its dependants' rows with it (ON DELETE CASCADE).
         connection.execute("PRAGMA foreign_keys=OFF")
         connection.execute("PRAGMA journal_mode=WAL")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ async def test_broken_cursor_is_refused(database: Database, tenants: Tenants) ->
 
 async def test_item_of_another_tenant_is_not_found_by_any_way(database: Database, tenants: Tenants) -> None:
     foreign = await add(database, tenants.globex, "theirs")
-    ours = {"tenant_id": tenants.acme, "item_id": foreign.id}
+    ours: dict[str, Any] = {"tenant_id": tenants.acme, "item_id": foreign.id}
     async with database.begin(tenant_id=tenants.acme) as session:
         with pytest.raises(ItemNotFound):
             await repository.get_item(session, **ours)

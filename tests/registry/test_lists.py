@@ -71,7 +71,7 @@ async def test_row_that_came_meanwhile_shifts_no_page(database: Database) -> Non
 async def test_broken_cursor_is_refused_with_its_place(database: Database, cursor: str) -> None:
     for place in ("after", "before"):
         with pytest.raises(ValidationFailed) as refused:
-            await page_of(database, PageRequest(**{place: cursor}))
+            await page_of(database, PageRequest(after=cursor) if place == "after" else PageRequest(before=cursor))
         assert [error.pointer for error in refused.value.errors] == [f"/{place}"]
 
 
