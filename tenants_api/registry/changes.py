@@ -132,6 +132,10 @@ class ChangeFeed:
         """Seconds since the version was last read."""
         return time.monotonic() - self.last_seen
 
+    def loaded(self, version: int) -> None:
+        """The registry was just read as a whole at this version: that counts as a look."""
+        self.version, self.last_seen = version, time.monotonic()
+
     async def run(self) -> None:
         """Look for ever; a database that is away is looked at again."""
         while True:

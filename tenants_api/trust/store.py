@@ -93,6 +93,7 @@ class Trust:
         self._stored.learn(stored)
         self._replace_all(tenants)
         self.version = version
+        self.feed.loaded(version)
 
     async def refresh(self) -> None:
         """Look at the registry now; after a change of our own this worker is right at once."""

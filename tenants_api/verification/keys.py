@@ -22,9 +22,9 @@ REFRESH_AHEAD = 0.8  # of the lifetime
 PATIENCE = 0.5  # seconds that a request with known keys waits for their renewal before stale ones serve
 FETCH_DEADLINE = 6.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
-FIRST_PAUSE, LAST_PAUSE = 0.25, 10.0  # between two fetches for the sake of unknown kids
+FIRST_PAUSE, LAST_PAUSE = 0.25, 1.0  # seconds between two fetches for the sake of unknown kids
 LONGEST_WAIT = 1.0  # seconds that an unknown kid waits for its turn
-MAX_WAITING = 256
+MAX_WAITING = 1024
 
 
 class SourceFailed(Exception):
@@ -196,8 +196,9 @@ class KeyRing:
     async def _look_again(self, kid: str) -> None:
         """A kid that nobody knows: one shared fetch if the budget allows, with a short wait for its turn.
 
-        Each fetch that brings nothing new doubles the pause before the next (0.25 s to 10 s), so that a flood of
-        invented kids costs the realm next to nothing; a fetch that brings a new key resets it.
+        Each fetch that brings nothing new doubles the pause before the next (0.25 s to 1 s); one that brings a new key
+        resets it. The longest pause is as long as a request waits: a flood of invented kids costs the realm one
+        fetch a second at most, and a key that is really new is accepted all the same.
         """
         begun = self.state.fetches
         if self._refresh is not None:
