@@ -124,8 +124,8 @@ class ChangeFeed:
 
     @property
     def alive(self) -> bool:
-        """Whether the database answered lately."""
-        return self.lag < max(5.0, 5 * self._interval)
+        """Whether the database answered lately; never before the first look, for the clock may count from boot."""
+        return self.version >= 0 and self.lag < max(5.0, 5 * self._interval)
 
     @property
     def lag(self) -> float:

@@ -1,0 +1,117 @@
+"""The feed of changes while its database goes away and comes back, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tenants_api.db import Database
+from tenants_api.registry.changes import ChangeFeed
+from tests.registry.drafts import create
+from tests.support.postgres import SUPERUSER, PostgresServer
+
+pytestmark = pytest.mark.anyio
+
+INTERVAL = 0.01
+
+
+@asynccontextmanager
+async def away(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[None]:
+    """PostgreSQL ends every connection and takes no new one; of the SQLite file the table that is asked is gone."""
+    if database.is_postgresql:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        name = str(database.engine.url.database)
+        await asyncio.to_thread(_accept, server, name, connections=False)
+        yield
+        await asyncio.to_thread(_accept, server, name, connections=True)
+        return
+    await _execute(database, "alter table registry_version rename to gone")
+    yield
+    await _execute(database, "alter table gone rename to registry_version")
+
+
+def _accept(server: PostgresServer, name: str, *, connections: bool) -> None:
+    with psycopg.connect(server.url("postgres", role=SUPERUSER).replace("+psycopg", ""), autocommit=True) as superuser:
+        superuser.execute(
+            sql.SQL("alter database {} with allow_connections {}").format(
+                sql.Identifier(name), sql.Literal(connections)
+            )
+        )
+        superuser.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
+
+
+async def _execute(database: Database, statement: str) -> None:
+    async with database.begin() as session:
+        await session.execute(text(statement))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(INTERVAL)
+
+
+@asynccontextmanager
+async def following(feed: ChangeFeed) -> AsyncIterator[asyncio.Task[None]]:
+    running = asyncio.create_task(feed.run())
+    try:
+        yield running
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def test_feed_outlives_an_outage_and_tells_what_changed_after_it(
+    request: pytest.FixtureRequest, database: Database
+) -> None:
+    told: list[int] = []
+
+    async def on_change(version: int) -> None:
+        told.append(version)
+
+    feed = ChangeFeed(database, interval=INTERVAL, on_change=on_change)
+    async with following(feed) as running:
+        await until(lambda: told == [0])
+        async with away(request, database):
+            with pytest.raises(SQLAlchemyError):
+                await feed.poke()
+            before = feed.last_seen
+            await asyncio.sleep(10 * INTERVAL)
+            assert feed.last_seen == before
+            assert not running.done()
+        await create(database, "acme")
+        await until(lambda: told == [0, 1])
+        assert feed.last_seen > before
+        assert feed.alive
+
+
+async def test_change_that_could_not_be_taken_in_is_told_again(database: Database) -> None:
+    told: list[int] = []
+
+    async def on_change(version: int) -> None:
+        told.append(version)
+        if len(told) == 1:
+            raise OSError("the connection is lost in the middle")
+
+    feed = ChangeFeed(database, interval=INTERVAL, on_change=on_change)
+    async with following(feed):
+        await until(lambda: feed.version == 0)
+    assert told == [0, 0]
+
+
+async def test_feed_that_never_looked_is_not_alive_however_short_the_machine_is_up(database: Database) -> None:
+    async def on_change(version: int) -> None:
+        return
+
+    # An interval that makes any uptime "lately": the clock that counts from boot must not decide.
+    feed = ChangeFeed(database, interval=1e9, on_change=on_change)
+    assert not feed.alive
+    await feed.poke()
+    assert feed.alive
