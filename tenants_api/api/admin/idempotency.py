@@ -21,7 +21,7 @@ from fastapi.routing import APIRoute
 
 from tenants_api.api.admin.guard import current_admin
 from tenants_api.api.dependencies import get_services
-from tenants_api.errors import InvalidRequest, UnsupportedMediaType
+from tenants_api.errors import InvalidRequest
 from tenants_api.registry import idempotency
 from tenants_api.registry.idempotency import StoredAnswer
 
@@ -30,11 +30,10 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
 _KEPT_HEADERS = ("location", "etag", "content-type")
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class AdminRoute(APIRoute):
-    """A route of the admin plane: it reads no forms, and a POST may be repeated."""
+    """A route of the admin plane: a POST may be repeated."""
 
     stored: ClassVar[bool] = True
     secret: ClassVar[str | None] = None  # the member of the answer that is never stored
@@ -44,8 +43,6 @@ class AdminRoute(APIRoute):
         answer = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            if request.headers.get("content-type", "").partition(";")[0].strip().lower() in _FORMS:
-                raise UnsupportedMediaType("the admin plane reads JSON, no forms")
             if request.method != "POST" or not self.stored or HEADER not in request.headers:
                 return await answer(request)
             return await _once(request, answer, secret=self.secret)

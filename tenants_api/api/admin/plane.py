@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from tenants_api import __version__
 from tenants_api.api import docs
 from tenants_api.api.admin import api_keys, audit, checks, keys, realms, roles, status, tenants, tokens, transitions
+from tenants_api.api.admin.contract import document_writes
 from tenants_api.api.admin.net import Net
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.operations import document_security, operation_id
@@ -46,6 +47,7 @@ def create_admin_app() -> FastAPI:
         app.include_router(part.router)
     _add_docs(app)
     document_security(app, needed=lambda path: True)
+    document_writes(app)
     app.add_middleware(Net)
     return app
 

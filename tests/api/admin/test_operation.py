@@ -191,4 +191,12 @@ async def test_contract_has_an_operation_id_a_guard_and_its_problems_everywhere(
         assert operation["security"]
         assert {"401", "403", "503"} <= set(operation["responses"])
         assert operation["description"]
+        refusals = [answer for status, answer in operation["responses"].items() if status >= "400"]
+        assert all(list(answer["content"]) == ["application/problem+json"] for answer in refusals)
+    for path in document["paths"].values():
+        for method in path.keys() & {"post", "put", "patch"}:
+            assert {"413", "415", "422"} <= set(path[method]["responses"])
+        if "post" in path:
+            assert "409" in path["post"]["responses"]
+            assert "Idempotency-Key" in [parameter["name"] for parameter in path["post"]["parameters"]]
     assert (await api.get("/admin/docs")).status_code == 200
