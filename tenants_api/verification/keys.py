@@ -23,8 +23,7 @@ PATIENCE = 0.5  # seconds that a request with known keys waits for their renewal
 FETCH_DEADLINE = 6.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
 FIRST_PAUSE, LAST_PAUSE = 0.25, 1.0  # seconds between two fetches for the sake of unknown kids
-LONGEST_WAIT = 1.0  # seconds that an unknown kid waits for its turn
-MAX_WAITING = 1024
+PATIENT_LOOKS = 3  # fetches in vain after which unknown kids no longer wait for the next
 
 
 class SourceFailed(Exception):
@@ -98,8 +97,8 @@ class KeyRing:
         self._retry_at = 0.0
         self._ahead = REFRESH_AHEAD + random.uniform(-0.05, 0.05)  # noqa: S311 (jitter, not a secret)
         self._unknown_at = 0.0
-        self._pause = FIRST_PAUSE
-        self._waiting = 0
+        self._in_vain = 0
+        self._later: asyncio.TimerHandle | None = None
 
     async def get(self, kid: str, *, algorithm: str) -> VerifyKey | None:
         """The key of this kid if it may verify this algorithm; None when the realm has no such key.
@@ -154,6 +153,8 @@ class KeyRing:
         """End a fetch that is under way; for shutdown."""
         if self._refresh is not None:
             self._refresh.cancel()
+        if self._later is not None:
+            self._later.cancel()
 
     def _find(self, kid: str) -> VerifyKey | None:
         return self.state.keys.keys.get(kid) if self.state.keys is not None else None
@@ -197,8 +198,9 @@ class KeyRing:
         """A kid that nobody knows: one shared fetch if the budget allows, with a short wait for its turn.
 
         Each fetch that brings nothing new doubles the pause before the next (0.25 s to 1 s); one that brings a new key
-        resets it. The longest pause is as long as a request waits: a flood of invented kids costs the realm one
-        fetch a second at most, and a key that is really new is accepted all the same.
+        resets it. After three in vain it is a flood: nobody waits any more, and the next fetch, at its turn, is in
+        the background. So invented kids cost the realm a fetch a second at most and hold up nobody, and a key that is
+        really new is accepted within that second.
         """
         begun = self.state.fetches
         if self._refresh is not None:
@@ -206,26 +208,30 @@ class KeyRing:
             if self._find(kid) is not None:
                 return
         pause = max(self._unknown_at, self._retry_at) - self._clock()
-        if pause > LONGEST_WAIT or self._waiting >= MAX_WAITING:
+        if pause > LAST_PAUSE:
+            return  # the realm is away
+        if pause > 0 and self._in_vain >= PATIENT_LOOKS:
+            self._look_later(pause)
             return
         if pause > 0:
-            await self._wait(pause)
+            await asyncio.sleep(pause)
         if self.state.fetches == begun:  # nobody else has looked meanwhile
-            self._unknown_at = self._clock() + self._pause
-            self._pause = min(self._pause * 2, LAST_PAUSE)
-            self._start()
+            self._look()
         await self._settled()
+
+    def _look(self) -> None:
+        self._later = None
+        self._unknown_at = self._clock() + min(FIRST_PAUSE * 2**self._in_vain, LAST_PAUSE)
+        self._in_vain = min(self._in_vain + 1, 16)
+        self._start()
+
+    def _look_later(self, pause: float) -> None:
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(pause, self._look)
 
     async def _settled(self) -> None:
         if self._refresh is not None:
             await asyncio.wait({self._refresh}, timeout=FETCH_DEADLINE)
-
-    async def _wait(self, pause: float) -> None:
-        self._waiting += 1
-        try:
-            await asyncio.sleep(pause)
-        finally:
-            self._waiting -= 1
 
     def _start(self) -> asyncio.Task[None]:
         """The fetch under way, or a new one. It belongs to the ring: a caller that goes away does not end it."""
@@ -280,7 +286,7 @@ class KeyRing:
         if set(known) - set(keys.keys) or not_before != before.not_before or enabled != before.enabled:
             self.realm.forget_verified()
         if set(keys.keys) - set(known):
-            self._pause, self._unknown_at = FIRST_PAUSE, 0.0
+            self._in_vain, self._unknown_at = 0, 0.0
         for kid, key in keys.keys.items():
             same = kid in known and known[kid].material == key.material
             key.first_seen = known[kid].first_seen if same else self._clocks.wall()
