@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Depends, FastAPI, Path
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
@@ -22,6 +23,7 @@ from tenants_api.api.middleware import Bodies, Guard
 from tenants_api.api.operations import document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
 from tenants_api.errors import InternalError
+from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
 from tenants_api.wiring import open_services
@@ -45,6 +47,8 @@ def create_app(
         roles: the roles that the application knows, and what each includes.
         sample: whether the sample resource `/v1/items` is served.
 
+    Logs go to stderr as the settings say, unless the process configured structlog before.
+
     Raises:
         SettingsError: a setting is wrong.
     """
@@ -63,6 +67,8 @@ def create_app(
     app.state.login_limit = login.LoginLimit(chosen.login_rate)
     install_problem_handlers(app)
     _add_routes(app, routers=[tenant.router, *([items.router] if sample else []), *routers])
+    if chosen.serves_docs:
+        docs.mount_static(app)
     document_security(app, needed=_needs_token)
     app.state.admin = create_admin_app()
     app.mount("/admin", app.state.admin, name="admin")
@@ -82,10 +88,10 @@ def _needs_token(path: str) -> bool:
 def _add_routes(app: FastAPI, *, routers: Sequence[APIRouter]) -> None:
     for router in (public.router, health.router, login.router, docs.router):
         app.include_router(router)
+    responses = problem_responses(*tenant.TOKEN_PROBLEMS)  # a team's routes meet the same guard
     for router in routers:
-        app.include_router(router)
-        app.include_router(router, prefix=TENANT_PATH, dependencies=[Depends(_tenant_in_path)])
-    docs.mount_static(app)
+        app.include_router(router, responses=responses)
+        app.include_router(router, prefix=TENANT_PATH, dependencies=[Depends(_tenant_in_path)], responses=responses)
 
 
 async def _tenant_in_path(tenant_slug: Annotated[str, Path(max_length=63, examples=["acme"])]) -> str:
@@ -112,6 +118,9 @@ def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
 def _lifespan(settings: Settings, *, roles: RoleModel) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if not structlog.is_configured():
+            # Served by a team's own process: without our redaction the defaults would print whatever they are given.
+            logging.configure(format=settings.log_format, level=settings.log_level)
         async with open_services(settings, roles=roles) as services:
             app.state.services = app.state.admin.state.services = services
             yield

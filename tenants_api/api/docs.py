@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi import Path as PathParameter
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from tenants_api.api.dependencies import ServicesDep
+from tenants_api.api.pages import html_page, page_headers
 from tenants_api.api.problems import problem_responses
 from tenants_api.errors import NotFound
 from tenants_api.registry.changes import RealmRow, TenantRow
@@ -36,7 +37,7 @@ _PAGE = """<!doctype html>
 <link rel="icon" href="/docs/static/favicon-32x32.png">
 </head>
 <body>
-<div id="swagger-ui" data-openapi="{openapi}" data-client-id="{client_id}"></div>
+<div id="swagger-ui" data-openapi="{openapi}" data-client-id="{client_id}" data-scopes="{scopes}"></div>
 <script src="/docs/static/swagger-ui-bundle.js"></script>
 <script src="/docs/static/start.js"></script>
 </body>
@@ -46,7 +47,18 @@ _PAGE = """<!doctype html>
 
 def mount_static(app: FastAPI) -> None:
     """The files of Swagger UI, where every page of documentation finds them."""
-    app.mount("/docs/static", StaticFiles(directory=STATIC), name="docs-static")
+    app.mount("/docs/static", _Files(directory=STATIC), name="docs-static")
+
+
+class _Files(StaticFiles):
+    """Files that a browser keeps and asks after; one of them is a page."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(
+            {"Cache-Control": "no-cache", **page_headers(policy="default-src 'none'; script-src 'self'")}
+        )
+        return response
 
 
 @router.get("/docs")
@@ -71,6 +83,7 @@ async def tenant_docs(tenant_slug: Annotated[str, PathParameter(max_length=63)],
         title=f"{tenant.name} · tenants-api",
         openapi=f"/t/{tenant.slug}/openapi.json",
         client_id=_client_id(realm),
+        scopes=" ".join(_scopes(realm)),
         connect=_origin(realm.issuer),
     )
 
@@ -84,19 +97,16 @@ async def tenant_openapi(
     return JSONResponse(_with_realm(request.app.openapi(), tenant=tenant, realm=realm))
 
 
-def page(*, title: str, openapi: str, client_id: str = "", connect: str = "") -> HTMLResponse:
+def page(*, title: str, openapi: str, client_id: str = "", scopes: str = "", connect: str = "") -> HTMLResponse:
     """Swagger UI over one document; `connect` is the origin of the realm whose token endpoint the page calls."""
-    content = _PAGE.format(title=html.escape(title), openapi=html.escape(openapi), client_id=html.escape(client_id))
-    policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        f"connect-src 'self' {connect}; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    content = _PAGE.format(
+        title=html.escape(title),
+        openapi=html.escape(openapi),
+        client_id=html.escape(client_id),
+        scopes=html.escape(scopes),
     )
-    headers = {
-        "Content-Security-Policy": policy,
-        "Referrer-Policy": "no-referrer",
-        "X-Frame-Options": "DENY",
-    }
-    return HTMLResponse(content, headers=headers)
+    policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    return html_page(content, policy=f"{policy}connect-src 'self' {connect}".rstrip())
 
 
 def _must_serve(services: Services) -> None:
@@ -117,6 +127,12 @@ def _client_id(realm: RealmRow) -> str:
     return realm.docs_client_id or realm.login_client_id or realm.client_id
 
 
+def _scopes(realm: RealmRow) -> dict[str, str]:
+    """What to ask the realm for; where tenants share it, the token must name this one's organization."""
+    organization = {f"organization:{realm.organization}": "Name the organization"} if realm.organization else {}
+    return {"openid": "Sign in", **organization}
+
+
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
@@ -133,7 +149,7 @@ def _with_realm(document: dict[str, Any], *, tenant: TenantRow, realm: RealmRow)
                 "authorizationCode": {
                     "authorizationUrl": f"{endpoints}/auth",
                     "tokenUrl": f"{endpoints}/token",
-                    "scopes": {"openid": "Sign in"},
+                    "scopes": _scopes(realm),
                 }
             },
         }
@@ -141,5 +157,5 @@ def _with_realm(document: dict[str, Any], *, tenant: TenantRow, realm: RealmRow)
     for operations in wired["paths"].values():
         for operation in operations.values():
             if "security" in operation:
-                operation["security"] = [{"realm": ["openid"]}]
+                operation["security"] = [{"realm": list(_scopes(realm))}]
     return wired

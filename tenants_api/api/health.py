@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,7 @@ from tenants_api.errors import NotFound
 from tenants_api.migrating import is_at_head
 from tenants_api.wiring import Services
 
+DEADLINE = 2.0  # seconds; a probe that waits longer is as good as failed
 router = APIRouter(tags=["operation"])
 
 
@@ -58,7 +60,7 @@ async def metrics(services: ServicesDep) -> Response:
 
 async def _database(services: Services) -> bool:
     try:
-        async with services.database.engine.connect() as connection:
+        async with asyncio.timeout(DEADLINE), services.database.engine.connect() as connection:
             await connection.execute(text("select 1"))
     except (SQLAlchemyError, OSError):
         return False
@@ -67,7 +69,8 @@ async def _database(services: Services) -> bool:
 
 async def _migrations(services: Services) -> bool:
     try:
-        return await is_at_head(services.database)
+        async with asyncio.timeout(DEADLINE):
+            return await is_at_head(services.database)
     except (SQLAlchemyError, OSError):
         return False
 

@@ -77,7 +77,8 @@ async def create_item(
     row = await repository.create_item(
         session, tenant_id=principal.tenant.id, title=item.title, body=item.body, created_by=principal.subject
     )
-    response.headers["Location"] = f"{request.url.path}/{row.id}"
+    # The path alone: `request.url` is built with the Host that the caller names.
+    response.headers["Location"] = f"{request.scope['path']}/{row.id}"
     response.headers["ETag"] = f'"{row.version}"'
     return row
 

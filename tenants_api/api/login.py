@@ -11,17 +11,24 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Form, Path, Request
+from fastapi import APIRouter, Depends, Form, Path, Request
 
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import WireOut
-from tenants_api.errors import ApiError, InvalidRequest, NotFound, RateLimited, ValidationFailed
+from tenants_api.api.wire import PlainText, WireOut
+from tenants_api.errors import (
+    ApiError,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from tenants_api.keycloak.errors import LoginRefused, RealmFault
 from tenants_api.keycloak.tokens import TokenResponse, password_grant
-from tenants_api.registry.changes import RealmRow
+from tenants_api.registry.changes import RealmRow, TenantRow
 from tenants_api.registry.values import TenantState
-from tenants_api.verification.errors import REALM, TenantSuspended, TokenError
+from tenants_api.verification.errors import REALM, KeysUnavailable, TenantSuspended, TokenError
 from tenants_api.wiring import Services
 
 MINUTE = 60.0
@@ -92,41 +99,52 @@ class Tokens(WireOut):
     scope: str | None
 
 
+async def _one_plain_form(request: Request) -> None:
+    """RFC 6749 sections 3.2 and 4.3.2: one urlencoded form, and no parameter twice (two readers would differ)."""
+    if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
+        raise UnsupportedMediaType("send application/x-www-form-urlencoded")
+    names = [name for name, _ in (await request.form()).multi_items()]
+    if len(names) != len(set(names)):
+        raise InvalidRequest("a parameter is given twice")
+
+
 @router.post(
     "/t/{tenant_slug}/login",
     response_model=Tokens,
+    dependencies=[Depends(_one_plain_form)],
     responses=problem_responses(
-        InvalidRequest, InvalidCredentials, TenantSuspended, NotFound, ValidationFailed, RateLimited, KeycloakRefused,
-        RealmUnavailable,
+        InvalidRequest, InvalidCredentials, TenantSuspended, NotFound, UnsupportedMediaType, ValidationFailed,
+        RateLimited, KeycloakRefused, RealmUnavailable,
     ),
 )  # fmt: skip
 async def login(
     tenant_slug: Annotated[str, Path(max_length=63)],
-    username: Annotated[str, Form(min_length=1, max_length=255)],
+    username: Annotated[PlainText, Form(min_length=1, max_length=255)],
     password: Annotated[str, Form(min_length=1, max_length=1024)],
     request: Request,
     services: ServicesDep,
 ) -> TokenResponse:
     """Exchange a user name and a password for tokens of the tenant's realm."""
-    realm = _login_realm(services, slug=tenant_slug)
+    tenant, realm = _login_realm(services, slug=tenant_slug)
     address = request.client.host if request.client is not None else ""
     request.app.state.login_limit.count(tenant_slug, username.lower(), address)
     tokens = await _grant(services, realm=realm, username=username, password=password)
-    await _verified(services, tokens=tokens, realm=realm)
+    await _verified(services, tokens=tokens, tenant=tenant, realm=realm)
     return tokens
 
 
-def _login_realm(services: Services, *, slug: str) -> RealmRow:
+def _login_realm(services: Services, *, slug: str) -> tuple[TenantRow, RealmRow]:
     tenant = services.trust.tenant_by_slug(slug)
     if tenant is not None and tenant.state in (TenantState.ACTIVE, TenantState.SUSPENDED):
         for realm in tenant.realms:
             if realm.enabled and realm.login_client_id:
-                return realm
+                return tenant, realm
     raise NotFound
 
 
 async def _grant(services: Services, *, realm: RealmRow, username: str, password: str) -> TokenResponse:
     client_id: Any = realm.login_client_id
+    organization = f" organization:{realm.organization}" if realm.organization else ""
     try:
         return await password_grant(
             services.realms,
@@ -134,6 +152,7 @@ async def _grant(services: Services, *, realm: RealmRow, username: str, password
             client_id=client_id,
             username=username,
             password=password,
+            scope=f"openid{organization}",  # where tenants share a realm, the token must name this one
             ca_bundle=realm.ca_bundle,
         )
     except LoginRefused as refused:
@@ -148,16 +167,16 @@ async def _grant(services: Services, *, realm: RealmRow, username: str, password
         raise KeycloakRefused from fault
 
 
-async def _verified(services: Services, *, tokens: TokenResponse, realm: RealmRow) -> None:
-    """A token that this API would refuse is not handed out."""
+async def _verified(services: Services, *, tokens: TokenResponse, tenant: TenantRow, realm: RealmRow) -> None:
+    """A token that this API would refuse, or take for another tenant's, is not handed out."""
     try:
         principal = await services.verifier.verify(tokens.access_token)
-    except TenantSuspended:
+    except (TenantSuspended, KeysUnavailable):
         raise
     except TokenError as error:
         reason = error.refusal.reason if error.refusal is not None else error.code
         log.warning("login_token_refused", issuer=realm.issuer, reason=reason)
         raise KeycloakRefused from error
-    if principal.issuer != realm.issuer:
-        log.warning("login_token_refused", issuer=realm.issuer, reason="other_issuer")
+    if (principal.issuer, principal.tenant.id) != (realm.issuer, tenant.id):
+        log.warning("login_token_refused", issuer=realm.issuer, reason="other_tenant")
         raise KeycloakRefused

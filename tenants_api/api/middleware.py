@@ -7,6 +7,7 @@ body and reads its JSON strictly, once, for all routes.
 from __future__ import annotations
 
 import re
+import traceback
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -55,7 +56,8 @@ class Guard:
             await self._app(scope, receive, send_marked)
         except Exception as error:
             # The boundary of the process's own mistakes: logged with its trace here, and shown to nobody.
-            log.exception("unhandled_error", error=type(error).__name__)
+            # As text: a formatter of the application's own might print local variables, and tokens live in those.
+            log.error("unhandled_error", error=type(error).__name__, exception=traceback.format_exc())
             if status:
                 raise
             await problem_response(InternalError(), request_id=request_id)(scope, receive, send_marked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http.client import responses
 from typing import Any
 
 import structlog
@@ -28,6 +29,13 @@ from tenants_api.registry.errors import RegistryUnavailable
 
 REQUEST_ID = "tenants_api.request_id"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_OF_STATUS: Mapping[int, type[ApiError]] = {
+    400: InvalidRequest,
+    404: NotFound,
+    405: MethodNotAllowed,
+    415: UnsupportedMediaType,
+    422: ValidationFailed,
+}
 log = structlog.get_logger("tenants_api.api")
 
 
@@ -43,16 +51,23 @@ def problem_response(error: ApiError, *, request_id: str) -> Response:
     }
     if error.errors:
         body["errors"] = [{"pointer": one.pointer, "detail": one.detail} for one in error.errors]
-    content = json.dumps({**error.extra, **body}, ensure_ascii=True).encode()
-    return Response(content, status_code=error.status, headers=error.headers, media_type="application/problem+json")
+    return _rendered({**error.extra, **body}, headers=error.headers)
+
+
+def _rendered(body: Mapping[str, Any], *, headers: Mapping[str, str] | None) -> Response:
+    content = json.dumps(body, ensure_ascii=True).encode()
+    return Response(content, status_code=body["status"], headers=headers, media_type="application/problem+json")
 
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Render every error of the application; what is unexpected is caught in `middleware.Guard`."""
 
     async def api_error(request: Request, error: Exception) -> Response:
+        request_id = request.scope.get(REQUEST_ID, "")
+        if isinstance(error, HTTPException) and error.status_code not in _OF_STATUS:
+            return _stock_response(error, request_id=request_id)
         kind = request.headers.get("content-type", "")
-        return problem_response(_as_api_error(error, content_type=kind), request_id=request.scope.get(REQUEST_ID, ""))
+        return problem_response(_as_api_error(error, content_type=kind), request_id=request_id)
 
     for kind in (ApiError, RequestValidationError, HTTPException, OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(kind, api_error)
@@ -116,11 +131,32 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 
 
 def _of_status(error: HTTPException) -> ApiError:
-    headers: Mapping[str, str] = error.headers or {}
-    if error.status_code == 404:
-        return NotFound()
-    if error.status_code == 405:
-        return MethodNotAllowed(headers=headers)
-    if error.status_code == 415:
-        return UnsupportedMediaType()
-    return InvalidRequest("the request cannot be read")
+    """The router's and the parsers' own refusals, and those that a team's routes write the same way."""
+    return _OF_STATUS[error.status_code](_own_words(error), headers=error.headers)
+
+
+def _own_words(error: HTTPException) -> str | None:
+    """What a team's route said; a stock phrase says nothing."""
+    detail: Any = error.detail  # FastAPI's may be anything
+    said = detail if isinstance(detail, str) else ""
+    return said[:500] if said and said != _phrase(error.status_code) else None
+
+
+def _phrase(status: int) -> str:
+    return responses.get(status, "Error")
+
+
+def _stock_response(error: HTTPException, *, request_id: str) -> Response:
+    """A team's `HTTPException`: a problem that means no more than its status (RFC 9457 section 4.2.1)."""
+    if error.status_code < 400:
+        return Response(status_code=error.status_code, headers=error.headers)
+    title = _phrase(error.status_code)
+    body = {
+        "type": "about:blank",
+        "title": title,
+        "status": error.status_code,
+        "detail": _own_words(error) or title,
+        "code": f"http_{error.status_code}",
+        "request_id": request_id,
+    }
+    return _rendered(body, headers=error.headers)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import html
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from tenants_api import __version__
+from tenants_api.api.pages import html_page
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.wire import WireOut
 from tenants_api.errors import ApiError, NotFound, all_errors
 
 router = APIRouter(tags=["public"])
+_HTML = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{status} {title}</title>
+<h1>{title}</h1>
+<p><code>{code}</code>, status {status}</p>
+<h2>Cause</h2>
+<p>{cause}</p>
+<h2>Cure</h2>
+<p>{cure}</p>
+</html>
+"""
 
 
 class Front(WireOut):
@@ -53,11 +67,13 @@ async def public() -> dict[str, str]:
 
 
 @router.get("/problems/{code}", response_model=ProblemPage, responses=problem_responses(NotFound))
-async def problem(code: Annotated[str, Path(max_length=64, examples=["invalid_token"])]) -> dict[str, Any]:
-    """Cause and cure of a problem."""
+async def problem(code: Annotated[str, Path(max_length=64, examples=["invalid_token"])], request: Request) -> Any:
+    """Cause and cure of a problem; a browser gets a page."""
     page = _pages().get(code)
     if page is None:
         raise NotFound("no problem has this code")
+    if "text/html" in request.headers.get("accept", ""):
+        return html_page(_HTML.format_map({name: html.escape(str(value)) for name, value in page.items()}))
     return page
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import Field
 
 from tenants_api.api.dependencies import CurrentPrincipal, ReadSession, requires
@@ -93,8 +93,6 @@ async def me(principal: CurrentPrincipal) -> dict[str, Any]:
 
 
 @router.get("/tenant", response_model=OwnTenant)
-async def own_tenant(
-    request: Request, principal: Annotated[Principal, requires("viewer")], session: ReadSession
-) -> Tenant:
+async def own_tenant(principal: Annotated[Principal, requires("viewer")], session: ReadSession) -> Tenant:
     """Your own tenant."""
     return await service.get_tenant(session, ref=str(principal.tenant.id))

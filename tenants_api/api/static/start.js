@@ -9,5 +9,5 @@ const ui = SwaggerUIBundle({
   oauth2RedirectUrl: `${location.origin}/docs/static/oauth2-redirect.html`,
 });
 if (settings.clientId) {
-  ui.initOAuth({ clientId: settings.clientId, scopes: "openid", usePkceWithAuthorizationCodeGrant: true });
+  ui.initOAuth({ clientId: settings.clientId, scopes: settings.scopes, usePkceWithAuthorizationCodeGrant: true });
 }
