@@ -82,6 +82,14 @@ async def test_replica_that_slept_through_a_purge_learns_of_it_before_what_took_
     assert rows[0].realms == ()
 
 
+async def test_purge_is_told_once(database: Database) -> None:
+    await create(database, "acme")
+    await purge(database, "acme")
+    seen = await version_of(database)
+    assert len(await since(database, seen - 1)) == 1
+    assert await since(database, seen) == []
+
+
 async def test_feed_tells_of_each_version_once(database: Database) -> None:
     told: list[int] = []
 
