@@ -1,0 +1,45 @@
+"""The README is true: its commands run and print what it shows, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.docs.readme import ROOT, commands, masked, run
+from tests.house.tree import files
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# The two commands stand in a block of their own: scripts/demo is run by tests/cli/test_demo.py (the same command
+# behind the set-up), scripts/test is what runs this test.
+TWO_COMMANDS = ("scripts/demo", "scripts/test")
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def test_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    listed = commands(README)
+    assert len(listed) > 15
+    printed = run(listed, folder=tmp_path, ports={"8180": free_port(), "8000": free_port()})
+    for command, real in zip(listed, printed, strict=True):
+        assert masked(real) == masked(command.shown), command.text
+
+
+def test_no_command_stands_outside_of_the_tour_but_the_two() -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    assert tuple(lines) == TWO_COMMANDS
+
+
+@pytest.mark.parametrize("page", files(suffix=".md"), ids=str)
+def test_relative_links_lead_to_files(page: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text)
+    missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
+    assert missing == []
