@@ -12,7 +12,7 @@ from tenants_api.api.dependencies import TenantReadSession, TenantWriteSession, 
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.tenant import TOKEN_PROBLEMS
 from tenants_api.api.versions import parse_if_match
-from tenants_api.api.wire import Paged, PlainText, Time, WireIn, WireOut, paged
+from tenants_api.api.wire import Paged, PlainText, Time, WireIn, WireOut, example, paged
 from tenants_api.errors import BodyTooLarge, EtagMismatch, InvalidRequest, UnsupportedMediaType, ValidationFailed
 from tenants_api.items import repository
 from tenants_api.items.errors import ItemNotFound
@@ -28,9 +28,22 @@ Editor = Annotated[Principal, requires("editor")]
 Admin = Annotated[Principal, requires("admin")]
 
 
+_ITEM = {
+    "id": "01a20797-0a7e-766a-974a-d07c52d60bc8",
+    "title": "Order more paper",
+    "body": "Two boxes, recycled",
+    "created_by": "3f1c2b7e-6a53-4c8e-9a57-0d1c1a2b3c4d",
+    "created_at": "2026-11-23T09:30:00.000Z",
+    "updated_at": "2026-11-23T09:30:00.000Z",
+    "version": 1,
+}
+
+
 class ItemOut(WireOut):
+    model_config = example(**_ITEM)
+
     id: uuid.UUID
-    title: str = Field(examples=["Order more paper"])
+    title: str
     body: str | None
     created_by: str
     created_at: Time
@@ -39,12 +52,16 @@ class ItemOut(WireOut):
 
 
 class ItemIn(WireIn):
-    title: PlainText = Field(min_length=1, max_length=200, examples=["Order more paper"])
+    model_config = example(title="Order more paper", body="Two boxes, recycled")
+
+    title: PlainText = Field(min_length=1, max_length=200)
     body: PlainText | None = Field(default=None, max_length=10_000)
 
 
 class ItemChange(WireIn):
     """A merge patch (RFC 7396): what is left out stays, `"body": null` empties it."""
+
+    model_config = example(body="Three boxes")
 
     title: PlainText = Field(default="", min_length=1, max_length=200)
     body: PlainText | None = Field(default=None, max_length=10_000)

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Form, Path, Request
 
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import PlainText, WireOut
+from tenants_api.api.wire import PlainText, WireOut, example
 from tenants_api.errors import (
     ApiError,
     InvalidRequest,
@@ -74,6 +74,10 @@ class LoginLimit:
         self._rate, self._clock = rate, clock
         self._tries: dict[tuple[str, ...], tuple[float, int]] = {}
 
+    @property
+    def size(self) -> int:
+        return len(self._tries)
+
     def count(self, *key: str) -> None:
         """Count one try. Raises RateLimited."""
         now = self._clock()
@@ -88,8 +92,20 @@ class LoginLimit:
             raise RateLimited("too many login tries", headers={"Retry-After": str(wait)})
 
 
+_TOKENS = {
+    "access_token": "(a token of the realm)",
+    "refresh_token": "(a token for the realm's own token endpoint)",
+    "expires_in": 300,
+    "refresh_expires_in": 1800,
+    "token_type": "Bearer",
+    "scope": "openid profile email",
+}
+
+
 class Tokens(WireOut):
     """The OAuth 2.0 token response (RFC 6749 section 5.1)."""
+
+    model_config = example(**_TOKENS)
 
     access_token: str
     refresh_token: str | None
@@ -119,8 +135,8 @@ async def _one_plain_form(request: Request) -> None:
 )  # fmt: skip
 async def login(
     tenant_slug: Annotated[str, Path(max_length=63)],
-    username: Annotated[PlainText, Form(min_length=1, max_length=255)],
-    password: Annotated[str, Form(min_length=1, max_length=1024)],
+    username: Annotated[PlainText, Form(min_length=1, max_length=255, examples=["alice"])],
+    password: Annotated[str, Form(min_length=1, max_length=1024, examples=["(the password)"])],
     request: Request,
     services: ServicesDep,
 ) -> TokenResponse:

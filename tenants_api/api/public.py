@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request
 from tenants_api import __version__
 from tenants_api.api.pages import html_page
 from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import WireOut
+from tenants_api.api.wire import WireOut, example
 from tenants_api.errors import ApiError, NotFound, all_errors
 
 router = APIRouter(tags=["public"])
@@ -29,6 +29,8 @@ _HTML = """<!doctype html>
 
 
 class Front(WireOut):
+    model_config = example(name="tenants-api", version=__version__, message="One API for many realms.", docs="/docs")
+
     name: str
     version: str
     message: str
@@ -36,11 +38,21 @@ class Front(WireOut):
 
 
 class Message(WireOut):
+    model_config = example(message="Everybody may read this.")
+
     message: str
 
 
 class ProblemPage(WireOut):
     """What a problem's `code` means, why it comes and what cures it."""
+
+    model_config = example(
+        code="token_expired",
+        title="The access token expired",
+        status=401,
+        cause="Everything about the token is good except that its lifetime is over.",
+        cure="Refresh the token at the realm and repeat the request.",
+    )
 
     code: str
     title: str

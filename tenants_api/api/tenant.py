@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tenants_api.api.dependencies import CurrentPrincipal, ReadSession, requires
 from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import Time, WireOut
+from tenants_api.api.wire import Time, WireOut, example
 from tenants_api.registry import service
 from tenants_api.registry.models import Tenant
 from tenants_api.verification.errors import (
@@ -47,6 +47,22 @@ class TenantName(WireOut):
 class Me(WireOut):
     """The caller as this API sees it; what the token lacks is null, roles are the mapped ones."""
 
+    model_config = example(
+        tenant={"id": "01a20797-0a7e-766a-974a-d07c52d60bc8", "slug": "acme", "name": "Acme"},
+        issuer="https://id.example/realms/acme",
+        organization=None,
+        subject="3f1c2b7e-6a53-4c8e-9a57-0d1c1a2b3c4d",
+        username="alice",
+        email="alice@acme.example",
+        email_verified=True,
+        full_name="Alice Doe",
+        roles=["editor"],
+        authorized_party="web",
+        scopes=["openid", "profile", "email"],
+        expires_at="2026-11-23T09:35:00.000Z",
+        service_account=False,
+    )
+
     tenant: TenantName
     issuer: str
     organization: str | None
@@ -74,6 +90,14 @@ class RuleOut(WireOut):
 
 class OwnTenant(WireOut):
     """A tenant as its own people may see it."""
+
+    model_config = example(
+        slug="acme",
+        name="Acme",
+        state="active",
+        realms=[{"issuer": "https://id.example/realms/acme"}],
+        role_mapping=[{"from": "group", "value": "/staff/clerks", "role": "editor"}],
+    )
 
     slug: str
     name: str

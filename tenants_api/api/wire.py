@@ -28,6 +28,11 @@ Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used=
 PlainText = Annotated[str, AfterValidator(_plain)]
 
 
+def example(**members: Any) -> ConfigDict:
+    """The `model_config` of a model whose contract shows this example."""
+    return ConfigDict(json_schema_extra={"examples": [members]})
+
+
 class WireOut(BaseModel):
     """What is answered: built from rows and values by attribute."""
 

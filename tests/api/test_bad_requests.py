@@ -71,6 +71,13 @@ async def test_method_that_the_path_does_not_have_is_405_with_allow(client: ApiC
         assert answer.headers["Allow"]
 
 
+async def test_location_names_no_host_that_the_caller_made_up(client: ApiClient) -> None:
+    for host in ("evil.example", "localhost/../x?", "evil.example:99999"):
+        headers = {**editor(client), "Host": host}
+        created = await client.post("/t/acme/v1/items", content=b'{"title": "x"}', headers=headers)
+        assert created.headers["Location"] == f"/t/acme/v1/items/{created.json()['id']}"
+
+
 async def test_answers_are_not_stored_and_not_sniffed(client: ApiClient) -> None:
     for path in ("/v1/me", "/v1/items", "/nothing", "/admin/v1/tenants"):
         answer = await client.get(path, headers=editor(client))

@@ -59,14 +59,22 @@ async def test_only_an_otherwise_good_token_is_told_that_it_expired(client: ApiC
 
 async def test_header_that_is_not_one_bearer_token_is_malformed(client: ApiClient) -> None:
     good = client.server.realm("acme").mint()
+    longest = "a" * (8192 - len("Bearer "))
+    assert shown(await client.me(longest))[:2] == (401, "invalid_token"), "8192 bytes are read"
     values = [
         f"Bearer  {good}", f"Bearer\t{good}", f"Bearer {good} ", f"Bearer {good} more", f"Bearer {good},{good}",
-        f"Bearer {good}\tmore", "Bearer", "Bearer ", f"Bearer {'a' * 8193}",
+        f"Bearer {good}\tmore", "Bearer", "Bearer ", f"Bearer {longest}a",
     ]  # fmt: skip
     for value in values:
         answer = await client.get("/v1/me", headers={"Authorization": value})
         assert shown(answer) == (400, "invalid_request", f'{REALM}, error="invalid_request"'), value[:20]
         assert good not in answer.text
+
+
+async def test_token_that_is_not_ascii_is_a_refused_token(client: ApiClient) -> None:
+    for value in (b"Bearer \xe9\xff", b"Bearer \xa0a", "Bearer ﾊ".encode(), b'Bearer "a"', b"Bearer a\x01b"):
+        answer = await client.get("/v1/me", headers=[(b"Authorization", value)])
+        assert shown(answer)[:2] == (401, "invalid_token"), value
 
 
 async def test_two_authorization_headers_are_malformed_whatever_their_order(client: ApiClient) -> None:
@@ -83,6 +91,16 @@ async def test_token_in_the_query_is_refused_also_beside_a_good_header(client: A
         answer = await client.get("/v1/me", params={"access_token": good}, headers=headers)
         assert shown(answer)[:2] == (400, "invalid_request")
         assert good not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("access%5Ftoken=x", 400), ("a=1&%61ccess_token=x", 400), ("access_token", 400), ("my_access_token=x", 200),
+     ("q=access_token=x", 200)],
+)  # fmt: skip
+async def test_only_a_parameter_that_is_called_access_token_is_one(client: ApiClient, query: str, status: int) -> None:
+    answer = await client.get(f"/v1/me?{query}", headers=bearer(client.server.realm("acme").mint()))
+    assert answer.status_code == status
 
 
 async def test_token_in_a_form_is_not_read(client: ApiClient) -> None:

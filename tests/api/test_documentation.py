@@ -49,6 +49,31 @@ async def test_every_operation_lists_its_problems_in_our_form(client: ApiClient,
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
+def _shown_models(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schemas of an operation's JSON (or form) bodies, one reference deep; a list shows its rows."""
+    answers = [one for status, one in operation["responses"].items() if status.startswith("2")]
+    for body in (*answers, operation.get("requestBody", {})):
+        for kind, media in body.get("content", {}).items():
+            name = media["schema"].get("$ref", "").rpartition("/")[2]
+            if kind != "text/plain":
+                model = document["components"]["schemas"][name]
+                rows = model["properties"].get("data", {}).get("items", {}).get("$ref", "").rpartition("/")[2]
+                yield document["components"]["schemas"][rows] if rows else model
+
+
+async def test_every_body_of_the_tenant_plane_has_an_example(client: ApiClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    seen, without = 0, []
+    for name, operation in operations(document):
+        for model in _shown_models(document, operation):
+            seen += 1
+            required = [model["properties"][one] for one in model.get("required", ())]
+            if "examples" not in model and not all("examples" in one for one in required):
+                without.append(f"{name}: {model['title']}")
+    assert seen > 10
+    assert without == []
+
+
 @pytest.mark.parametrize("url", DOCUMENTS)
 async def test_operations_that_need_a_token_say_so(client: ApiClient, url: str) -> None:
     document = (await client.get(url)).json()
@@ -90,6 +115,17 @@ async def test_documentation_of_a_tenant_is_wired_to_its_own_realm(client: ApiCl
     assert client.server.base_url not in (await client.get("/openapi.json")).text
 
 
+async def test_files_of_the_documentation_are_asked_after_and_run_no_foreign_script(client: ApiClient) -> None:
+    for name in ("swagger-ui-bundle.js", "oauth2-redirect.html"):
+        answer = await client.get(f"/docs/static/{name}")
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert "script-src 'self';" in answer.headers["Content-Security-Policy"]
+        again = await client.get(f"/docs/static/{name}", headers={"If-None-Match": answer.headers["ETag"]})
+        assert again.status_code == 304
+    for outside in ("..%5c..%5capp.py", "%2e%2e/docs.py", "../docs.py", "....//docs.py"):
+        assert (await client.get(f"/docs/static/{outside}")).status_code == 404
+
+
 async def test_documentation_of_an_unknown_tenant_is_404(client: ApiClient) -> None:
     for path in ("/t/nobody-has-this/docs", "/t/nobody-has-this/openapi.json"):
         assert (await client.get(path)).json()["code"] == "not_found"
@@ -97,6 +133,7 @@ async def test_documentation_of_an_unknown_tenant_is_404(client: ApiClient) -> N
 
 async def test_documentation_is_404_unless_it_is_enabled(client: ApiClient, tmp_path: Path) -> None:
     paths = ("/docs", "/admin/docs", "/t/acme/docs", *DOCUMENTS, "/t/acme/openapi.json")
+    paths = (*paths, "/docs/static/swagger-ui.css")
     async with running_app(tmp_path, client.server, environment="production") as production:
         assert {(await production.get(path)).status_code for path in paths} == {404}
     async with running_app(tmp_path, client.server, environment="production", docs_enabled=True) as enabled:
@@ -130,3 +167,14 @@ async def test_every_reference_in_the_contract_leads_somewhere(client: ApiClient
     named = set(re.findall(r'"#/components/schemas/([^"]+)"', answer.text))
     assert named
     assert named <= set(answer.json()["components"]["schemas"])
+
+
+async def test_browser_gets_the_problem_as_a_page_that_runs_nothing(client: ApiClient) -> None:
+    page = await client.get("/problems/invalid_token", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none';")
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert "<h1>The access token is not accepted</h1>" in page.text
+    for accepted in ("*/*", "application/json", "application/problem+json"):
+        answer = await client.get("/problems/invalid_token", headers={"Accept": accepted})
+        assert answer.headers["Content-Type"] == "application/json"

@@ -8,9 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tenants_api.api.login import MAX_ENTRIES, LoginLimit
 from tenants_api.devrealms import DevRealm, DevRealmServer, DevUser
+from tenants_api.errors import RateLimited
 from tests.support.realms import dev_realms
-from tests.support.stack import ApiClient, onboard, running_app
+from tests.support.stack import CLIENT_ID, ApiClient, onboard, running_app
 
 pytestmark = pytest.mark.anyio
 
@@ -106,7 +108,100 @@ async def test_suspended_tenant_gets_no_tokens(client: ApiClient) -> None:
     assert "access_token" not in answer.text
 
 
+async def test_tenants_that_share_a_realm_log_in_for_their_own_organization_only(
+    client: ApiClient, realm: DevRealm
+) -> None:
+    realm.add_user(DevUser("nora", "pw", "n@acme.example", "Nora", "Doe", organizations=("north",)))
+    for slug in ("north", "south"):
+        shared = {"issuer": realm.issuer, "organization": slug, "client_id": CLIENT_ID, "login_client_id": "web"}
+        body = {"slug": slug, "name": slug.title(), "realms": [shared]}
+        assert (await client.admin("POST", "/tenants", json=body)).status_code == 201
+    tokens = (await login(client, slug="north", username="nora", password="pw")).json()
+    me = (await client.me(tokens["access_token"])).json()
+    assert (me["tenant"]["slug"], me["organization"]) == ("north", "north")
+    for answer in (
+        await login(client, slug="south", username="nora", password="pw"),
+        await login(client, slug="north"),  # alice is in no organization
+    ):
+        assert answer.status_code in (401, 502)
+        assert "access_token" not in answer.text
+    page = (await client.get("/t/north/docs")).text
+    assert 'data-scopes="openid organization:north"' in page
+
+
+class _LeftOut(tuple[str, ...]):
+    """Organizations of which a user is a member, but that the realm does not put into the token."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+
+async def test_realm_that_leaves_the_organization_out_cannot_make_a_login_hand_out_another_tenants_token(
+    client: ApiClient, realm: DevRealm
+) -> None:
+    realm.add_user(DevUser("nora", "pw", "n@acme.example", "Nora", "Doe", organizations=_LeftOut(("north",))))
+    shared = {"issuer": realm.issuer, "organization": "north", "client_id": CLIENT_ID, "login_client_id": "web"}
+    body = {"slug": "north", "name": "North", "realms": [shared]}
+    assert (await client.admin("POST", "/tenants", json=body)).status_code == 201
+    whole = await login(client, username="nora", password="pw")
+    assert (await client.me(whole.json()["access_token"])).json()["tenant"]["slug"] == "acme"
+    answer = await login(client, slug="north", username="nora", password="pw")
+    assert (answer.status_code, answer.json()["code"]) == (502, "keycloak_refused")
+    assert "access_token" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "code"),
+    [
+        (b"username=alice&password=alice-pw&username=bob", 400, "invalid_request"),
+        (b"username=alice&password=x&password=alice-pw", 400, "invalid_request"),
+        (b"username=al%00ice&password=x", 422, "validation_failed"),
+        (b"username=a%0d%0ab&password=x", 422, "validation_failed"),
+        (b"username=" + b"a" * 256 + b"&password=x", 422, "validation_failed"),
+        (b"username=alice;password=alice-pw", 422, "validation_failed"),
+        (b"username=%ED%A0%80&password=x", 401, "invalid_credentials"),
+        (b"username=alice%26grant_type%3Dclient_credentials&password=x", 401, "invalid_credentials"),
+        (b"&".join(b"f%d=1" % number for number in range(20_000)), 400, "invalid_request"),
+        (b"", 422, "validation_failed"),
+    ],
+    ids=lambda value: value[:40].decode() if isinstance(value, bytes) else None,
+)
+async def test_form_that_two_readers_could_read_differently_is_refused(
+    client: ApiClient, form: bytes, status: int, code: str
+) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await client.post("/t/acme/login", content=form, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_nothing_but_user_and_password_travels_from_the_form(client: ApiClient) -> None:
+    answer = await login(client, scope="offline_access", client_id="admin-cli", grant_type="refresh_token")
+    assert answer.status_code == 200
+    assert "offline_access" not in answer.json()["scope"]
+
+
+def test_limit_keeps_a_bounded_memory_and_lets_in_again_after_a_minute() -> None:
+    now = 0.0
+    limit = LoginLimit(2, clock=lambda: now)
+    for number in range(MAX_ENTRIES + 100):
+        limit.count("acme", f"user-{number}", "192.0.2.1")
+    assert limit.size == MAX_ENTRIES
+    limit.count("acme", "alice", "192.0.2.1")
+    limit.count("acme", "alice", "192.0.2.1")
+    with pytest.raises(RateLimited) as refused:
+        limit.count("acme", "alice", "192.0.2.1")
+    assert refused.value.headers == {"Retry-After": "60"}
+    limit.count("acme", "alice", "192.0.2.2")
+    now = 60.0
+    limit.count("acme", "alice", "192.0.2.1")
+
+
 async def test_form_that_lacks_something_is_422_and_json_is_no_form(client: ApiClient) -> None:
     answer = await client.post("/t/acme/login", data={"username": "alice"})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/password")
-    assert (await client.post("/t/acme/login", json=ALICE)).status_code in (415, 422)
+    for other in ({"json": ALICE}, {"files": {name: (None, value) for name, value in ALICE.items()}}):
+        answer = await client.post("/t/acme/login", **other)
+        assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+        assert "alice-pw" not in answer.text
