@@ -6,7 +6,6 @@ Knows the admin plane well enough to register, refresh and suspend; knows nothin
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,12 +20,12 @@ import httpx
 
 from tests.live.keycloak_server import KeycloakServer, free_port
 from tests.live.realms import API_CLIENT, PLATFORM_REALM
+from tests.support.processes import answers, stop_group
 
 ADMIN_KEY = "live-tests-bootstrap-admin-key-0123456789"
 COMMAND = [sys.executable, "-m", "tenants_api.cli"]
 WORKERS = 2
 READY_DEADLINE = 60.0
-STOP_DEADLINE = 15.0
 # Promise: a change of the registry is law on every worker after this many seconds.
 PROPAGATION = 1.0
 
@@ -126,7 +125,7 @@ def running_api(keycloak: KeycloakServer, *, folder: Path) -> Iterator[ApiServer
         _wait_until_ready(process, server=server, log=log)
         yield server
     finally:
-        _stop(process)
+        stop_group(process)
 
 
 def _environment(keycloak: KeycloakServer, *, folder: Path) -> dict[str, str]:
@@ -157,27 +156,8 @@ def _migrate(environment: dict[str, str], *, folder: Path) -> None:
 def _wait_until_ready(process: subprocess.Popen[bytes], *, server: ApiServer, log: Path) -> None:
     deadline = time.monotonic() + READY_DEADLINE
     while time.monotonic() < deadline and process.poll() is None:
-        if _answers(server):
+        if answers(f"{server.base_url}/readyz"):
             return
         time.sleep(0.1)
     ending = f"exited with {process.returncode}" if process.poll() is not None else "was not ready in time"
     raise ApiFailed(f"tenants-api serve {ending}:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
-
-
-def _answers(server: ApiServer) -> bool:
-    try:
-        return httpx.get(f"{server.base_url}/readyz", timeout=2, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process group that this module started, and nothing else."""
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(STOP_DEADLINE)
-    except ProcessLookupError:
-        process.wait()
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -22,15 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.live.keycloak_admin import KeycloakAdmin
 from tests.live.keycloak_login import RealmLogin
+from tests.support.processes import answers, stop_group
 
 DEFAULT_VERSION = "26.7.3"
 ADMIN_NAME, ADMIN_PASSWORD = "root", "root-pw"
 READY_DEADLINE = 180.0
-STOP_DEADLINE = 20.0
 MEMORY = {"JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx512m"}
 
 
@@ -130,7 +127,7 @@ def running_keycloak(version: str, *, folder: Path, realms: Sequence[dict[str, A
         with KeycloakAdmin(base_url=base_url, username=ADMIN_NAME, password=ADMIN_PASSWORD) as admin:
             yield KeycloakServer(base_url=base_url, version=version, admin=admin)
     finally:
-        _stop(process)
+        stop_group(process)
 
 
 def _home(version: str) -> Path:
@@ -217,27 +214,8 @@ def _link_or_copy(source: str, target: str) -> None:
 def _wait_until_ready(process: subprocess.Popen[bytes], *, health: str, log: Path) -> None:
     deadline = time.monotonic() + READY_DEADLINE
     while time.monotonic() < deadline and process.poll() is None:
-        if _answers(health):
+        if answers(health):
             return
         time.sleep(0.2)
     ending = f"exited with {process.returncode}" if process.poll() is not None else "was not ready in time"
     raise KeycloakFailed(f"Keycloak {ending}:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process group that this module started, and nothing else."""
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(STOP_DEADLINE)
-    except ProcessLookupError:
-        process.wait()
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

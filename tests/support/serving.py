@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,11 +16,11 @@ from typing import Any
 import httpx
 
 from tenants_api.devrealms import DevRealmServer
+from tests.support.processes import stop_group
 from tests.support.realms import migrate, settings_for
 from tests.support.stack import ADMIN_KEY, bearer
 
 START_DEADLINE = 60.0
-STOP_DEADLINE = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def serving(folder: Path, server: DevRealmServer, *, workers: int = 2, **variabl
             _wait_until_ready(process, served=served)
             yield served
     finally:
-        _stop(process)
+        stop_group(process)
 
 
 def _free_port() -> int:
@@ -99,15 +98,3 @@ def _wait_until_ready(process: subprocess.Popen[bytes], *, served: Served) -> No
             pass
         time.sleep(0.1)
     raise AssertionError(f"tenants-api serve did not start:\n{served.log.read_text(errors='replace')[-4000:]}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process group that this module started, and nothing else."""
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(STOP_DEADLINE)
-    except ProcessLookupError:
-        process.wait()
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

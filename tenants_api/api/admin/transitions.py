@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
 
 from tenants_api.api.admin.changing import changing
-from tenants_api.api.admin.guard import AdminCaller, Writer
+from tenants_api.api.admin.guard import Writer
 from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import IfMatch, Ref
 from tenants_api.api.admin.wire import Reason, TenantOut, tenant_out
@@ -16,7 +19,7 @@ from tenants_api.errors import EtagMismatch, ValidationFailed
 from tenants_api.registry import service
 from tenants_api.registry.errors import InvalidStateTransition, RealmNotReady, TenantNotFound
 from tenants_api.registry.models import Tenant
-from tenants_api.registry.values import Transition
+from tenants_api.registry.values import Change, Transition
 from tenants_api.wiring import Services
 
 router = APIRouter(
@@ -27,91 +30,74 @@ router = APIRouter(
 )
 
 
-@router.post("/activate", response_model=TenantOut, responses=problem_responses(RealmNotReady))
-async def activate_tenant(
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A change of state as it was asked for: of which tenant, which version of it, by whom and why."""
+
+    ref: str
+    if_match: int | None
+    change: Change
+    services: Services
+    response: Response
+
+    async def move(self, transition: Transition) -> TenantOut:
+        """Make the transition and answer with the tenant as it is then."""
+        async with changing(self.services) as session:
+            row = await service.move(
+                session, ref=self.ref, transition=transition, if_match=self.if_match, change=self.change
+            )
+        return self.answer(row)
+
+    def answer(self, row: Tenant) -> TenantOut:
+        self.response.headers["ETag"] = service.etag(row)
+        return tenant_out(row)
+
+
+async def _wanted(
     ref: Ref,
     response: Response,
     caller: Writer,
     services: ServicesDep,
     body: Reason | None = None,
     if_match: IfMatch = None,
-) -> TenantOut:
+) -> Wanted:
+    change = caller.change(body.reason if body is not None else None)
+    return Wanted(ref, parse_if_match(if_match), change, services, response)
+
+
+WantedDep = Annotated[Wanted, Depends(_wanted)]
+
+
+@router.post("/activate", response_model=TenantOut, responses=problem_responses(RealmNotReady))
+async def activate_tenant(wanted: WantedDep) -> TenantOut:
     """Check the realms of a draft and let its tokens in; 422 with the report when a check fails."""
-    change = caller.change(_reason(body))
-    version = parse_if_match(if_match)
-    return _answer(await services.onboarding.activate(ref, if_match=version, change=change), response=response)
+    onboarding = wanted.services.onboarding
+    return wanted.answer(await onboarding.activate(wanted.ref, if_match=wanted.if_match, change=wanted.change))
 
 
 @router.post("/suspend", response_model=TenantOut)
-async def suspend_tenant(
-    ref: Ref,
-    response: Response,
-    caller: Writer,
-    services: ServicesDep,
-    body: Reason | None = None,
-    if_match: IfMatch = None,
-) -> TenantOut:
+async def suspend_tenant(wanted: WantedDep) -> TenantOut:
     """Refuse the tenant's tokens on every worker, cached ones included."""
-    row = await _move(Transition.SUSPEND, ref, caller, services, body=body, if_match=if_match)
-    return _answer(row, response=response)
+    return await wanted.move(Transition.SUSPEND)
 
 
 @router.post("/resume", response_model=TenantOut)
-async def resume_tenant(
-    ref: Ref,
-    response: Response,
-    caller: Writer,
-    services: ServicesDep,
-    body: Reason | None = None,
-    if_match: IfMatch = None,
-) -> TenantOut:
+async def resume_tenant(wanted: WantedDep) -> TenantOut:
     """Let a suspended tenant's tokens in again."""
-    row = await _move(Transition.RESUME, ref, caller, services, body=body, if_match=if_match)
-    return _answer(row, response=response)
+    return await wanted.move(Transition.RESUME)
 
 
 @router.post("/restore", response_model=TenantOut)
-async def restore_tenant(
-    ref: Ref,
-    response: Response,
-    caller: Writer,
-    services: ServicesDep,
-    body: Reason | None = None,
-    if_match: IfMatch = None,
-) -> TenantOut:
+async def restore_tenant(wanted: WantedDep) -> TenantOut:
     """Take a deleted tenant back; it comes back suspended."""
-    row = await _move(Transition.RESTORE, ref, caller, services, body=body, if_match=if_match)
-    return _answer(row, response=response)
+    return await wanted.move(Transition.RESTORE)
 
 
 @router.post("/purge", response_model=TenantOut)
-async def purge_tenant(ref: Ref, caller: Writer, services: ServicesDep, body: Reason | None = None) -> TenantOut:
+async def purge_tenant(wanted: WantedDep) -> TenantOut:
     """Remove a deleted tenant for good; its slug and issuers are free again. The answer is what it was."""
-    change = caller.change(_reason(body))
-    async with changing(services) as session:
-        last = tenant_out(await service.get_tenant(session, ref=ref))
-        await service.purge_tenant(session, ref=ref, change=change)
-    return last
-
-
-async def _move(
-    transition: Transition,
-    ref: str,
-    caller: AdminCaller,
-    services: Services,
-    *,
-    body: Reason | None,
-    if_match: str | None,
-) -> Tenant:
-    version, change = parse_if_match(if_match), caller.change(_reason(body))
-    async with changing(services) as session:
-        return await service.move(session, ref=ref, transition=transition, if_match=version, change=change)
-
-
-def _reason(body: Reason | None) -> str | None:
-    return body.reason if body is not None else None
-
-
-def _answer(row: Tenant, *, response: Response) -> TenantOut:
-    response.headers["ETag"] = service.etag(row)
-    return tenant_out(row)
+    async with changing(wanted.services) as session:
+        last = await service.get_tenant(session, ref=wanted.ref)
+        answer = tenant_out(last)
+        await service.purge_tenant(session, ref=wanted.ref, change=wanted.change)
+    return answer

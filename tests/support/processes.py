@@ -1,0 +1,31 @@
+"""Servers that a test started: whether they answer, and their end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import httpx
+
+STOP_DEADLINE = 15.0
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 200."""
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def stop_group(process: subprocess.Popen[bytes]) -> None:
+    """End the process group that a test started, and nothing else."""
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(STOP_DEADLINE)
+    except ProcessLookupError:
+        process.wait()
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
