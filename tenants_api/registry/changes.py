@@ -19,7 +19,7 @@ from tenants_api.db import Database
 from tenants_api.registry.models import PurgedTenant, Realm, RegistryVersion, RoleRule, Tenant
 from tenants_api.registry.values import Rule, TenantState
 
-LOOK_DEADLINE = 5.0
+LOOK_DEADLINE = 30.0  # seconds for reading the version and applying what changed
 log = structlog.get_logger("tenants_api.registry")
 
 
@@ -145,6 +145,10 @@ class ChangeFeed:
                     await self.poke()
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 log.warning("registry_not_read", error=type(error).__name__, lag_seconds=round(self.lag, 1))
+            except Exception as error:
+                # Nobody waits for this loop: if a mistake of ours ended it, this worker would follow no change any
+                # more, and a suspended tenant would go on here. It goes on instead, and says what happened.
+                log.exception("registry_not_applied", error=type(error).__name__)
 
     async def poke(self) -> None:
         """Look now.

@@ -115,3 +115,23 @@ async def test_feed_that_never_looked_is_not_alive_however_short_the_machine_is_
     assert not feed.alive
     await feed.poke()
     assert feed.alive
+
+
+async def test_mistake_while_a_change_is_applied_does_not_end_the_feed(database: Database) -> None:
+    applied: list[int] = []
+
+    async def apply(version: int) -> None:
+        applied.append(version)
+        if len(applied) < 3:
+            raise KeyError("a mistake of ours")
+
+    feed = ChangeFeed(database, interval=0.02, on_change=apply)
+    following = asyncio.create_task(feed.run())
+    try:
+        async with asyncio.timeout(5):
+            while feed.version < 0:
+                await asyncio.sleep(0.02)
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
+    assert len(applied) == 3
