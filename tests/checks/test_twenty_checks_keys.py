@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -61,7 +62,7 @@ async def test_07_a_thousand_invented_kids_make_few_fetches_and_good_tokens_stay
     realm = realms.realm("acme")
     async with running_app(tmp_path, realms) as client:
         await onboard(client, "acme")
-        good, before = realm.mint(), realm.requests["certs"]
+        good, before, begun = realm.mint(), realm.requests["certs"], time.monotonic()
         flood = asyncio.gather(*(_flood(client, token=good, count=100) for _ in range(10)))
         taken = []
         while not flood.done():
@@ -70,7 +71,8 @@ async def test_07_a_thousand_invented_kids_make_few_fetches_and_good_tokens_stay
         assert set(await flood) == {frozenset({401})}
         assert {status for status, _ in taken} == {200}
         assert max(seconds for _, seconds in taken) < FAST
-        assert realm.requests["certs"] - before <= 6
+        # Three are waited for, then one a second while the flood lasts: the machine's speed decides how long that is.
+        assert realm.requests["certs"] - before <= 5 + (time.monotonic() - begun)
 
 
 async def _flood(client: ApiClient, *, token: str, count: int) -> frozenset[int]:

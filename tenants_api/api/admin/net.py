@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,7 +30,8 @@ class Net:
         try:
             await self._app(scope, receive, send_seen)
         except Exception as error:
-            log.exception("unhandled_error", error=type(error).__name__)
+            # As text, like `middleware.Guard`: a formatter of the application's own might print local variables.
+            log.error("unhandled_error", error=type(error).__name__, exception=traceback.format_exc())
             if started:
                 raise
             await problem_response(InternalError(), request_id=scope.get(REQUEST_ID, ""))(scope, receive, send)
