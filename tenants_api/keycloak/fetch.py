@@ -24,6 +24,7 @@ _HEADERS = {
     "Accept": "application/json",
     # Nothing compressed is asked for and nothing compressed is read: 484 bytes can become 200 MB.
     "Accept-Encoding": "identity",
+    "Connection": "close",
     "User-Agent": "tenants-api",
 }
 
@@ -53,7 +54,9 @@ class RealmClient:
         self._policy, self._resolve = policy, resolver
         self._connect_timeout, self._total_timeout = connect_timeout, total_timeout
         self._max_bytes = max_bytes
-        self._limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=4, keepalive_expiry=5)
+        # No connection is kept: the pool knows them by address, and two realms behind one address would share one, so
+        # that the second realm's certificate would never be checked.
+        self._limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=0)
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     async def get(self, url: str, *, ca_bundle: str | None = None) -> RealmAnswer:

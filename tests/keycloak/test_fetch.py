@@ -356,3 +356,21 @@ async def test_tokens_stay_out_of_the_repr() -> None:
         tokens = await password_grant(client, server.url, client_id="web", username="u", password="p")
     assert tokens.access_token == "SECRET"
     assert "SECRET" not in repr(tokens)
+
+
+async def test_connection_of_one_realm_is_never_used_for_another_behind_the_same_address(tmp_path: Path) -> None:
+    """The pool knows connections by address: a kept one would carry another host past the check of its certificate."""
+
+    async def keep_open(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n" + KEYS
+        writer.write(answer)
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(answer)
+
+    context, bundle = tls_server(tmp_path, name="evil.test")
+    async with serving(keep_open, tls=context) as server, client_for(server) as client:
+        evil, victim = (f"https://{host}:{server.port}/realms/a" for host in ("evil.test", "victim.test"))
+        assert await fetch_jwks(client, evil, ca_bundle=bundle) == KEYS
+        with pytest.raises(RealmFault) as fault:
+            await fetch_jwks(client, victim, ca_bundle=bundle)
+    assert fault.value.reason == "TlsUntrusted"
