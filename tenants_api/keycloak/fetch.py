@@ -1,14 +1,12 @@
 """HTTP to realms, guarded: resolve once, check every address, connect to a checked one, read a bounded answer.
 
 A realm is a stranger's server. Nothing that it sends chooses a target: redirects are errors, proxies of the
-environment are not used, cookies are not kept.
+environment are not used, cookies are not kept, no connection serves two fetches.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -16,10 +14,12 @@ from ipaddress import ip_address
 import httpx
 
 from tenants_api.keycloak.errors import RealmFault
+from tenants_api.keycloak.slots import Slots
 from tenants_api.keycloak.targets import Address, Resolver, TargetPolicy, system_resolver
-from tenants_api.keycloak.urls import parse_issuer
+from tenants_api.keycloak.tls import Transports, untrusted
+from tenants_api.keycloak.urls import check_target
 
-MAX_CLIENTS = 64  # connection pools kept for realms with a CA of their own
+MAX_TRIES = 4  # addresses of one name
 _HEADERS = {
     "Accept": "application/json",
     # Nothing compressed is asked for and nothing compressed is read: 484 bytes can become 200 MB.
@@ -39,7 +39,13 @@ class RealmAnswer:
 
 
 class RealmClient:
-    """Fetches from realms. One connection pool for all realms, one more for each CA bundle in use."""
+    """Fetches from realms.
+
+    `total_timeout` (seconds) covers name resolution, connection, head and body of one fetch. Waiting for one of the
+    `max_connections` slots has the same time again, and one host gets half of the slots at most: a realm that hangs
+    delays another by one such time, and never makes it fail. The default fits the key rings: four realms at once,
+    keys and status side by side.
+    """
 
     def __init__(
         self,
@@ -52,12 +58,10 @@ class RealmClient:
         max_connections: int = 8,
     ) -> None:
         self._policy, self._resolve = policy, resolver
-        self._connect_timeout, self._total_timeout = connect_timeout, total_timeout
-        self._max_bytes = max_bytes
-        # No connection is kept: the pool knows them by address, and two realms behind one address would share one, so
-        # that the second realm's certificate would never be checked.
-        self._limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=0)
-        self._clients: dict[str, httpx.AsyncClient] = {}
+        self._total_timeout, self._max_bytes = total_timeout, max_bytes
+        self._timeouts = httpx.Timeout(total_timeout, connect=connect_timeout).as_dict()
+        self._slots = Slots(max_connections, wait=total_timeout)
+        self._transports = Transports()
 
     async def get(self, url: str, *, ca_bundle: str | None = None) -> RealmAnswer:
         """GET. Raises RealmFault."""
@@ -68,21 +72,35 @@ class RealmClient:
         return await self._request("POST", url, ca_bundle=ca_bundle, form=form)
 
     async def aclose(self) -> None:
-        for client in self._clients.values():
-            await client.aclose()
+        await self._transports.aclose()
 
     async def _request(
         self, method: str, url: str, *, ca_bundle: str | None, form: Mapping[str, str] | None
     ) -> RealmAnswer:
-        parse_issuer(url, policy=self._policy)  # again at every fetch: the policy may be narrower than it was
-        target = httpx.URL(url)
+        check_target(url, policy=self._policy)  # again at every fetch: the policy may be narrower than it was
+        request = httpx.Request(
+            method,
+            url,
+            headers=_HEADERS,
+            data=dict(form) if form is not None else None,
+            extensions={"timeout": self._timeouts},
+        )
+        transport = await self._transports.get(ca_bundle)
+        try:
+            async with self._slots.taken(f"{request.url.host}:{_port(request.url)}"):
+                return await self._fetch(request, transport=transport)
+        except TimeoutError as error:
+            message = f"{url} could not be asked: too many fetches from this host are under way; try again"
+            raise RealmFault("TimedOut", message=message) from error
+
+    async def _fetch(self, request: httpx.Request, *, transport: httpx.AsyncHTTPTransport) -> RealmAnswer:
         try:
             # One deadline round everything: httpx's own are per operation, and a drip never reaches them.
             async with asyncio.timeout(self._total_timeout):
-                addresses = await self._addresses(target)
-                return await self._try_each(method, target, addresses=addresses, ca_bundle=ca_bundle, form=form)
+                addresses = await self._addresses(request.url)
+                return await self._try_each(request, addresses=addresses, transport=transport)
         except TimeoutError as error:
-            message = f"{url} gave no whole answer within {self._total_timeout:g} s; is it reachable from here?"
+            message = f"{request.url} gave no whole answer within {self._total_timeout:g} s; is it reachable from here?"
             raise RealmFault("TimedOut", message=message) from error
 
     async def _addresses(self, target: httpx.URL) -> list[Address]:
@@ -92,71 +110,46 @@ class RealmClient:
             message = f"the host {target.host!r} cannot be resolved; check its name and this machine's DNS"
             raise RealmFault("Unreachable", message=message) from error
         for address in found:
-            self._policy.check_address(address)  # every one: a name with one good and one bad address is refused
+            # Every one: a name with one good and one bad address is refused.
+            self._policy.check_address(address, host=target.host)
         if not found:
-            raise RealmFault("Unreachable", message=f"the host {target.host!r} has no address")
+            raise RealmFault(
+                "Unreachable", message=f"the host {target.host!r} has no address; check this machine's DNS"
+            )
         return found
 
     async def _try_each(
-        self,
-        method: str,
-        target: httpx.URL,
-        *,
-        addresses: list[Address],
-        ca_bundle: str | None,
-        form: Mapping[str, str] | None,
+        self, request: httpx.Request, *, addresses: list[Address], transport: httpx.AsyncHTTPTransport
     ) -> RealmAnswer:
-        client = self._client(ca_bundle)
         refused: Exception | None = None
-        for address in addresses[:4]:
-            request = client.build_request(
-                method,
-                # The checked address itself is connected to, so no second look-up can give another one; TLS and
-                # Host keep the name.
-                target.copy_with(host=str(address)),
-                headers={**_HEADERS, "Host": target.netloc.decode("ascii")},
-                data=dict(form) if form is not None else None,
-                extensions={"sni_hostname": target.host} if not _is_literal(target.host) else {},
-            )
+        for address in addresses[:MAX_TRIES]:
             try:
-                return await self._read(client, request, url=str(target))
+                response = await transport.handle_async_request(_pinned(request, address=address))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                if _is_tls(error):
-                    raise _untrusted(str(target)) from error
+                fault = untrusted(error, url=str(request.url))
+                if fault is not None:
+                    raise fault from error
                 refused = error
-        message = f"no connection to {target.host}:{_port(target)}; is Keycloak running and reachable from here?"
+            except httpx.HTTPError as error:
+                raise _broken(request.url) from error
+            else:
+                return await self._read(response, url=request.url)
+        message = (
+            f"no connection to {request.url.host}:{_port(request.url)}; is Keycloak running and reachable from here?"
+        )
         raise RealmFault("Unreachable", message=message) from refused
 
-    async def _read(self, client: httpx.AsyncClient, request: httpx.Request, *, url: str) -> RealmAnswer:
+    async def _read(self, response: httpx.Response, *, url: httpx.URL) -> RealmAnswer:
         try:
-            response = await client.send(request, stream=True)
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise
+            _check_head(response, url=url)
+            body = await self._body(response, url=url)
         except httpx.HTTPError as error:
-            raise RealmFault("Unreachable", message=f"{url} broke off its answer; try again") from error
-        try:
-            client.cookies.clear()
-            self._check_head(response, url=url)
-            return RealmAnswer(
-                response.status_code, await self._body(response, url=url), response.headers.get("content-type", "")
-            )
-        except httpx.HTTPError as error:
-            raise RealmFault("Unreachable", message=f"{url} broke off its answer; try again") from error
+            raise _broken(url) from error
         finally:
             await response.aclose()
+        return RealmAnswer(response.status_code, body, response.headers.get("content-type", ""))
 
-    def _check_head(self, response: httpx.Response, *, url: str) -> None:
-        if 300 <= response.status_code < 400:
-            message = (
-                f"{url} redirects (status {response.status_code}); redirects are not followed: register the URL that "
-                "answers itself"
-            )
-            raise RealmFault("Redirected", message=message)
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            message = f"{url} sends a compressed answer although identity was asked for; switch compression off there"
-            raise RealmFault("NotJson", message=message)
-
-    async def _body(self, response: httpx.Response, *, url: str) -> bytes:
+    async def _body(self, response: httpx.Response, *, url: httpx.URL) -> bytes:
         parts, size = [], 0
         async for part in response.aiter_raw():
             size += len(part)
@@ -166,50 +159,37 @@ class RealmClient:
             parts.append(part)
         return b"".join(parts)
 
-    def _client(self, ca_bundle: str | None) -> httpx.AsyncClient:
-        name = hashlib.sha256(ca_bundle.encode()).hexdigest() if ca_bundle is not None else ""
-        client = self._clients.get(name)
-        if client is None:
-            client = httpx.AsyncClient(
-                verify=_tls(ca_bundle),
-                follow_redirects=False,  # a redirect would leave the checked target
-                trust_env=False,  # no proxy, no .netrc, no CA file from the environment
-                timeout=httpx.Timeout(self._total_timeout, connect=self._connect_timeout),
-                limits=self._limits,
-            )
-            if len(self._clients) >= MAX_CLIENTS:
-                self._clients.pop(next(key for key in self._clients if key))
-            self._clients[name] = client
-        return client
 
+def _pinned(request: httpx.Request, *, address: Address) -> httpx.Request:
+    """The request to the checked address itself, so that no second look-up can give another one.
 
-def _tls(ca_bundle: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_bundle is not None:
-        try:
-            context.load_verify_locations(cadata=ca_bundle)
-        except (ssl.SSLError, ValueError) as error:
-            message = "ca_bundle is not a PEM bundle; give the CA's certificate as PEM text"
-            raise RealmFault("TlsUntrusted", message=message) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _untrusted(url: str) -> RealmFault:
-    message = (
-        f"the certificate of {url} is not trusted (unknown authority, expired, or for another name); set ca_bundle to "
-        "the PEM of the CA that issued it, or renew it"
+    Host, SNI and the name that the certificate must bear stay those of the URL.
+    """
+    name = {} if _is_literal(request.url.host) else {"sni_hostname": request.url.host}
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=str(address)),
+        headers=request.headers,
+        content=request.content or None,
+        extensions={**request.extensions, **name},
     )
-    return RealmFault("TlsUntrusted", message=message)
 
 
-def _is_tls(error: BaseException) -> bool:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+def _check_head(response: httpx.Response, *, url: httpx.URL) -> None:
+    if 300 <= response.status_code < 400:
+        message = (
+            f"{url} redirects (status {response.status_code}); redirects are not followed: register the URL that "
+            "answers itself"
+        )
+        raise RealmFault("Redirected", message=message)
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        message = f"{url} sends a compressed answer although identity was asked for; switch compression off there"
+        raise RealmFault("NotJson", message=message)
+
+
+def _broken(url: httpx.URL) -> RealmFault:
+    message = f"{url} broke off its answer or does not speak HTTP/1.1; check the port and what stands before Keycloak"
+    return RealmFault("Unreachable", message=message)
 
 
 def _port(target: httpx.URL) -> int:

@@ -42,6 +42,7 @@ _BLOCKED: tuple[Network, ...] = tuple(
         "2001:db8::/32",
         "3fff::/20",
         "5f00::/16",
+        "64:ff9b:1::/48",  # NAT64 of a site's own: where the IPv4 address stands in it is the site's choice
         "fc00::/7",
         "fe80::/10",
         "fec0::/10",
@@ -52,7 +53,7 @@ _BLOCKED: tuple[Network, ...] = tuple(
 _EMBEDDED = (
     (ip_network("::ffff:0:0/96"), 0),
     (ip_network("64:ff9b::/96"), 0),
-    (ip_network("64:ff9b:1::/48"), 0),
+    (ip_network("::ffff:0:0:0/96"), 0),
     (ip_network("2002::/16"), 80),
 )
 
@@ -66,21 +67,28 @@ class TargetPolicy:
     allowed_ports: frozenset[int]
 
     def allows_http(self, host: str, *, port: int) -> bool:
-        """Whether plain http to this host was allowed, as `host` or as `host:port`."""
-        return host in self.insecure_http_hosts or f"{host}:{port}" in self.insecure_http_hosts
+        """Whether plain http to this host (IPv6 in brackets) was allowed, as `host` or as `host:port`."""
+        return not self.insecure_http_hosts.isdisjoint((host, host.strip("[]"), f"{host}:{port}"))
 
-    def check_address(self, address: Address) -> None:
-        """Raises RealmFault (`TargetBlocked`) for an address that must not be connected to."""
-        if any(address in network for network in self.allowed_private_networks):
-            return
+    def check_address(self, address: Address, *, host: str | None = None) -> None:
+        """Check an address, and the IPv4 address inside it, if it carries one.
+
+        Raises:
+            RealmFault: `TargetBlocked`, it must not be connected to.
+        """
         for candidate in (address, _embedded(address)):
-            allowed = any(candidate in network for network in self.allowed_private_networks)
-            if candidate is not None and not allowed and any(candidate in network for network in _BLOCKED):
-                raise RealmFault(
-                    "TargetBlocked",
-                    message="the host resolves to an address in a private or reserved network; an operator allows one "
-                    "with TENANTS_ALLOWED_PRIVATE_NETWORKS",
+            rule = self._rule_against(candidate) if candidate is not None else None
+            if rule is not None:
+                message = (
+                    f"{host or str(address)!r} is in the reserved network {rule}, expected a public address; "
+                    "an operator allows a network with TENANTS_ALLOWED_PRIVATE_NETWORKS"
                 )
+                raise RealmFault("TargetBlocked", message=message)
+
+    def _rule_against(self, address: Address) -> Network | None:
+        if any(address in network for network in self.allowed_private_networks):
+            return None
+        return next((network for network in _BLOCKED if address in network), None)
 
     def check_port(self, port: int) -> None:
         """Raises RealmFault (`TargetBlocked`) for a port that is not listed."""

@@ -10,7 +10,9 @@ from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.targets import Address, TargetPolicy
 
 MAX_URL = 512
+MAX_TARGET = MAX_URL + 64  # a realm's URL with one of Keycloak's fixed paths behind it
 WELL_KNOWN = "/.well-known/openid-configuration"
+_SUFFIXES = (WELL_KNOWN, "/.well-known/oauth-authorization-server")
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = rf"(?P<host>\[[0-9a-f:.]{{2,45}}\]|{_LABEL}(?:\.{_LABEL})*)"
@@ -36,36 +38,48 @@ def parse_issuer(raw: str, *, policy: TargetPolicy) -> IssuerUrl:
     Raises:
         RealmFault: `SchemeNotHttps`, `HasQueryOrFragment` or `TargetBlocked`, with the cure.
     """
-    issuer = raw.removesuffix(WELL_KNOWN)
-    note = f"{WELL_KNOWN!r} was stripped: the issuer is {issuer!r}" if issuer != raw else None
-    if "?" in issuer or "#" in issuer:
-        raise _fault("HasQueryOrFragment", issuer, cure="give the realm's URL without query and fragment")
-    match = _URL.fullmatch(issuer) if len(issuer) <= MAX_URL else None
+    suffix = next((one for one in _SUFFIXES if raw.endswith(one)), "")
+    issuer = raw.removesuffix(suffix)
+    _check(issuer, policy=policy, longest=MAX_URL)
+    return IssuerUrl(issuer, f"{suffix!r} was stripped: the issuer is {issuer!r}" if suffix else None)
+
+
+def check_target(url: str, *, policy: TargetPolicy) -> None:
+    """Check the form of a URL below a realm that is about to be fetched. Raises RealmFault as `parse_issuer` does."""
+    _check(url.removesuffix(WELL_KNOWN), policy=policy, longest=MAX_TARGET)
+
+
+def _check(url: str, *, policy: TargetPolicy, longest: int) -> None:
+    if "?" in url or "#" in url:
+        raise _fault("HasQueryOrFragment", url, cure="give the realm's URL without query and fragment")
+    if not url.startswith(("https://", "http://")):
+        raise _fault("SchemeNotHttps", url, cure="it must start with https://")
+    match = _URL.fullmatch(url) if len(url) <= longest else None
     if match is None:
-        if not issuer.startswith(("https://", "http://")):
-            raise _fault("SchemeNotHttps", issuer, cure="it must start with https://")
-        cure = "give https://<lower-case host>[:port]/realms/<name> in US-ASCII, without user info and trailing slash"
-        raise _fault("TargetBlocked", issuer, cure=cure)
-    host, port = match["host"], _port(match)
-    _check_host(host, issuer=issuer, policy=policy)
-    if match["scheme"] == "http" and not policy.allows_http(host.strip("[]"), port=port):
+        cure = (
+            "give https://<lower-case host>[:port]/realms/<name> in US-ASCII, without user info and trailing slash, "
+            f"at most {longest} characters"
+        )
+        raise _fault("TargetBlocked", url, cure=cure)
+    _check_host(match["host"], url=url, policy=policy)
+    port = _port(match)
+    if match["scheme"] == "http" and not policy.allows_http(match["host"], port=port):
         cure = "use https, or let an operator list the host in TENANTS_INSECURE_HTTP_HOSTS"
-        raise _fault("SchemeNotHttps", issuer, cure=cure)
+        raise _fault("SchemeNotHttps", url, cure=cure)
     policy.check_port(port)
-    return IssuerUrl(issuer, note)
 
 
 def _port(match: re.Match[str]) -> int:
     return int(match["port"]) if match["port"] else (443 if match["scheme"] == "https" else 80)
 
 
-def _check_host(host: str, *, issuer: str, policy: TargetPolicy) -> None:
+def _check_host(host: str, *, url: str, policy: TargetPolicy) -> None:
     literal = _literal(host)
     if literal is not None:
-        policy.check_address(literal)
+        policy.check_address(literal, host=host)
     elif host.startswith("[") or _NUMERIC.fullmatch(host):
         # 127.1, 2130706433 and 0x7f.1 are addresses to a resolver and names to a reader.
-        raise _fault("TargetBlocked", issuer, cure="write an IP address in its usual form, or use a host name")
+        raise _fault("TargetBlocked", url, cure="write an IP address in its usual form, or use a host name")
 
 
 def _literal(host: str) -> Address | None:
@@ -77,5 +91,12 @@ def _literal(host: str) -> Address | None:
         return None
 
 
-def _fault(reason: str, issuer: str, *, cure: str) -> RealmFault:
-    return RealmFault(reason, message=f"{issuer[:200]!r} is not accepted: {cure}")
+def _fault(reason: str, url: str, *, cure: str) -> RealmFault:
+    return RealmFault(reason, message=f"{_shown(url)!r} is not accepted: {cure}")
+
+
+def _shown(url: str) -> str:
+    """The URL for a message, without what may be a password in it: user info, query, fragment."""
+    plain = re.split(r"[?#]", url[:200], maxsplit=1)[0]
+    scheme, separator, rest = plain.partition(":")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if separator and "@" in rest else plain

@@ -22,8 +22,10 @@ from tenants_api.keycloak.discovery import fetch_discovery
 from tenants_api.keycloak.errors import LoginRefused, RealmFault
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.jwks import fetch_jwks
+from tenants_api.keycloak.slots import Slots
 from tenants_api.keycloak.status import fetch_enabled, fetch_not_before
 from tenants_api.keycloak.targets import Address, Resolver, target_policy
+from tenants_api.keycloak.tls import MAX_TRANSPORTS, Transports
 from tenants_api.keycloak.tokens import password_grant
 
 pytestmark = pytest.mark.anyio
@@ -237,6 +239,59 @@ async def test_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPa
             assert await fetch_jwks(client, server.url) == KEYS
     assert proxy.connections == 0
     assert os.environ["HTTP_PROXY"].endswith(str(proxy.port))
+
+
+async def test_authorities_of_the_environment_are_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, bundle = tls_server(tmp_path, name="realm.test")
+    (tmp_path / "ca.pem").write_text(bundle)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert ssl.create_default_context().cert_store_stats()["x509_ca"] == 1  # a client that follows it would trust it
+    async with serving(http(KEYS), tls=context) as server, client_for(server) as client:
+        with pytest.raises(RealmFault) as fault:
+            await fetch_jwks(client, server.url.replace("http:", "https:"))
+    assert fault.value.reason == "TlsUntrusted"
+
+
+async def test_host_that_hangs_leaves_room_for_another() -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    async with serving(hang) as hanging, serving(http(KEYS)) as good:
+        policy = target_policy(
+            insecure_http_hosts=("realm.test",),
+            allowed_private_networks=("127.0.0.0/8",),
+            allowed_ports=(hanging.port, good.port),
+        )
+        client = RealmClient(policy, resolver=resolving("127.0.0.1"), total_timeout=2.0, max_connections=4)
+        waiting = [asyncio.create_task(fetch_jwks(client, hanging.url)) for _ in range(20)]
+        try:
+            while hanging.connections < 2:
+                await asyncio.sleep(0.01)
+            assert await fetch_jwks(client, good.url) == KEYS
+            assert hanging.connections == 2  # half of the four
+            assert not any(task.done() for task in waiting)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            await client.aclose()
+
+
+async def test_host_without_fetches_is_forgotten() -> None:
+    slots = Slots(4, wait=1.0)
+    async with slots.taken("a"), slots.taken("b"):
+        assert len(slots) == 2
+    assert len(slots) == 0
+
+
+async def test_trust_stores_are_bounded_and_the_one_in_use_stays(tmp_path: Path) -> None:
+    transports = Transports()
+    first = await transports.get(None)
+    for number in range(MAX_TRANSPORTS + 5):
+        await transports.get(certificate(f"ca{number}.test")[0].decode())
+        assert await transports.get(None) is first
+    assert len(transports) == MAX_TRANSPORTS
+    await transports.aclose()
 
 
 async def test_cookie_of_one_realm_is_not_sent_to_another_answer() -> None:

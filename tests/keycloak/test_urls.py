@@ -6,7 +6,7 @@ import pytest
 
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.targets import TargetPolicy, target_policy
-from tenants_api.keycloak.urls import parse_issuer
+from tenants_api.keycloak.urls import MAX_URL, check_target, parse_issuer
 
 STRICT = target_policy(insecure_http_hosts=(), allowed_private_networks=(), allowed_ports=(443, 8443))
 LOCAL = target_policy(
@@ -88,6 +88,7 @@ def test_well_known_suffix_is_stripped_with_a_note() -> None:
         "https://[::1]/realms/a",
         "https://[::ffff:7f00:1]/realms/a",
         "https://[64:ff9b::a9fe:a9fe]/realms/a",
+        "https://[64:ff9b:1:7f00:0:100:5db8:d822]/realms/a",
         "https://[fe80::1]/realms/a",
         "https://[::ffff:127.0.0.1]/realms/a",
         "https://[not-an-address]/realms/a",
@@ -117,6 +118,43 @@ def test_plain_http_is_for_listed_hosts_only() -> None:
         with pytest.raises(RealmFault) as refused:
             parse_issuer(raw, policy=LOCAL)
         assert refused.value.reason == "SchemeNotHttps"
+
+
+def test_plain_http_is_allowed_to_a_listed_ipv6_address_with_its_port() -> None:
+    policy = target_policy(
+        insecure_http_hosts=("[::1]:8080",), allowed_private_networks=("::1/128",), allowed_ports=(8080,)
+    )
+    assert parse_issuer("http://[::1]:8080/realms/a", policy=policy).note is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "https://admin:hunter2@id.example/realms/a",
+        "https://id.example/realms/a?token=hunter2",
+        "https://id.example/realms/a#hunter2",
+        "https:admin:hunter2@id.example/realms/a",
+    ],
+)
+def test_message_does_not_repeat_what_may_be_a_password(raw: str) -> None:
+    with pytest.raises(RealmFault) as refused:
+        parse_issuer(raw, policy=STRICT)
+    assert "hunter2" not in refused.value.message
+    assert "id.example" in refused.value.message
+
+
+@pytest.mark.parametrize("suffix", ["/.well-known/openid-configuration", "/protocol/openid-connect/certs"])
+def test_longest_issuer_can_be_fetched_from(suffix: str) -> None:
+    longest = "https://id.example/realms/" + "a" * (MAX_URL - 26)
+    assert parse_issuer(longest, policy=STRICT).issuer == longest
+    check_target(longest + suffix, policy=STRICT)
+
+
+def test_blocked_address_is_named_with_the_rule_and_the_cure() -> None:
+    with pytest.raises(RealmFault) as refused:
+        parse_issuer("https://169.254.169.254/realms/a", policy=STRICT)
+    for part in ("169.254.169.254", "169.254.0.0/16", "TENANTS_ALLOWED_PRIVATE_NETWORKS"):
+        assert part in refused.value.message
 
 
 def test_message_names_what_was_given_and_the_cure() -> None:

@@ -1,0 +1,111 @@
+"""TLS towards realms: who is trusted, and how a failed handshake reads. Knows no URL policy."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from pathlib import Path
+
+import certifi
+import httpx
+
+from tenants_api.keycloak.errors import RealmFault
+
+MAX_TRANSPORTS = 64  # trust stores kept ready: one for all realms, one more for each CA bundle in use
+
+
+class Transports:
+    """A ready transport for each trust store; the least recently used one makes room.
+
+    A transport, not an `httpx.AsyncClient`: it has no cookie jar, follows nothing and knows no `.netrc`.
+    """
+
+    def __init__(self) -> None:
+        self._ready: dict[str, httpx.AsyncHTTPTransport] = {}
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    async def get(self, ca_bundle: str | None) -> httpx.AsyncHTTPTransport:
+        """The transport that trusts the machine's authorities and those of the bundle.
+
+        Raises:
+            RealmFault: `TlsUntrusted`, the bundle is not PEM.
+        """
+        name = hashlib.sha256(ca_bundle.encode()).hexdigest() if ca_bundle is not None else ""
+        transport = self._ready.pop(name, None)
+        if transport is None:
+            # In a thread: reading authorities can take tens of milliseconds, and every request would wait.
+            transport = _transport(await asyncio.to_thread(_context, ca_bundle))
+        self._ready[name] = transport
+        while len(self._ready) > MAX_TRANSPORTS:
+            # Nothing to close: no connection outlives its answer, and a running fetch keeps its own transport.
+            self._ready.pop(next(iter(self._ready)))
+        return transport
+
+    async def aclose(self) -> None:
+        for transport in self._ready.values():
+            await transport.aclose()
+
+
+def _transport(context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+    return httpx.AsyncHTTPTransport(
+        verify=context,
+        trust_env=False,  # no proxy of the environment: it would choose another target than the checked one
+        # A pool knows a connection by address and port. Two realms behind one address would share it, and the
+        # second one's certificate would never be looked at: every fetch has a connection of its own.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+    )
+
+
+def _context(ca_bundle: str | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = True
+    context.verify_mode = ssl.CERT_REQUIRED
+    _trust_this_machine(context)
+    if ca_bundle is not None:
+        try:
+            context.load_verify_locations(cadata=ca_bundle)
+        except (ssl.SSLError, ValueError) as error:
+            message = "ca_bundle is not a PEM bundle; give the CA's certificate as PEM text (BEGIN CERTIFICATE)"
+            raise RealmFault("TlsUntrusted", message=message) from error
+    return context
+
+
+def _trust_this_machine(context: ssl.SSLContext) -> None:
+    """The authorities that OpenSSL was built to find, else certifi's.
+
+    Not `load_default_certs`: that follows SSL_CERT_FILE and SSL_CERT_DIR, and a stray variable would decide whom every
+    realm's connection trusts.
+    """
+    paths = ssl.get_default_verify_paths()
+    file, folder = Path(paths.openssl_cafile), Path(paths.openssl_capath)
+    found_file, found_folder = file.is_file(), folder.is_dir() and any(folder.iterdir())
+    if found_file or found_folder:
+        context.load_verify_locations(
+            cafile=str(file) if found_file else None, capath=str(folder) if found_folder else None
+        )
+    else:
+        context.load_verify_locations(cafile=certifi.where())
+
+
+def untrusted(error: BaseException, *, url: str) -> RealmFault | None:
+    """The fault of a failed handshake; None for any other failure to connect."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return RealmFault(
+                "TlsUntrusted",
+                message=f"the certificate of {url} is not trusted ({cause.verify_message[:120]}); set ca_bundle to the "
+                "PEM of the CA that issued it, or renew it for this host name",
+            )
+        if isinstance(cause, ssl.SSLError):
+            return RealmFault(
+                "TlsUntrusted",
+                message=f"expected TLS 1.2 or later at {url}, the handshake failed; check the port and the server's "
+                "TLS settings, and set ca_bundle if its CA is your own",
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
