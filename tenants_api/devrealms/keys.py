@@ -41,10 +41,18 @@ class SigningKeys:
 
     Also holds the HMAC secret of refresh tokens, whose kid is a UUID and never in the set (as Keycloak).
     May be shared by two realms on purpose, to test that a realm's keys count for its own issuer only.
+    `make_rsa` hands out RSA keys: tests that need hundreds of realms, and no secrecy, give keys out of a pool.
     """
 
-    def __init__(self, *, subject: str = "dev", algorithm: str = "RS256") -> None:
+    def __init__(
+        self,
+        *,
+        subject: str = "dev",
+        algorithm: str = "RS256",
+        make_rsa: Callable[[], rsa.RSAPrivateKey] | None = None,
+    ) -> None:
         self._subject = subject
+        self._make_rsa = make_rsa or generate_rsa
         self._algorithm = algorithm
         self._listed: tuple[DevKey, ...] = ()  # newest first; replaced, never changed, so that readers need no lock
         self._writing = RLock()
@@ -71,7 +79,7 @@ class SigningKeys:
         """A new key signs from now on. The old ones stay listed (passive), or go with `keep_old=False`."""
         self.signing()  # the key before the rotation exists, even if nothing was signed yet
         with self._writing:
-            fresh = generate(algorithm, subject=self._subject)
+            fresh = generate(algorithm, subject=self._subject, make_rsa=self._make_rsa)
             self._listed = (fresh, *(self._listed if keep_old else ()))
             self._algorithm = algorithm
         return fresh.kid
@@ -135,27 +143,29 @@ class SigningKeys:
         with self._writing:
             found = self._find(algorithm)
             if found is None:
-                found = generate(algorithm, subject=self._subject)
+                found = generate(algorithm, subject=self._subject, make_rsa=self._make_rsa)
                 self._listed = (*self._listed, found)
             return found
 
 
-def generate(algorithm: str, *, subject: str) -> DevKey:
+def generate_rsa() -> rsa.RSAPrivateKey:
+    """2048 bits, as Keycloak makes them; takes 50 to 500 ms."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def generate(algorithm: str, *, subject: str, make_rsa: Callable[[], rsa.RSAPrivateKey] = generate_rsa) -> DevKey:
     """A fresh key for a JWS algorithm. ValueError for one that no public key can serve."""
-    make = _MAKERS.get(algorithm)
+    make: Callable[[], PrivateKey] | None = make_rsa if algorithm in _RSA else _MAKERS.get(algorithm)
     if make is None:
-        raise ValueError(f"no key can be made for algorithm {algorithm!r}; there are {', '.join(_MAKERS)}")
+        known = ", ".join((*_RSA, *_MAKERS))
+        raise ValueError(f"no key can be made for algorithm {algorithm!r}; there are {known}")
     private = make()
     entry = _entry(private, algorithm=algorithm, subject=subject)
     return DevKey(kid=entry["kid"], algorithm=algorithm, private=private, entry=entry)
 
 
-def _rsa() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
+_RSA: Final = tuple(f"{family}{bits}" for family in ("RS", "PS") for bits in (256, 384, 512))
 _MAKERS: Final[dict[str, Callable[[], PrivateKey]]] = {
-    **{f"{family}{bits}": _rsa for family in ("RS", "PS") for bits in (256, 384, 512)},
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "ES384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "ES512": lambda: ec.generate_private_key(ec.SECP521R1()),
@@ -166,7 +176,7 @@ _MAKERS: Final[dict[str, Callable[[], PrivateKey]]] = {
 @cache
 def _encryption_key() -> rsa.RSAPrivateKey:
     """One a process: nothing is ever encrypted with it, and generating it for every realm would cost the tests."""
-    return _rsa()
+    return generate_rsa()
 
 
 def _entry(private: PrivateKey, *, algorithm: str, subject: str) -> dict[str, Any]:

@@ -57,6 +57,7 @@ async def test_20_suspended_tenant_is_refused_by_the_next_request_and_by_the_oth
         assert {(await client.me(globex)).status_code for client in (one, other)} == {200}
 
 
+@pytest.mark.servers
 def test_17_19_20_hold_on_two_real_workers_and_no_token_is_in_their_log(realms: DevRealmServer, tmp_path: Path) -> None:
     acme, forger = realms.realm("acme"), Key("checks-forger")
     tokens = {

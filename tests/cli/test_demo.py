@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("demo")  # one demo serves all these tests
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("demo")]  # one demo serves all these tests
 
 ROOT = Path(__file__).parent.parent.parent
 

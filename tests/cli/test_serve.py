@@ -18,6 +18,7 @@ import pytest
 from tenants_api.cli.demo_realms import free_port
 from tests.cli.conftest import Cli
 
+pytestmark = pytest.mark.servers
 ROOT = Path(__file__).parent.parent.parent
 
 

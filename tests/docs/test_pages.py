@@ -33,6 +33,7 @@ def test_drawn_tree_holds_every_module_and_package() -> None:
     assert names == top - {"__init__.py"}
 
 
+@pytest.mark.servers
 def test_operations_commands_print_what_the_page_shows(tmp_path: Path) -> None:
     listed = commands((DOCS / "operations.md").read_text(encoding="utf-8"))
     assert len(listed) > 8

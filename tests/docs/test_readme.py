@@ -23,6 +23,7 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
+@pytest.mark.servers
 def test_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
     listed = commands(README)
     assert len(listed) > 15

@@ -14,6 +14,7 @@ import pytest
 from tests.live.api_server import ApiServer, Tenant, running_api
 from tests.live.keycloak_server import DEFAULT_VERSION, KeycloakServer, missing_tools, running_keycloak
 from tests.live.realms import platform_realm, tenant_realm
+from tests.support.machine import require
 
 FreshRealm = Callable[[str], str]
 FreshTenant = Callable[[str], Tenant]
@@ -24,8 +25,7 @@ def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServe
     """A Keycloak with the realms acme, globex and platform; tests change other realms than these."""
     version = os.environ.get("TENANTS_TEST_KEYCLOAK_VERSION") or DEFAULT_VERSION
     missing = missing_tools(version)
-    if missing:
-        _give_up(f"real Keycloak needs {' and '.join(missing)} on the PATH: install Java 17 or newer and Maven")
+    require("keycloak", available=not missing, how=f"{' and '.join(missing)} on the PATH; Java 17 or newer and Maven")
     realms = [tenant_realm("acme"), tenant_realm("globex"), platform_realm()]
     with running_keycloak(version, folder=tmp_path_factory.mktemp("live"), realms=realms) as server:
         yield server
@@ -73,10 +73,3 @@ def fresh_tenant(api: ApiServer, fresh_realm: FreshRealm) -> FreshTenant:
         return api.register(name, issuer=fresh_realm(name))
 
     return make
-
-
-def _give_up(reason: str) -> None:
-    required = os.environ.get("TENANTS_TEST_REQUIRE", "").split(",")
-    if "keycloak" in [name.strip() for name in required]:
-        pytest.fail(f"TENANTS_TEST_REQUIRE names keycloak, but {reason}")
-    pytest.skip(reason)
