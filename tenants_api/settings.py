@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     )
     allowed_private_networks: Words = Field((), description="CIDRs that realm URLs may resolve into")
     allowed_realm_ports: Ports = Field((80, 443, 8080, 8443), description="ports of realm URLs")
+    realm_timeout: float = Field(5, ge=0.5, le=30, description="seconds that one fetch from a realm may take in all")
     key_lifetime: float = Field(300, ge=1, le=86400, description="seconds after which a key set is fetched anew")
     key_stale_limit: float = Field(
         86400, ge=0, le=2592000, description="seconds for which stored keys serve while the realm cannot be reached"

@@ -95,7 +95,7 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
         allowed_ports=settings.allowed_realm_ports,
     )
     metrics = Metrics()
-    client = RealmClient(policy)
+    client = RealmClient(policy, total_timeout=settings.realm_timeout)
     source = RealmKeySource(client)
     keys = KeyPolicy(lifetime=settings.key_lifetime, stale_limit=settings.key_stale_limit)
     claims = ClaimPolicy(leeway=settings.leeway, max_lifetime=settings.max_token_lifetime)

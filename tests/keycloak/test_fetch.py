@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import gzip
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tenants_api.keycloak.discovery import fetch_discovery
 from tenants_api.keycloak.errors import LoginRefused, RealmFault
@@ -27,53 +22,9 @@ from tenants_api.keycloak.status import fetch_enabled, fetch_not_before
 from tenants_api.keycloak.targets import Address, Resolver, target_policy
 from tenants_api.keycloak.tls import MAX_TRANSPORTS, Transports
 from tenants_api.keycloak.tokens import password_grant
+from tests.support.sockets import Server, certificate, drip, endless, http, serving, tls_server
 
 pytestmark = pytest.mark.anyio
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Server:
-    """A socket server that answers every connection the same way and counts them."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.connections = 0
-        self.requests: list[bytes] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://realm.test:{self.port}/realms/a"
-
-
-@asynccontextmanager
-async def serving(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server.connections += 1
-        try:
-            server.requests.append(await reader.readuntil(b"\r\n\r\n"))
-            if isinstance(answer, bytes):
-                writer.write(answer)
-                await writer.drain()
-            else:
-                await answer(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass
-        finally:
-            writer.close()
-
-    listener = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
-    server = Server(listener.sockets[0].getsockname()[1])
-    try:
-        yield server
-    finally:
-        listener.close()
-
-
-def http(body: bytes, *, status: str = "200 OK", kind: str = "application/json", more: str = "") -> bytes:
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 def resolving(*addresses: str) -> Resolver:
@@ -155,13 +106,6 @@ async def test_gzip_bomb_is_never_inflated() -> None:
 
 
 async def test_drip_ends_at_the_whole_deadline() -> None:
-    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-        while True:
-            writer.write(b" ")
-            await writer.drain()
-            await asyncio.sleep(0.05)
-
     async with serving(drip) as server:
         started = asyncio.get_running_loop().time()
         assert (await fault_of(server, total=0.5)).reason == "TimedOut"
@@ -169,12 +113,6 @@ async def test_drip_ends_at_the_whole_deadline() -> None:
 
 
 async def test_endless_body_is_cut() -> None:
-    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while True:
-            writer.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
-            await writer.drain()
-
     async with serving(endless) as server:
         assert (await fault_of(server)).reason == "TooLarge"
 
@@ -299,37 +237,6 @@ async def test_cookie_of_one_realm_is_not_sent_to_another_answer() -> None:
         await fetch_jwks(client, server.url)
         await fetch_jwks(client, server.url)
     assert all(b"cookie" not in request.lower() for request in server.requests)
-
-
-def certificate(name: str, *, days: int = 1) -> tuple[bytes, bytes]:
-    """A self-signed certificate for a host name, and its key, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=10))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return built.public_bytes(serialization.Encoding.PEM), private
-
-
-def tls_server(folder: Path, *, name: str, days: int = 1) -> tuple[ssl.SSLContext, str]:
-    public, private = certificate(name, days=days)
-    (folder / "server.pem").write_bytes(public + private)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    return context, public.decode()
 
 
 async def test_unknown_authority_is_refused_and_its_bundle_cures_it(tmp_path: Path) -> None:
