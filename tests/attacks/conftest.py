@@ -20,7 +20,8 @@ async def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         async with running_app(folder, server, verified_tokens=request.param) as client:
             await onboard(client, "acme")
             await onboard(client, "globex")
-            await onboard(client, "curves", algorithms=["RS256", "PS256", "ES256", "EdDSA"])
+            several = ["RS256", "PS256", "ES256", "EdDSA"]
+            await onboard(client, "curves", algorithms=several, authorized_parties=["web"])
             async with listening(client) as address:
                 yield Arena(client, address)
 
