@@ -18,7 +18,7 @@ async def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
             server.realm("curves").keys.signing(algorithm)
         folder = tmp_path_factory.mktemp("arena")
         async with running_app(folder, server, verified_tokens=request.param) as client:
-            await onboard(client, "acme")
+            await onboard(client, "acme", login_client_id="web")
             await onboard(client, "globex")
             several = ["RS256", "PS256", "ES256", "EdDSA"]
             await onboard(client, "curves", algorithms=several, authorized_parties=["web"])
