@@ -28,6 +28,17 @@ _ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "applicatio
 
 
 @dataclass(frozen=True, slots=True)
+class UntrustedJws:
+    """A compact JWS with any payload (RFC 7515 section 7.1), believed in nothing."""
+
+    kid: str
+    algorithm: str
+    payload: bytes
+    signing_input: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class UntrustedToken:
     """What a token says of itself. Only `issuer`, `kid`, `algorithm` and `organization` may choose anything."""
 
@@ -45,10 +56,24 @@ def refuse(step: str, reason: str, *, expected: Any = None, found: Any = None) -
 
 
 def peek(raw: str) -> UntrustedToken:
-    """Read a compact JWS (RFC 7515 section 7.1) without believing it.
+    """Read a token without believing it.
 
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS with a JSON object as its payload.
+    """
+    jws = read_jws(raw)
+    claims = _parse(jws.payload, step="format")
+    issuer = claims.get("iss")
+    if not isinstance(issuer, str) or not issuer:
+        refuse("issuer", "no_issuer", expected="a string", found=type(issuer).__name__)
+    return UntrustedToken(issuer, jws.kid, jws.algorithm, claims, jws.signing_input, jws.signature)
+
+
+def read_jws(raw: str) -> UntrustedJws:
+    """Read a compact JWS (RFC 7515 section 7.1) with a strict header and any payload.
+
+    Raises:
+        InvalidToken: the text is not exactly one well-formed JWS.
     """
     if len(raw) > MAX_TOKEN:
         refuse("format", "too_long", expected=f"at most {MAX_TOKEN} characters", found=len(raw))
@@ -61,13 +86,8 @@ def peek(raw: str) -> UntrustedToken:
         refuse("format", "not_three_segments", expected=3, found=data.count(b".") + 1)
     if len(first) > MAX_HEADER:
         refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
-    header = _parse(_decode(first), step="header")
-    algorithm, kid = _check_header(header)
-    claims = _parse(_decode(second), step="format")
-    issuer = claims.get("iss")
-    if not isinstance(issuer, str) or not issuer:
-        refuse("issuer", "no_issuer", expected="a string", found=type(issuer).__name__)
-    return UntrustedToken(issuer, kid, algorithm, claims, signing_input, _decode(signature))
+    algorithm, kid = _check_header(_parse(_decode(first), step="header"))
+    return UntrustedJws(kid, algorithm, _decode(second), signing_input, _decode(signature))
 
 
 def _check_header(header: dict[str, Any]) -> tuple[str, str]:

@@ -141,4 +141,6 @@ _D18 = (
     ),
     *_values("D18", "azp", "wrong_authorized_party", ["web"], 1, True, {}),
 )  # fmt: skip
-CASES = (*_D1, *_D2, *_D3, *_D4, *_D5, *_D6, *_D7, *_D8, *_D9, *_D10, *_D11, *_D13, *_D18)
+# Not a row of its own: PyJWT refuses it, and RFC 7519 section 4.1.7 has it as text.
+_JTI = _values("D18", "jti", "wrong_jti", None, 1, True, [], ["x"], {}, 1.5)
+CASES = (*_D1, *_D2, *_D3, *_D4, *_D5, *_D6, *_D7, *_D8, *_D9, *_D10, *_D11, *_D13, *_D18, *_JTI)
