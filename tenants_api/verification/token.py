@@ -79,11 +79,10 @@ def read_jws(raw: str) -> UntrustedJws:
         refuse("format", "too_long", expected=f"at most {MAX_TOKEN} characters", found=len(raw))
     if not raw.isascii():
         refuse("format", "not_ascii", expected="US-ASCII")
-    data = raw.encode("ascii")
-    signing_input, _, signature = data.rpartition(b".")
-    first, dot, second = signing_input.partition(b".")
-    if not dot or b"." in second:
-        refuse("format", "not_three_segments", expected=3, found=data.count(b".") + 1)
+    if (dots := raw.count(".")) != 2:
+        refuse("format", "not_three_segments", expected=3, found=dots + 1)
+    signing_input, _, signature = raw.encode("ascii").rpartition(b".")
+    first, _, second = signing_input.partition(b".")
     if len(first) > MAX_HEADER:
         refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
     algorithm, kid = _check_header(_parse(_decode(first), step="header"))

@@ -63,6 +63,7 @@ class Model:
 class RegistryMachine(RuleBasedStateMachine):
     """Steps that change the world, and the invariants that hold after every one of them."""
 
+    verified = 0  # tokens that the invariant looked at
     realms: DevRealmServer  # given by who runs it: starting a server for every example would be all that it does
 
     @initialize()
@@ -192,6 +193,7 @@ class RegistryMachine(RuleBasedStateMachine):
         for services in (self.here, self.there):
             for token in self.model.tokens:
                 found = self.runner.run(outcome(services, token.raw))
+                self.verified += 1
                 assert found == self.model.expected(token), (token.realm, found, self.model.expected(token))
 
 
