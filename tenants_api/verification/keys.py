@@ -20,7 +20,8 @@ from tenants_api.verification.realms import TrustedRealm
 
 REFRESH_AHEAD = 0.8  # of the lifetime
 PATIENCE = 0.5  # seconds that a request with known keys waits for their renewal before stale ones serve
-FETCH_DEADLINE = 6.0
+FIRST_PATIENCE = 6.0  # seconds that a request waits for keys without which it cannot be answered
+FETCH_DEADLINE = 12.0  # a source has deadlines of its own; this one ends a source that forgot them
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
 FIRST_PAUSE, LAST_PAUSE = 0.25, 1.0  # seconds between two fetches for the sake of unknown kids
 PATIENT_LOOKS = 3  # fetches in vain after which unknown kids no longer wait for the next
@@ -44,7 +45,7 @@ class Fetched:
 
 
 class KeySource(Protocol):
-    """Fetches the keys and the status of a realm."""
+    """Fetches the keys and the status of a realm. It bounds how many fetches run at once: rings only ask."""
 
     async def fetch(self, realm: TrustedRealm) -> Fetched:
         """Raises SourceFailed."""
@@ -85,13 +86,12 @@ class KeyRing:
         *,
         source: KeySource,
         policy: KeyPolicy,
-        bulkhead: asyncio.Semaphore,
         clocks: Clocks,
         on_event: RingEvent,
     ) -> None:
         self.realm = realm
         self.state = RingState()
-        self._source, self._policy, self._bulkhead = source, policy, bulkhead
+        self._source, self._policy = source, policy
         self._clocks, self._clock, self._on_event = clocks, clocks.monotonic, on_event
         self._refresh: asyncio.Task[None] | None = None
         self._retry_at = 0.0
@@ -172,15 +172,14 @@ class KeyRing:
 
     async def _first(self) -> None:
         if self._refresh is not None or self._may_try():
-            # Behind the bulkhead a fetch may wait for its turn longer than it may last.
-            await asyncio.wait({self._start()}, timeout=FETCH_DEADLINE)
+            await asyncio.wait({self._start()}, timeout=FIRST_PATIENCE)
         if self.state.keys is None:
             self._unavailable()
 
     async def _renew(self) -> None:
         """The keys are over their lifetime: a short wait for new ones, then the old ones up to the stale limit."""
         if self._may_try() or self._refresh is not None:
-            await asyncio.wait({self._start()}, timeout=PATIENCE if self.usable else FETCH_DEADLINE)
+            await asyncio.wait({self._start()}, timeout=PATIENCE if self.usable else FIRST_PATIENCE)
         if not self.usable:
             self._unavailable()
 
@@ -231,7 +230,7 @@ class KeyRing:
 
     async def _settled(self) -> None:
         if self._refresh is not None:
-            await asyncio.wait({self._refresh}, timeout=FETCH_DEADLINE)
+            await asyncio.wait({self._refresh}, timeout=FIRST_PATIENCE)
 
     def _start(self) -> asyncio.Task[None]:
         """The fetch under way, or a new one. It belongs to the ring: a caller that goes away does not end it."""
@@ -249,7 +248,7 @@ class KeyRing:
     async def _run(self) -> None:
         self.state.fetches += 1
         try:
-            async with self._bulkhead, asyncio.timeout(FETCH_DEADLINE):
+            async with asyncio.timeout(FETCH_DEADLINE):
                 fetched = await self._source.fetch(self.realm)
             keys = parse_key_set(fetched.jwks)
         except SourceFailed as failure:
@@ -283,7 +282,8 @@ class KeyRing:
     ) -> None:
         before = self.state
         known = before.keys.keys if before.keys is not None else {}
-        if set(known) - set(keys.keys) or not_before != before.not_before or enabled != before.enabled:
+        withdrawn = any(kid not in keys.keys or keys.keys[kid].material != known[kid].material for kid in known)
+        if withdrawn or not_before != before.not_before or enabled != before.enabled:
             self.realm.forget_verified()
         if set(keys.keys) - set(known):
             self._in_vain, self._unknown_at = 0, 0.0

@@ -1,16 +1,13 @@
-"""The key rings of all realms that were used lately, and the bulkhead that they share."""
+"""The key rings of all realms that were used lately, one for each realm."""
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.keys import KeyPolicy, KeyRing, KeySource, RingEvent
 from tenants_api.verification.realms import TrustedRealm
-
-MAX_FETCHES = 4  # at once, to all realms together: one that hangs cannot take them all, it holds one at most
 
 
 class KeyRings:
@@ -27,7 +24,6 @@ class KeyRings:
     ) -> None:
         self._source, self._policy, self._clocks = source, policy, clocks
         self._on_new, self._on_event = on_new, on_event
-        self._bulkhead = asyncio.Semaphore(MAX_FETCHES)
         self._rings: dict[uuid.UUID, KeyRing] = {}
 
     def __iter__(self) -> Iterator[KeyRing]:
@@ -45,7 +41,6 @@ class KeyRings:
                 realm,
                 source=self._source,
                 policy=self._policy,
-                bulkhead=self._bulkhead,
                 clocks=self._clocks,
                 on_event=self._on_event,
             )

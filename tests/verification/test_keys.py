@@ -163,6 +163,17 @@ async def test_withdrawn_key_is_noticed_ahead_of_the_lifetime_while_the_realm_is
     assert await stage.outcome(token) == "invalid_token:unknown_key"
 
 
+async def test_token_of_a_key_that_was_replaced_under_its_kid_is_refused(stage: Stage) -> None:
+    """A verified token is forgotten with its key, also when another key has the name now."""
+    token = stage.token(exp=int(stage.clock.now) + 3600)
+    assert await stage.outcome(token) == "accepted:acme"
+    stage.world.answers[stage.issuer("acme")] = jwks(Key("another", kid=stage.keys["acme"].id))
+    realm = stage.snapshot.find(stage.issuer("acme"))
+    assert realm is not None
+    await stage.rings.of(realm).refresh()
+    assert await stage.outcome(token) == "invalid_token:bad_signature"
+
+
 async def test_empty_or_broken_set_never_replaces_a_good_one(stage: Stage) -> None:
     assert await stage.outcome(stage.token()) == "accepted:acme"
     for answer in (b'{"keys": []}', b"<html>", b'{"keys": [{"kty": "oct", "kid": "x", "k": "AA"}]}', b"null"):
@@ -179,6 +190,20 @@ async def test_hanging_realm_holds_up_nobody_else(stage: Stage) -> None:
     assert not any(task.done() for task in hanging)
     stage.world.gates[stage.issuer("acme")].set()
     assert set(await asyncio.gather(*hanging)) == {"accepted:acme"}
+
+
+async def test_a_hundred_hanging_realms_hold_up_nobody_else(stage: Stage) -> None:
+    for number in range(100):
+        stage.add(f"hangs-{number}")
+        stage.world.gates[stage.issuer(f"hangs-{number}")] = asyncio.Event()
+    hanging = [asyncio.create_task(stage.outcome(stage.token(f"hangs-{number}"))) for number in range(100)]
+    await settle()
+    assert await asyncio.wait_for(stage.outcome(stage.token("globex")), 1) == "accepted:globex"
+    assert not any(task.done() for task in hanging)
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+    stage.rings.cancel()
 
 
 async def test_renewal_that_hangs_lets_the_old_keys_serve() -> None:
