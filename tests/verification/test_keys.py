@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -308,6 +309,5 @@ def test_set_with_too_many_keys_is_refused() -> None:
 def test_stored_set_keeps_what_verifying_needs_and_nothing_else() -> None:
     document = jwks(Key("acme").jwk(x5c=["MII"]), Key("other").jwk(use="enc", alg="RSA-OAEP"))
     stored = compact_key_set(document, kids={"kid-acme"})
-    assert b"x5c" not in stored
-    assert b"RSA-OAEP" not in stored
+    assert [sorted(key) for key in json.loads(stored)["keys"]] == [["alg", "e", "kid", "kty", "n", "use"]]
     assert set(parse_key_set(stored).keys) == {"kid-acme"}
