@@ -19,10 +19,11 @@ from tenants_api.trust.rows import facts, trusted_realms
 from tenants_api.trust.stored import StoredKeySets
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import KeysUnavailable, Refusal
-from tenants_api.verification.keys import Fetched, KeyPolicy, KeyRing, KeySource
+from tenants_api.verification.keys import KeyPolicy, KeyRing
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
 from tenants_api.verification.snapshot import Snapshot
+from tenants_api.verification.sources import Fetched, KeySource
 
 MANUAL_COOLDOWN = 5.0  # seconds between two manual refreshes of one realm
 

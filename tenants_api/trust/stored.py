@@ -16,7 +16,8 @@ from tenants_api.registry.values import StoredKeys
 from tenants_api.trust.background import Background
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.jwk import compact_key_set, parse_key_set
-from tenants_api.verification.keys import Fetched, KeyRing
+from tenants_api.verification.keys import KeyRing
+from tenants_api.verification.sources import Fetched
 
 log = structlog.get_logger("tenants_api.trust")
 

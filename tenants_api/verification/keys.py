@@ -11,12 +11,12 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import KeysUnavailable, Refusal
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, parse_key_set
 from tenants_api.verification.realms import TrustedRealm
+from tenants_api.verification.sources import KeySource, SourceFailed
 
 REFRESH_AHEAD = 0.8  # of the lifetime
 PATIENCE = 0.5  # seconds that a request with known keys waits for their renewal before stale ones serve
@@ -25,30 +25,6 @@ FETCH_DEADLINE = 12.0  # a source has deadlines of its own; this one ends a sour
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
 FIRST_PAUSE, LAST_PAUSE = 0.25, 1.0  # seconds between two fetches for the sake of unknown kids
 PATIENT_LOOKS = 3  # fetches in vain after which unknown kids no longer wait for the next
-
-
-class SourceFailed(Exception):
-    """The realm's keys could not be fetched; `reason` is a stable code (`Unreachable`, `HttpStatus`, …)."""
-
-    def __init__(self, reason: str, *, message: str = "") -> None:
-        self.reason = reason
-        super().__init__(message or reason)
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What a realm answered: its JWKS, and its status where that could be read (None = could not)."""
-
-    jwks: bytes
-    not_before: int | None = None
-    enabled: bool | None = None
-
-
-class KeySource(Protocol):
-    """Fetches the keys and the status of a realm. It bounds how many fetches run at once: rings only ask."""
-
-    async def fetch(self, realm: TrustedRealm) -> Fetched:
-        """Raises SourceFailed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +76,12 @@ class KeyRing:
         self._in_vain = 0
         self._later: asyncio.TimerHandle | None = None
 
+    def ready(self, kid: str, *, algorithm: str) -> VerifyKey | None:
+        """The key, if it is there and nothing has to be done for the keys; else ask `get`."""
+        if self.state.keys is None or self._age() > self._ahead * self._policy.lifetime:
+            return None
+        return self._fitting(kid, algorithm=algorithm)
+
     async def get(self, kid: str, *, algorithm: str) -> VerifyKey | None:
         """The key of this kid if it may verify this algorithm; None when the realm has no such key.
 
@@ -107,11 +89,9 @@ class KeyRing:
             KeysUnavailable: the realm cannot be reached and no usable keys are left.
         """
         await self._ensure_keys()
-        key = self._find(kid)
-        if key is None:
+        if self._find(kid) is None:
             await self._look_again(kid)
-            key = self._find(kid)
-        return key if key is not None and algorithm in key.algorithms else None
+        return self._fitting(kid, algorithm=algorithm)
 
     def restore(self, jwks: bytes, *, age: float, not_before: int, enabled: bool, source: str = "stored") -> None:
         """Take a stored key set that is `age` seconds old; one that is not newer than the present set is ignored."""
@@ -158,6 +138,10 @@ class KeyRing:
 
     def _find(self, kid: str) -> VerifyKey | None:
         return self.state.keys.keys.get(kid) if self.state.keys is not None else None
+
+    def _fitting(self, kid: str, *, algorithm: str) -> VerifyKey | None:
+        key = self._find(kid)
+        return key if key is not None and algorithm in key.algorithms else None
 
     def _age(self) -> float:
         return self._clock() - self.state.fetched_at

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.keys import KeyPolicy, KeyRing, KeySource, RingEvent
+from tenants_api.verification.keys import KeyPolicy, KeyRing, RingEvent
 from tenants_api.verification.realms import TrustedRealm
+from tenants_api.verification.sources import KeySource
 
 
 class KeyRings:

@@ -7,8 +7,8 @@ before anything else looks at the token: RFC 7515 sections 2 and 4, RFC 8725 sec
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn
 
 from tenants_api.strict_json import parse_json
 from tenants_api.verification.errors import InvalidToken, Refusal
@@ -17,8 +17,8 @@ MAX_TOKEN = 8192
 MAX_HEADER = 2048
 MAX_KID = 256
 
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_ALPHABET = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+# To the standard alphabet, and whatever is not base64url to what no alphabet has.
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 # The unused low bits of the last character must be zero, else one token would have several spellings.
 _LAST_OF_TWO = frozenset(b"AQgw")
 _LAST_OF_THREE = frozenset(b"AEIMQUYcgkosw048")
@@ -27,10 +27,13 @@ _REFUSED_HEADERS = ("crit", "b64", "jwk", "jku", "x5u", "x5c", "enc", "zip", "ct
 _ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 
-@dataclass(frozen=True, slots=True)
-class UntrustedToken:
-    """What a token says of itself. Only `issuer`, `kid`, `algorithm` and `organization` may choose anything."""
+class UntrustedToken(NamedTuple):
+    """What a token says of itself. Only `issuer`, `kid`, `algorithm` and `organization` may choose anything.
 
+    `header` is the first segment as it stands in the token.
+    """
+
+    header: bytes
     issuer: str
     kid: str
     algorithm: str
@@ -44,8 +47,11 @@ def refuse(step: str, reason: str, *, expected: Any = None, found: Any = None) -
     raise InvalidToken(Refusal(step, reason, expected, found))
 
 
-def peek(raw: str) -> UntrustedToken:
+def peek(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None) -> UntrustedToken:
     """Read a compact JWS (RFC 7515 section 7.1) without believing it.
+
+    All tokens of one key have the same header, byte for byte: `headers` has algorithm and kid of those that were
+    read before.
 
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS with a JSON object as its payload.
@@ -61,13 +67,13 @@ def peek(raw: str) -> UntrustedToken:
         refuse("format", "not_three_segments", expected=3, found=data.count(b".") + 1)
     if len(first) > MAX_HEADER:
         refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
-    header = _parse(_decode(first), step="header")
-    algorithm, kid = _check_header(header)
+    known = headers.get(first) if headers is not None else None
+    algorithm, kid = known or _check_header(_parse(_decode(first), step="header"))
     claims = _parse(_decode(second), step="format")
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or not issuer:
         refuse("issuer", "no_issuer", expected="a string", found=type(issuer).__name__)
-    return UntrustedToken(issuer, kid, algorithm, claims, signing_input, _decode(signature))
+    return UntrustedToken(first, issuer, kid, algorithm, claims, signing_input, _decode(signature))
 
 
 def _check_header(header: dict[str, Any]) -> tuple[str, str]:
@@ -88,16 +94,21 @@ def _check_header(header: dict[str, Any]) -> tuple[str, str]:
 def _decode(segment: bytes) -> bytes:
     """base64url without padding, in its one canonical spelling (RFC 4648 sections 3.5 and 5)."""
     rest = len(segment) % 4
-    canonical = (
-        segment
-        and rest != 1
-        and _ALPHABET.issuperset(segment)
-        and (rest != 2 or segment[-1] in _LAST_OF_TWO)
-        and (rest != 3 or segment[-1] in _LAST_OF_THREE)
-    )
-    if not canonical:
-        refuse("format", "not_base64url", expected="canonical base64url without padding")
-    return binascii.a2b_base64(segment.translate(_TO_STANDARD) + b"==="[: -rest % 4])
+    if (
+        not segment
+        or rest == 1
+        or (rest == 2 and segment[-1] not in _LAST_OF_TWO)
+        or (rest == 3 and segment[-1] not in _LAST_OF_THREE)
+    ):
+        _not_base64url()
+    try:
+        return binascii.a2b_base64(segment.translate(_TO_STANDARD) + b"==="[: -rest % 4], strict_mode=True)
+    except binascii.Error:
+        _not_base64url()
+
+
+def _not_base64url() -> NoReturn:
+    refuse("format", "not_base64url", expected="canonical base64url without padding")
 
 
 def _parse(data: bytes, *, step: str) -> dict[str, Any]:
