@@ -190,9 +190,8 @@ class KeyRing:
             await self._settled()  # it began before this token came, so it may or may not bring the key
             if self._find(kid) is not None:
                 return
-        pause = max(self._unknown_at, self._retry_at) - self._clock()
-        if pause > LAST_PAUSE:
-            return  # the realm is away
+        # Not the back-off after failures: a realm that comes back with a new key issues tokens before we ask again.
+        pause = self._unknown_at - self._clock()
         if pause > 0 and self._in_vain >= PATIENT_LOOKS:
             self._look_later(pause)
             return

@@ -20,12 +20,18 @@ FreshRealm = Callable[[str], str]
 FreshTenant = Callable[[str], Tenant]
 
 
-@pytest.fixture(scope="session")
-def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
-    """A Keycloak with the realms acme, globex and platform; tests change other realms than these."""
+def required_keycloak() -> str:
+    """The version to test against; skips, or fails where it is required, on a machine that cannot run it."""
     version = os.environ.get("TENANTS_TEST_KEYCLOAK_VERSION") or DEFAULT_VERSION
     missing = missing_tools(version)
     require("keycloak", available=not missing, how=f"{' and '.join(missing)} on the PATH; Java 17 or newer and Maven")
+    return version
+
+
+@pytest.fixture(scope="session")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
+    """A Keycloak with the realms acme, globex and platform; tests change other realms than these."""
+    version = required_keycloak()
     realms = [tenant_realm("acme"), tenant_realm("globex"), platform_realm()]
     with running_keycloak(version, folder=tmp_path_factory.mktemp("live"), realms=realms) as server:
         yield server

@@ -145,6 +145,20 @@ async def test_foreign_kid_during_an_outage_is_401_not_503(stage: Stage) -> None
     assert await stage.outcome(raw) == "invalid_token:unknown_key"
 
 
+async def test_first_token_of_a_key_that_was_made_during_an_outage_is_accepted(stage: Stage) -> None:
+    """The back-off after an outage must not refuse what the realm issues from its first second on."""
+    assert await stage.outcome(stage.token()) == "accepted:acme"
+    stage.world.failures[stage.issuer("acme")] = "Unreachable"
+    for _ in range(12):
+        stage.clock.pass_time(60)
+        assert await stage.outcome(stage.token()) == "accepted:acme"
+        await settle()
+    del stage.world.failures[stage.issuer("acme")]
+    stage.keys["acme"] = Key("acme-2")
+    stage.world.answers[stage.issuer("acme")] = jwks(stage.keys["acme"])
+    assert await stage.outcome(stage.token()) == "accepted:acme"
+
+
 async def test_withdrawn_key_is_refused_within_the_lifetime_without_a_trigger(stage: Stage) -> None:
     long_lived = {"exp": int(stage.clock.now) + 3600}
     token = stage.token(**long_lived)
