@@ -114,8 +114,8 @@ def main() -> int:
 def _write(rows: list[str], *, version: str, times: int, minutes: float) -> None:
     head = (
         f"Counted on {datetime.datetime.now(datetime.UTC):%Y-%m-%d} by `scripts/chaos --times {times}` in "
-        f"{minutes:.0f} minutes: Keycloak {version}, Python {platform.python_version()}, {os.cpu_count()} cores, two workers, "
-        f"a key lifetime of {LIFETIME:g} s.\n\n"
+        f"{minutes:.0f} minutes: Keycloak {version}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"two workers, a key lifetime of {LIFETIME:g} s.\n\n"
         "| fault | times | good tokens accepted | refused | of the other tenant refused | forged accepted "
         "| mistakes logged | calls without an answer | kept its promise |\n"
         "|---|---|---|---|---|---|---|---|---|\n"
