@@ -58,17 +58,8 @@ def served_app() -> ASGIApp:
     api = create_app(settings)
     app: ASGIApp = api
     if settings.metrics_port is not None:
-        app = MetricsPort(api, port=settings.metrics_port, registry=lambda: _live_registry(api.state.services))
+        app = MetricsPort(api, port=settings.metrics_port, registry=lambda: api.state.services.metrics.registry)
     return with_worker_header(app) if os.environ.get(SHOW_WORKER) else app
-
-
-def _live_registry(services: Services) -> CollectorRegistry:
-    """The metrics' registry, with gauges that are read at the moment of a scrape."""
-    metrics = services.metrics
-    metrics.registry_version.set_function(lambda: services.trust.version)
-    metrics.registry_lag.set_function(lambda: services.trust.feed.lag)
-    metrics.verified_tokens.set_function(lambda: services.verifier.cached_tokens)
-    return metrics.registry
 
 
 def _options(*, host: str, port: int, workers: int, uds: Path | None) -> dict[str, Any]:

@@ -39,6 +39,11 @@ class StoredKeySets:
     def forget(self, realm_id: uuid.UUID) -> None:
         self._known.pop(realm_id, None)
 
+    def fetched_at(self, realm_id: uuid.UUID) -> datetime | None:
+        """When the stored set of this realm was fetched."""
+        keys = self._known.get(realm_id)
+        return keys.fetched_at if keys is not None else None
+
     def restore(self, ring: KeyRing) -> None:
         """Give the ring its stored keys, if there are any that are newer than what it has."""
         keys = self._known.get(ring.realm.id)

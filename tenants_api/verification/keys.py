@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import KeysUnavailable, Refusal
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, parse_key_set
+from tenants_api.verification.key_state import KeyPolicy, RingState
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.sources import KeySource, SourceFailed
 
@@ -27,30 +27,7 @@ FIRST_PAUSE, LAST_PAUSE = 0.25, 1.0  # seconds between two fetches for the sake 
 PATIENT_LOOKS = 3  # fetches in vain after which unknown kids no longer wait for the next
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPolicy:
-    """Seconds. After `lifetime` keys are fetched anew; until `stale_limit` old ones serve an unreachable realm."""
-
-    lifetime: float = 300.0
-    stale_limit: float = 86_400.0
-
-
-@dataclass(slots=True)
-class RingState:
-    """What is known of a realm's keys now. Times are monotonic seconds; `source` is `live` or `stored`."""
-
-    keys: KeySet | None = None
-    jwks: bytes = b""
-    fetched_at: float = 0.0
-    source: str | None = None
-    not_before: int = 0
-    enabled: bool = True
-    failures: int = 0
-    last_failure: str | None = None
-    fetches: int = field(default=0)
-
-
-RingEvent = Callable[["KeyRing", str], None]  # `fetched` or `failed`
+RingEvent = Callable[["KeyRing", str], None]  # `fetched`, `failed`, or `not_asked`: an unknown kid over the budget
 
 
 class KeyRing:
@@ -126,6 +103,16 @@ class KeyRing:
         return min(due, self.state.fetched_at + max(self._policy.lifetime, self._policy.stale_limit))
 
     @property
+    def age(self) -> float | None:
+        """Seconds since the keys were fetched; None without any."""
+        return self._age() if self.state.keys is not None else None
+
+    @property
+    def fetching(self) -> bool:
+        """Whether a fetch is under way."""
+        return self._refresh is not None
+
+    @property
     def lifetime(self) -> float:
         return self._policy.lifetime
 
@@ -194,6 +181,7 @@ class KeyRing:
         pause = self._unknown_at - self._clock()
         if pause > 0 and self._in_vain >= PATIENT_LOOKS:
             self._look_later(pause)
+            self._on_event(self, "not_asked")
             return
         if pause > 0:
             await asyncio.sleep(pause)
@@ -230,9 +218,13 @@ class KeyRing:
 
     async def _run(self) -> None:
         self.state.fetches += 1
+        begun = self._clock()
         try:
             async with asyncio.timeout(FETCH_DEADLINE):
-                fetched = await self._source.fetch(self.realm)
+                try:
+                    fetched = await self._source.fetch(self.realm)
+                finally:
+                    self.state.took = self._clock() - begun
             keys = parse_key_set(fetched.jwks)
         except SourceFailed as failure:
             self._failed(failure.reason)
@@ -275,7 +267,16 @@ class KeyRing:
             key.first_seen = known[kid].first_seen if same else self._clocks.wall()
             key.last_used = known[kid].last_used if same else None
         self.state = RingState(
-            keys, jwks, fetched_at, source, not_before, enabled, failures=0, last_failure=None, fetches=before.fetches
+            keys,
+            jwks,
+            fetched_at,
+            source,
+            not_before,
+            enabled,
+            failures=0,
+            last_failure=None,
+            fetches=before.fetches,
+            took=before.took,
         )
         self._retry_at = 0.0
         self.realm.renew_at = self.next_refresh

@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.keys import KeyPolicy, KeyRing, RingEvent
+from tenants_api.verification.key_state import KeyPolicy
+from tenants_api.verification.keys import KeyRing, RingEvent
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.sources import KeySource
 
@@ -29,6 +30,14 @@ class KeyRings:
 
     def __iter__(self) -> Iterator[KeyRing]:
         return iter(tuple(self._rings.values()))
+
+    def in_flight(self) -> int:
+        """Fetches that are under way."""
+        return sum(ring.fetching for ring in self)
+
+    def oldest_age(self) -> float:
+        """Seconds since the oldest key set in use was fetched; 0 without any."""
+        return max((age for ring in self if (age := ring.age) is not None), default=0.0)
 
     def find(self, realm_id: uuid.UUID) -> KeyRing | None:
         """The ring of a realm that was used since start."""

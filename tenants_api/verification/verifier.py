@@ -15,7 +15,7 @@ from tenants_api.verification.claims import CLAIM_RULES, ClaimPolicy, check_expi
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal, TenantSuspended, TokenError
 from tenants_api.verification.jwk import VerifyKey
-from tenants_api.verification.keys import RingState
+from tenants_api.verification.key_state import RingState
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.realms import RealmLookup, TrustedRealm
 from tenants_api.verification.rings import KeyRings

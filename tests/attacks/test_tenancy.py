@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from tenants_api.verification.keys import KeyPolicy
+from tenants_api.verification.key_state import KeyPolicy
 from tests.attacks.battery import P256_ORDER
 from tests.support.tokens import Key, b64, jwks
 from tests.support.verifying import Stage

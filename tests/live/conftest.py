@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.live.api_server import ApiServer, Tenant, running_api
+from tests.live.chaos.stage import chaos_realms
 from tests.live.keycloak_server import DEFAULT_VERSION, KeycloakServer, missing_tools, running_keycloak
 from tests.live.realms import platform_realm, tenant_realm
 from tests.support.machine import require
@@ -34,6 +35,14 @@ def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServe
     version = required_keycloak()
     realms = [tenant_realm("acme"), tenant_realm("globex"), platform_realm()]
     with running_keycloak(version, folder=tmp_path_factory.mktemp("live"), realms=realms) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mortal_keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
+    """Another one, which may be killed."""
+    version = required_keycloak()
+    with running_keycloak(version, folder=tmp_path_factory.mktemp("chaos"), realms=chaos_realms()) as server:
         yield server
 
 

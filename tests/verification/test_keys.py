@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tenants_api.verification.jwk import BrokenKeySet, compact_key_set, parse_key_set
-from tenants_api.verification.keys import KeyPolicy
+from tenants_api.verification.key_state import KeyPolicy
 from tests.support.tokens import DROP, Key, b64, jwks
 from tests.support.verifying import Stage
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.live.chaos.faults import FAULTS, Fault
-from tests.live.chaos.stage import LIFETIME, Stage, chaos_stage
+from tests.live.chaos.stage import LIFETIME, Stage, chaos_realms, chaos_stage
 from tests.live.keycloak_server import DEFAULT_VERSION, KeycloakServer, running_keycloak
 from tests.support.postgres import find_binaries, restartable_postgres
 
@@ -90,7 +90,7 @@ def main() -> int:
     totals = {fault.name: Total() for fault in chosen}
     version = os.environ.get("TENANTS_TEST_KEYCLOAK_VERSION") or DEFAULT_VERSION
     begun = time.monotonic()
-    with running_keycloak(version, folder=Path(tempfile.mkdtemp(prefix="chaos-")), realms=[]) as keycloak:
+    with running_keycloak(version, folder=Path(tempfile.mkdtemp(prefix="chaos-")), realms=chaos_realms()) as keycloak:
         for database in ("sqlite", "postgres"):
             mine = [fault for fault in chosen if fault.database == database]
             if not mine:

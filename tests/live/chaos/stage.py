@@ -12,8 +12,8 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,8 +34,12 @@ NOTICED = LIFETIME + 3.0  # a change at the realm is law after a lifetime, a fet
 MISTAKES = (b"unhandled_error", b"Traceback (most recent call last)", b"key fetch broke")
 
 
-def chaos_realm(name: str) -> dict[str, object]:
-    """A realm whose tokens outlast the whole run."""
+def chaos_realms() -> list[dict[str, object]]:
+    """The two realms; their tokens outlast the whole run."""
+    return [_chaos_realm(name) for name in ("shaken", "calm")]
+
+
+def _chaos_realm(name: str) -> dict[str, object]:
     return tenant_realm(name) | {"accessTokenLifespan": TOKEN_LIFETIME, "ssoSessionMaxLifespan": 10 * TOKEN_LIFETIME}
 
 
@@ -138,6 +142,15 @@ class Stage:
     def accepted_in_time(self, token: str) -> None:
         wait_for(lambda: self.is_accepted(token), within=NOTICED, what="the token is accepted")
 
+    def judge(self, happen: Callable[[Stage], None], *, ends_api: bool) -> None:
+        """Let it happen once, and hold the promises against what was counted."""
+        with self.counting() as counts:
+            happen(self)
+        assert counts.answered > 20
+        assert (counts.refused, counts.calm_refused) == ({}, {})
+        assert (counts.forged_accepted, counts.mistakes) == (0, 0)
+        assert ends_api or counts.lost == 0
+
     @contextmanager
     def counting(self) -> Iterator[Counts]:
         """What happens inside the block, counted when it ends."""
@@ -157,9 +170,7 @@ class Stage:
 
 @contextmanager
 def chaos_stage(keycloak: KeycloakServer, *, folder: Path, postgres: PostgresProcess | None = None) -> Iterator[Stage]:
-    """Realms `shaken` and `calm` registered, their callers calling; on SQLite unless there is a PostgreSQL."""
-    for name in ("shaken", "calm"):
-        keycloak.admin.create_realm(chaos_realm(name))
+    """The realms of `chaos_realms` registered, their callers calling; on SQLite unless there is a PostgreSQL."""
     with running_proxy(keycloak.port) as proxy:
         environment = api_environment(keycloak, folder=folder) | {
             "TENANTS_KEY_LIFETIME": str(LIFETIME),
@@ -193,6 +204,3 @@ def chaos_stage(keycloak: KeycloakServer, *, folder: Path, postgres: PostgresPro
             for caller in callers:
                 caller.end()
             process.stop()
-            for name in ("shaken", "calm"):
-                with suppress(Exception):
-                    keycloak.admin.delete_realm(name)
