@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 import uvicorn
-from prometheus_client import CollectorRegistry
 from sqlalchemy import make_url
 from starlette.types import ASGIApp
 
@@ -23,7 +22,7 @@ from tenants_api.cli.session import require_file, run
 from tenants_api.cli.worker import METRICS_HOST, SHOW_WORKER, WORKERS, MetricsPort, with_worker_header
 from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
-from tenants_api.wiring import Services, open_services
+from tenants_api.wiring import open_services
 
 FACTORY = "tenants_api.cli.serve:served_app"
 GRACE = 10  # seconds that running requests get at the end
