@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     key_stale_limit: float = Field(
         86400, ge=0, le=2592000, description="seconds for which stored keys serve while the realm cannot be reached"
     )
+    reconcile_interval: float = Field(
+        900, ge=0, le=604_800, description="seconds between two checks of a realm that nobody asked for; 0 = none"
+    )
     registry_poll: float = Field(0.5, ge=0.05, le=60, description="seconds between two looks at the registry version")
     leeway: int = Field(30, ge=0, le=120, description="seconds of clock difference granted to exp, nbf and iat")
     max_token_lifetime: int = Field(

@@ -17,14 +17,16 @@ from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy, target_policy
 from tenants_api.migrating import is_at_head
 from tenants_api.observability.metrics import Metrics
-from tenants_api.onboarding import Onboarding
+from tenants_api.onboarding import Onboarding, Reconciler
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.settings import Settings
 from tenants_api.trust import RealmKeySource, Trust
+from tenants_api.trust.background import supervised
 from tenants_api.verification.cache import VerifiedTokens
 from tenants_api.verification.claims import ClaimPolicy
 from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.keys import KeyPolicy, KeyRing
+from tenants_api.verification.key_state import KeyPolicy
+from tenants_api.verification.keys import KeyRing
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
@@ -56,6 +58,7 @@ class Services:
     roles: RoleModel
     clocks: Clocks
     metrics: Metrics
+    reconciler: Reconciler | None
 
 
 @asynccontextmanager
@@ -77,11 +80,11 @@ async def open_services(
     services = _build(settings, database=database, roles=roles, clocks=clocks or Clocks())
     try:
         await _load(services)
-        follower = asyncio.create_task(services.trust.feed.run(), name="registry changes") if background else None
+        followers = _follow(services) if background else []
         try:
             yield services
         finally:
-            await _stop(follower)
+            await _stop(followers)
             await services.trust.aclose()
     finally:
         await services.realms.aclose()
@@ -114,7 +117,15 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
         sample=lambda raw: SampleToken(raw, roles=roles.names, policy=claims, clocks=clocks),
         reserved_issuers=(settings.platform_issuer,) if settings.platform_issuer else (),
     )
-    return Services(
+    reconciler = Reconciler(
+        database,
+        trust=trust,
+        client=client,
+        policy=policy,
+        interval=settings.reconcile_interval,
+        stale_limit=settings.key_stale_limit,
+    )
+    services = Services(
         settings=settings,
         database=database,
         trust=trust,
@@ -126,7 +137,10 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
         roles=roles,
         clocks=clocks,
         metrics=metrics,
+        reconciler=reconciler if settings.reconcile_interval else None,
     )
+    _watch(services)
+    return services
 
 
 def _platform(settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clocks: Clocks) -> TokenVerifier | None:
@@ -150,10 +164,29 @@ def _platform(settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clock
     return TokenVerifier(lookup=lookup, rings=rings, roles=(PLATFORM_ROLE,), policy=policy, clocks=clocks)
 
 
+def _watch(services: Services) -> None:
+    """What is read at each scrape."""
+    trust, watch = services.trust, services.metrics.watch
+    watch("registry_version", lambda: trust.version, about="Registry version that this process applied")
+    watch("registry_lag_seconds", lambda: trust.feed.lag, about="Seconds since the change feed last saw the database")
+    watch("verified_tokens", lambda: services.verifier.cached_tokens, about="Tokens in the verified-token cache")
+    watch("realms", lambda: trust.realm_count, about="Realms whose tokens are read")
+    watch("jwks_in_flight", trust.rings.in_flight, about="Fetches of key sets that are under way")
+    watch("jwks_oldest_age_seconds", trust.rings.oldest_age, about="Age of the oldest key set in use")
+    for health in trust.keys_by_health():
+        watch(
+            "jwks_realms", lambda health=health: trust.keys_by_health()[health],  # type: ignore[misc]
+            about="Realms that were used, by the health of their keys", health=health,
+        )  # fmt: skip
+
+
 def _observer(metrics: Metrics) -> Any:
     def observe(ring: KeyRing, event: str) -> None:
         state = ring.state
-        metrics.jwks_fetched("success" if event == "fetched" else "failure")
+        if event == "not_asked":
+            metrics.jwks_not_asked.inc()
+            return
+        metrics.jwks_fetched("success" if event == "fetched" else "failure", seconds=state.took)
         if event == "failed":
             log.warning(
                 "keys_not_fetched", issuer=ring.realm.issuer, reason=state.last_failure, failures=state.failures
@@ -175,7 +208,19 @@ async def _load(services: Services) -> None:
         ) from error
 
 
-async def _stop(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
+def _follow(services: Services) -> list[asyncio.Task[None]]:
+    """What runs beside the requests."""
+    loops = {"registry changes": services.trust.feed.run}
+    if services.reconciler is not None:
+        loops["realm checks"] = services.reconciler.run
+    return [
+        asyncio.create_task(supervised(name, run, on_death=services.metrics.restarted), name=name)
+        for name, run in loops.items()
+    ]
+
+
+async def _stop(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
         task.cancel()
-        await asyncio.wait({task})
+    if tasks:
+        await asyncio.wait(tasks)

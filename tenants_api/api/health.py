@@ -51,9 +51,6 @@ async def metrics(services: ServicesDep) -> Response:
     """Prometheus; elsewhere when a port of its own is set."""
     if services.settings.metrics_port is not None:
         raise NotFound(f"metrics are served on port {services.settings.metrics_port}")
-    services.metrics.registry_version.set(services.trust.version)
-    services.metrics.registry_lag.set(services.trust.feed.lag)
-    services.metrics.verified_tokens.set(services.verifier.cached_tokens)
     body, content_type = services.metrics.render()
     return Response(body, media_type=content_type)
 

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 import uvicorn
-from prometheus_client import CollectorRegistry
 from sqlalchemy import make_url
 from starlette.types import ASGIApp
 
@@ -23,7 +22,7 @@ from tenants_api.cli.session import require_file, run
 from tenants_api.cli.worker import METRICS_HOST, SHOW_WORKER, WORKERS, MetricsPort, with_worker_header
 from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
-from tenants_api.wiring import Services, open_services
+from tenants_api.wiring import open_services
 
 FACTORY = "tenants_api.cli.serve:served_app"
 GRACE = 10  # seconds that running requests get at the end
@@ -58,17 +57,8 @@ def served_app() -> ASGIApp:
     api = create_app(settings)
     app: ASGIApp = api
     if settings.metrics_port is not None:
-        app = MetricsPort(api, port=settings.metrics_port, registry=lambda: _live_registry(api.state.services))
+        app = MetricsPort(api, port=settings.metrics_port, registry=lambda: api.state.services.metrics.registry)
     return with_worker_header(app) if os.environ.get(SHOW_WORKER) else app
-
-
-def _live_registry(services: Services) -> CollectorRegistry:
-    """The metrics' registry, with gauges that are read at the moment of a scrape."""
-    metrics = services.metrics
-    metrics.registry_version.set_function(lambda: services.trust.version)
-    metrics.registry_lag.set_function(lambda: services.trust.feed.lag)
-    metrics.verified_tokens.set_function(lambda: services.verifier.cached_tokens)
-    return metrics.registry
 
 
 def _options(*, host: str, port: int, workers: int, uds: Path | None) -> dict[str, Any]:

@@ -42,9 +42,8 @@ class RealmClient:
     """Fetches from realms.
 
     `total_timeout` (seconds) covers name resolution, connection, head and body of one fetch. Waiting for one of the
-    `max_connections` slots has the same time again, and one host gets half of the slots at most: a realm that hangs
-    delays another by one such time, and never makes it fail. The default fits the key rings: four realms at once,
-    keys and status side by side.
+    `max_connections` slots has the same time again, and one host gets `per_host` of them at most: realms that hang
+    keep those waiting that share their host, and others only when sixteen such hosts hang at once.
     """
 
     def __init__(
@@ -55,12 +54,13 @@ class RealmClient:
         connect_timeout: float = 2.0,
         total_timeout: float = 5.0,
         max_bytes: int = 262_144,
-        max_connections: int = 8,
+        max_connections: int = 128,
+        per_host: int = 8,
     ) -> None:
         self._policy, self._resolve = policy, resolver
         self._total_timeout, self._max_bytes = total_timeout, max_bytes
         self._timeouts = httpx.Timeout(total_timeout, connect=connect_timeout).as_dict()
-        self._slots = Slots(max_connections, wait=total_timeout)
+        self._slots = Slots(max_connections, per_host=per_host, wait=total_timeout)
         self._transports = Transports()
 
     async def get(self, url: str, *, ca_bundle: str | None = None) -> RealmAnswer:

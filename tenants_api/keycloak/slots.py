@@ -15,15 +15,15 @@ class _Host:
 
 
 class Slots:
-    """At most `total` fetches at once, at most half of them to one host.
+    """At most `total` fetches at once, at most `per_host` of them to one host.
 
     A fetch queues for its host first: those that wait for a hanging host hold no slot of the others. Waiting has a
     deadline of its own (seconds), so that a fetch's own time starts when it may really go out.
     """
 
-    def __init__(self, total: int, *, wait: float) -> None:
+    def __init__(self, total: int, *, per_host: int, wait: float) -> None:
         self._free = asyncio.Semaphore(total)
-        self._per_host, self._wait = max(1, total // 2), wait
+        self._per_host, self._wait = per_host, wait
         self._hosts: dict[str, _Host] = {}
 
     def __len__(self) -> int:

@@ -6,6 +6,8 @@ from fixed lists; nothing that a caller sent becomes a label. Knows nothing of w
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.gc_collector import GCCollector
@@ -20,14 +22,18 @@ class Metrics:
 
     token_verifications{result, reason}   result: accepted | refused; reason: `none` or the refusal's stable reason
     jwks_fetches{result}                  result: success | failure
-    jwks_fetch_duration                   seconds of one fetch
-    registry_version, registry_lag        the version applied here; seconds since the feed last looked
+    jwks_fetch_duration                   seconds of one fetch, with the realm's status beside it
+    jwks_last_success                     epoch seconds of the last fetch that brought keys, of any realm
+    jwks_not_asked                        unknown kids for which the realm was not asked again, over its budget
+    background_restarts{task}             loops beside the requests that died and were started again
     http_requests{method, route, status}  route: the route's template, `none` where nothing matched
-    verified_tokens                       principals in the verified-token cache
+
+    What can be read at any time is read when it is scraped, see `watch`.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        self._watched: dict[str, Gauge] = {}
         self.token_verifications = Counter(
             "tenants_token_verifications", "Verified tokens", ["result", "reason"], registry=self.registry
         )
@@ -40,19 +46,22 @@ class Metrics:
             buckets=FETCH_BUCKETS,
             registry=self.registry,
         )
-        self.registry_version = Gauge(
-            "tenants_registry_version", "Registry version that this process applied", registry=self.registry
-        )
-        self.registry_lag = Gauge(
-            "tenants_registry_lag_seconds",
-            "Seconds since the change feed last saw the database",
+        self.jwks_last_success = Gauge(
+            "tenants_jwks_last_success_timestamp_seconds",
+            "When keys of a realm were last fetched",
             registry=self.registry,
         )
+        self.jwks_not_asked = Counter(
+            "tenants_jwks_not_asked",
+            "Unknown kids for which the realm was not asked, over its budget",
+            registry=self.registry,
+        )
+        self.background_restarts = Counter(
+            "tenants_background_restarts", "Background loops that died and were restarted", ["task"],
+            registry=self.registry,
+        )  # fmt: skip
         self.http_requests = Counter(
             "tenants_http_requests", "Answered HTTP requests", ["method", "route", "status"], registry=self.registry
-        )
-        self.verified_tokens = Gauge(
-            "tenants_verified_tokens", "Tokens in the verified-token cache", registry=self.registry
         )
         self._add_process()
 
@@ -61,13 +70,27 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
+    def watch(self, name: str, read: Callable[[], float], *, about: str, **labels: str) -> None:
+        """A gauge `tenants_<name>` that is read at each scrape; `read` is called in another thread."""
+        gauge = self._watched.get(name)
+        if gauge is None:
+            gauge = self._watched[name] = Gauge(f"tenants_{name}", about, list(labels), registry=self.registry)
+        (gauge.labels(**labels) if labels else gauge).set_function(read)
+
     def token_verified(self, result: str, *, reason: str = "none") -> None:
         """One verification: `accepted`, or `refused` for a reason."""
         self.token_verifications.labels(result, reason).inc()
 
-    def jwks_fetched(self, result: str) -> None:
-        """One fetch of a key set: `success` or `failure`."""
+    def jwks_fetched(self, result: str, *, seconds: float) -> None:
+        """One fetch of a key set: `success` or `failure`, and how long it took."""
         self.jwks_fetches.labels(result).inc()
+        self.jwks_fetch_duration.observe(seconds)
+        if result == "success":
+            self.jwks_last_success.set_to_current_time()
+
+    def restarted(self, task: str) -> None:
+        """A background loop died."""
+        self.background_restarts.labels(task).inc()
 
     def http_answered(self, *, method: str, route: str, status: int) -> None:
         """One answer; `route` is the template, never the path that a caller sent."""

@@ -3,5 +3,6 @@
 from tenants_api.onboarding.checks import Report
 from tenants_api.onboarding.drafts import realm_draft
 from tenants_api.onboarding.onboard import Onboarding
+from tenants_api.onboarding.reconciler import Reconciler
 
-__all__ = ["Onboarding", "Report", "realm_draft"]
+__all__ = ["Onboarding", "Reconciler", "Report", "realm_draft"]

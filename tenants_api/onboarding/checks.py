@@ -18,7 +18,7 @@ from tenants_api.keycloak.urls import parse_issuer
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry.values import ConditionValue, RealmDraft
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, parse_key_set
-from tenants_api.verification.keys import Fetched
+from tenants_api.verification.sources import Fetched
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From what an admin wrote about a realm to a `RealmDraft`: form only, no network."""
+"""From what an admin wrote about a realm, or the registry holds, to a `RealmDraft`: form only, no network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import parse_issuer
+from tenants_api.registry.models import Realm
 from tenants_api.registry.values import RealmDraft
 from tenants_api.verification.jwk import ALGORITHMS
 
@@ -92,3 +93,17 @@ def _check_ca_bundle(bundle: str | None, *, wrong: list[FieldError]) -> None:
         ssl.create_default_context(cadata=bundle)
     except (ssl.SSLError, ValueError):
         wrong.append(FieldError("/ca_bundle", "not a PEM bundle of CA certificates of at most 64 KiB"))
+
+
+def draft_of(realm: Realm) -> RealmDraft:
+    """A registered realm, as its checks want it."""
+    return RealmDraft(
+        issuer=realm.issuer,
+        realm_url=realm.realm_url,
+        client_id=realm.client_id,
+        organization=realm.organization or None,
+        audiences=tuple(realm.audiences),
+        authorized_parties=tuple(realm.authorized_parties),
+        algorithms=tuple(realm.algorithms),
+        ca_bundle=realm.ca_bundle,
+    )

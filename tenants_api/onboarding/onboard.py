@@ -16,6 +16,7 @@ from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import WELL_KNOWN
 from tenants_api.onboarding.checks import Report, check_realm
+from tenants_api.onboarding.drafts import draft_of
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry import conditions, service
 from tenants_api.registry import keys as registry_keys
@@ -139,7 +140,7 @@ class Onboarding:
 
     async def _reports(self, realms: Sequence[Realm]) -> list[tuple[Realm, Report]]:
         # One after the other: an onboarding call may hold one of the few connections to realms, not all of them.
-        return [(realm, await self._check(_draft_of(realm))) for realm in realms]
+        return [(realm, await self._check(draft_of(realm))) for realm in realms]
 
     async def _check(self, draft: RealmDraft) -> Report:
         return await check_realm(draft, client=self._client, policy=self._policy)
@@ -182,19 +183,6 @@ class Onboarding:
 
 def _enabled(tenant: Tenant) -> list[Realm]:
     return [realm for realm in tenant.realms if realm.enabled]
-
-
-def _draft_of(realm: Realm) -> RealmDraft:
-    return RealmDraft(
-        issuer=realm.issuer,
-        realm_url=realm.realm_url,
-        client_id=realm.client_id,
-        organization=realm.organization or None,
-        audiences=tuple(realm.audiences),
-        authorized_parties=tuple(realm.authorized_parties),
-        algorithms=tuple(realm.algorithms),
-        ca_bundle=realm.ca_bundle,
-    )
 
 
 def _preflight_draft(issuer: str, *, realm_url: str | None, client_id: str | None) -> RealmDraft:

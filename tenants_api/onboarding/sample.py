@@ -10,11 +10,12 @@ from tenants_api.registry.values import RealmDraft
 from tenants_api.verification.claims import ClaimPolicy
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal, TokenError
-from tenants_api.verification.keys import Fetched, KeyPolicy, SourceFailed
+from tenants_api.verification.key_state import KeyPolicy
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
 from tenants_api.verification.snapshot import Snapshot
+from tenants_api.verification.sources import Fetched, SourceFailed
 from tenants_api.verification.token import peek
 from tenants_api.verification.verifier import TokenVerifier
 

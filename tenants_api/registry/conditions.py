@@ -1,17 +1,34 @@
-"""What the checks of a realm found. An observation, not a change by an admin: no version, no audit event."""
+"""What is observed of realms: the outcome of checks, their health, and who looks at which realm next.
+
+An observation is no change by an admin: it moves no version. A change of health is in the audit trail all the same.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tenants_api.registry import audit
 from tenants_api.registry.locks import lock_tenant_of
-from tenants_api.registry.models import Realm, RealmCondition
-from tenants_api.registry.values import ConditionValue, Health
+from tenants_api.registry.models import Realm, RealmCondition, Tenant
+from tenants_api.registry.values import Actor, Change, ConditionValue, Health, TenantState
+
+OBSERVER = Change(Actor("system", "tenants-api"))
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A condition whose status changed; `before` is None for one that is new."""
+
+    type: str
+    before: str | None
+    status: str
+    reason: str
 
 
 async def store_conditions(
@@ -21,39 +38,83 @@ async def store_conditions(
     conditions: Sequence[ConditionValue],
     health: Health | None,
     now: datetime,
-) -> None:
+) -> list[Moved]:
     """Keep what the checks found. A condition's transition time moves only when its status does."""
     await lock_tenant_of(session, realm_id=realm_id)  # two checks at once would add the same rows
     realm = await session.get(Realm, realm_id)
     if realm is None:
-        return
-    if health is not None:
+        return []
+    realm.checked_at = now
+    if health is not None and health != realm.health:
+        reason = next((condition.reason for condition in conditions if condition.status == "False"), None)
+        await _record_health(session, realm_id=realm_id, before=realm.health, after=health, reason=reason)
         realm.health = health
-    before = await _conditions_of(session, realm_id=realm_id)
+    moved = await _replace(session, realm_id=realm_id, conditions=conditions, now=now)
+    await session.flush()
+    return moved
+
+
+async def set_health(session: AsyncSession, *, realm_id: uuid.UUID, health: Health, reason: str | None = None) -> None:
+    """Keep what is observed of a realm now; a change makes its checks due. Of replicas that see it, one records it."""
+    before = await session.scalar(select(Realm.health).where(Realm.id == realm_id))
+    changing = update(Realm).where(Realm.id == realm_id, Realm.health != health).returning(Realm.id)
+    changed = await session.scalar(changing.values(health=health, checked_at=None))
+    if before is not None and changed is not None:
+        await _record_health(session, realm_id=realm_id, before=before, after=health, reason=reason)
+
+
+async def claim_due(session: AsyncSession, *, since: datetime, now: datetime, limit: int) -> list[Realm]:
+    """Enabled realms of active tenants that were not checked since then, the longest waiting first.
+
+    Each is given to one caller only: they count as checked now.
+    """
+    waiting = or_(Realm.checked_at.is_(None), Realm.checked_at < since)
+    due = (
+        select(Realm.id, Realm.checked_at)
+        .join(Tenant, Tenant.id == Realm.tenant_id)
+        .where(Tenant.state == TenantState.ACTIVE, Realm.enabled, waiting)
+        .order_by(Realm.checked_at.nulls_first())
+        .limit(limit)
+    )
+    mine = []
+    for realm_id, seen in (await session.execute(due)).all():
+        same = Realm.checked_at.is_(None) if seen is None else Realm.checked_at == seen
+        claim = update(Realm).where(Realm.id == realm_id, same).values(checked_at=now).returning(Realm.id)
+        if await session.scalar(claim) is not None:
+            mine.append(realm_id)
+    return list(await session.scalars(select(Realm).where(Realm.id.in_(mine)).order_by(Realm.id)))
+
+
+async def _replace(
+    session: AsyncSession, *, realm_id: uuid.UUID, conditions: Sequence[ConditionValue], now: datetime
+) -> list[Moved]:
+    rows = await session.scalars(select(RealmCondition).where(RealmCondition.realm_id == realm_id))
+    before = {row.type: row for row in rows}
+    moved = []
     for position, condition in enumerate(conditions):
         row = before.pop(condition.type, None)
         if row is None:
             row = RealmCondition(realm_id=realm_id, type=condition.type)
             session.add(row)
         if row.status != condition.status:
+            moved.append(Moved(condition.type, row.status, condition.status, condition.reason))
             row.last_transition_time = now
-        row.position, row.status, row.reason, row.message = (
-            position,
-            condition.status,
-            condition.reason,
-            condition.message,
-        )
+        row.position, row.status = position, condition.status
+        row.reason, row.message = condition.reason, condition.message
     for row in before.values():
         await session.delete(row)
-    await session.flush()
+    return moved
 
 
-async def set_health(session: AsyncSession, *, realm_id: uuid.UUID, health: Health) -> None:
-    """Keep what is observed of a realm now."""
-    await session.execute(update(Realm).where(Realm.id == realm_id, Realm.health != health).values(health=health))
-
-
-async def _conditions_of(session: AsyncSession, *, realm_id: uuid.UUID) -> dict[str, RealmCondition]:
-    """The stored conditions of a realm by type."""
-    rows = await session.scalars(select(RealmCondition).where(RealmCondition.realm_id == realm_id))
-    return {row.type: row for row in rows}
+async def _record_health(
+    session: AsyncSession, *, realm_id: uuid.UUID, before: str, after: Health, reason: str | None
+) -> None:
+    await audit.record(
+        session,
+        action="realm.health_changed",
+        target_type="realm",
+        target_id=str(realm_id),
+        change=OBSERVER,
+        before={"health": before},
+        after={"health": str(after), "reason": reason},
+    )

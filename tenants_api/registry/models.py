@@ -57,6 +57,7 @@ class Realm(Base):
         CheckConstraint(f"health in ({_HEALTH})", name="health"),
         UniqueConstraint("issuer", "organization"),
         Index(None, "tenant_id"),
+        Index(None, "checked_at"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -74,6 +75,7 @@ class Realm(Base):
     enabled: Mapped[bool] = mapped_column(default=True)
     not_before: Mapped[int] = mapped_column(BigInteger, default=0)
     health: Mapped[str] = mapped_column(String(16), default=Health.UNKNOWN)
+    checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     version: Mapped[int] = mapped_column(BigInteger, default=1)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

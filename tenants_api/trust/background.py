@@ -1,12 +1,16 @@
-"""Writes that nobody waits for: they end by themselves, and at shutdown they get a moment."""
+"""What runs beside the requests: writes that nobody waits for, and loops that must never end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import structlog
+
 PATIENCE = 2.0  # seconds at shutdown
+FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0  # seconds before a loop that died is started again
+log = structlog.get_logger("tenants_api.trust")
 
 
 class Background:
@@ -25,3 +29,24 @@ class Background:
         """Wait for all of them, two seconds at most."""
         if self._running:
             await asyncio.wait(self._running, timeout=PATIENCE)
+
+
+async def supervised(name: str, run: Callable[[], Awaitable[None]], *, on_death: Callable[[str], None]) -> None:
+    """Run a loop for ever: when it dies of a mistake, say so, count it, and start it again after a pause.
+
+    Nobody waits for such a loop. Without this its death would be found when a suspended tenant still gets in.
+    """
+    pause = FIRST_PAUSE
+    while True:
+        begun = asyncio.get_running_loop().time()
+        try:
+            await run()
+        except Exception as error:
+            log.exception("background_task_died", task=name, error=type(error).__name__)
+        else:
+            log.error("background_task_ended", task=name)
+        on_death(name)
+        if asyncio.get_running_loop().time() - begun > LAST_PAUSE:
+            pause = FIRST_PAUSE
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LAST_PAUSE)

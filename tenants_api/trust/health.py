@@ -34,9 +34,9 @@ class HealthRecord:
         if before is not None or now != Health.HEALTHY:
             log.info(
                 "realm_health_changed", issuer=ring.realm.issuer, tenant=ring.realm.tenant.slug, health=str(now),
-                reason=ring.state.last_failure,
+                reason=reason_of(ring),
             )  # fmt: skip
-        self._writing.start(self._write(ring.realm.id, now))
+        self._writing.start(self._write(ring.realm.id, now, reason=reason_of(ring)))
 
     def forget(self, realm_id: uuid.UUID) -> None:
         self._seen.pop(realm_id, None)
@@ -45,10 +45,10 @@ class HealthRecord:
         """Wait until everything is written, two seconds at most."""
         await self._writing.ended()
 
-    async def _write(self, realm_id: uuid.UUID, health: Health) -> None:
+    async def _write(self, realm_id: uuid.UUID, health: Health, *, reason: str | None) -> None:
         try:
             async with self._database.begin() as session:
-                await set_health(session, realm_id=realm_id, health=health)
+                await set_health(session, realm_id=realm_id, health=health, reason=reason)
         except SQLAlchemyError as error:
             self._seen.pop(realm_id, None)  # the next fetch tries again
             log.warning("health_not_stored", realm_id=str(realm_id), error=type(error).__name__)
@@ -59,3 +59,8 @@ def health_of(ring: KeyRing) -> Health:
     if not ring.usable or not ring.state.enabled:
         return Health.FAILING
     return Health.HEALTHY if ring.state.last_failure is None else Health.DEGRADED
+
+
+def reason_of(ring: KeyRing) -> str | None:
+    """Why it is not healthy: a stable reason as the conditions have them."""
+    return "RealmDisabled" if not ring.state.enabled else ring.state.last_failure

@@ -8,7 +8,7 @@ from typing import Any
 from tenants_api.registry.changes import RealmRow, TenantRow
 from tenants_api.registry.values import TenantState
 from tenants_api.verification.principal import TenantRef
-from tenants_api.verification.realms import TrustedRealm
+from tenants_api.verification.realms import LIVING, TrustedRealm
 from tenants_api.verification.roles import RoleRule
 
 
@@ -45,5 +45,5 @@ def _trusted(realm: RealmRow, *, tenant: TenantRef, rules: tuple[RoleRule, ...],
 
 def facts(realm: TrustedRealm) -> tuple[Any, ...]:
     """All that the registry says; what changes while the realm lives is left out."""
-    names = (name for name in TrustedRealm.__slots__ if name not in ("epoch", "renew_at"))
+    names = (name for name in TrustedRealm.__slots__ if name not in LIVING)
     return tuple(getattr(realm, name) for name in names)

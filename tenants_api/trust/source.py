@@ -8,8 +8,8 @@ from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.jwks import fetch_jwks
 from tenants_api.keycloak.status import fetch_status
-from tenants_api.verification.keys import Fetched, SourceFailed
 from tenants_api.verification.realms import TrustedRealm
+from tenants_api.verification.sources import Fetched, SourceFailed
 
 STATUS_DEADLINE = 3.0
 

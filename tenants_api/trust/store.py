@@ -19,10 +19,12 @@ from tenants_api.trust.rows import facts, trusted_realms
 from tenants_api.trust.stored import StoredKeySets
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import KeysUnavailable, Refusal
-from tenants_api.verification.keys import Fetched, KeyPolicy, KeyRing, KeySource
+from tenants_api.verification.key_state import KeyPolicy
+from tenants_api.verification.keys import KeyRing
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
 from tenants_api.verification.snapshot import Snapshot
+from tenants_api.verification.sources import Fetched, KeySource
 
 MANUAL_COOLDOWN = 5.0  # seconds between two manual refreshes of one realm
 
@@ -134,6 +136,13 @@ class Trust:
             for key in ring.state.keys.keys.values()
         )
         return KeyReport(keys, self._wall(ring.state.fetched_at), self._wall(ring.next_refresh), ring.state.source)
+
+    def stored_at(self, realm_id: uuid.UUID) -> datetime | None:
+        """When the keys were fetched that serve this realm when it cannot be reached; None if there are none."""
+        ring = self.rings.find(realm_id)
+        if ring is not None and ring.state.keys is not None:
+            return self._wall(ring.state.fetched_at)
+        return self._stored.fetched_at(realm_id)
 
     def adopt_keys(self, realm_id: uuid.UUID, *, fetched: Fetched) -> None:
         """Take keys that onboarding has just fetched, so that the first token needs no fetch."""

@@ -16,7 +16,8 @@ from tenants_api.registry.values import StoredKeys
 from tenants_api.trust.background import Background
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.jwk import compact_key_set, parse_key_set
-from tenants_api.verification.keys import Fetched, KeyRing
+from tenants_api.verification.keys import KeyRing
+from tenants_api.verification.sources import Fetched
 
 log = structlog.get_logger("tenants_api.trust")
 
@@ -37,6 +38,11 @@ class StoredKeySets:
 
     def forget(self, realm_id: uuid.UUID) -> None:
         self._known.pop(realm_id, None)
+
+    def fetched_at(self, realm_id: uuid.UUID) -> datetime | None:
+        """When the stored set of this realm was fetched."""
+        keys = self._known.get(realm_id)
+        return keys.fetched_at if keys is not None else None
 
     def restore(self, ring: KeyRing) -> None:
         """Give the ring its stored keys, if there are any that are newer than what it has."""

@@ -7,8 +7,8 @@ once. Only tokens that were accepted ever enter; a refused one leaves no trace.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
+from hashlib import sha256
 
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.realms import TrustedRealm
@@ -34,9 +34,8 @@ class VerifiedTokens:
     def __len__(self) -> int:
         return len(self._hot) + len(self._cold)
 
-    def recall(self, raw: str, *, now: float, monotonic: float) -> Principal | None:
-        """The principal of this token if it may still be used; `now` is epoch seconds."""
-        digest = _digest(raw)
+    def recall(self, digest: bytes, *, now: float, monotonic: float) -> Principal | None:
+        """The principal of the token with this digest if it may still be used; `now` is epoch seconds."""
         entry = self._hot.get(digest)
         if entry is None:
             entry = self._cold.get(digest)
@@ -48,9 +47,9 @@ class VerifiedTokens:
             return entry.principal
         return None
 
-    def remember(self, raw: str, *, principal: Principal, realm: TrustedRealm, epoch: int) -> None:
+    def remember(self, digest: bytes, *, principal: Principal, realm: TrustedRealm, epoch: int) -> None:
         """Keep a token that was just verified in full; `epoch` is the realm's when the verification began."""
-        self._insert(_digest(raw), entry=_Entry(principal, realm, epoch))
+        self._insert(digest, entry=_Entry(principal, realm, epoch))
 
     def _insert(self, digest: bytes, *, entry: _Entry) -> None:
         if len(self._hot) >= self._half:
@@ -58,5 +57,6 @@ class VerifiedTokens:
         self._hot[digest] = entry
 
 
-def _digest(raw: str) -> bytes:
-    return hashlib.sha256(raw.encode("utf-8", "surrogatepass")).digest()
+def digest_of(raw: str) -> bytes:
+    """SHA-256 of a token's whole text: another spelling of the same token is another token."""
+    return sha256(raw.encode("utf-8", "surrogatepass")).digest()

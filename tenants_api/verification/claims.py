@@ -54,9 +54,10 @@ def check_subject(claims: Claims, realm: TrustedRealm, now: float, policy: Claim
 def check_audience(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
     """A token for somebody else's API must not work here (RFC 9068 section 4)."""
     audience = claims.get("aud")
-    listed = [audience] if isinstance(audience, str) else audience
-    sound = isinstance(listed, list) and len(listed) <= MAX_AUDIENCES and all(isinstance(one, str) for one in listed)
-    if not sound or realm.audiences.isdisjoint(listed or ()):
+    if isinstance(audience, str) and audience in realm.audiences:
+        return
+    listed = audience if isinstance(audience, list) and len(audience) <= MAX_AUDIENCES else []
+    if not {str}.issuperset(map(type, listed)) or realm.audiences.isdisjoint(listed):
         refuse("audience", "wrong_audience", expected=sorted(realm.audiences), found=_short(audience))
 
 

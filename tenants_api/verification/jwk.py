@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from jwt import PyJWK, PyJWTError
 from jwt.algorithms import Algorithm, get_default_algorithms
 
@@ -22,6 +24,8 @@ ALGORITHMS = frozenset({*_RSA, *_CURVES.values(), "EdDSA"})  # never `none`, nev
 _IMPLEMENTATIONS: Mapping[str, Algorithm] = {
     name: algorithm for name, algorithm in get_default_algorithms().items() if name in ALGORITHMS
 }
+_PKCS1 = {"RS256": hashes.SHA256(), "RS384": hashes.SHA384(), "RS512": hashes.SHA512()}
+_PADDING = padding.PKCS1v15()
 _STORED = ("kid", "kty", "alg", "use", "n", "e", "crv", "x", "y")
 _PRIVATE = frozenset("dpqk") | {"dp", "dq", "qi", "oth"}
 
@@ -55,8 +59,12 @@ class VerifyKey:
     def verifies(self, signing_input: bytes, *, signature: bytes, algorithm: str) -> bool:
         """Whether the signature is this key's. `algorithm` is one of `algorithms`: the key decides, not the token."""
         try:
+            if algorithm in _PKCS1:
+                # What PyJWT does, without making its two objects anew: Keycloak signs nearly all tokens this way.
+                self.material.verify(signature, signing_input, _PADDING, _PKCS1[algorithm])
+                return True
             return _IMPLEMENTATIONS[algorithm].verify(signing_input, self.material, signature)
-        except (PyJWTError, ValueError):
+        except (PyJWTError, InvalidSignature, ValueError):
             return False
 
 

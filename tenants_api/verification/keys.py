@@ -10,70 +10,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import KeysUnavailable, Refusal
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, any_lost, parse_key_set
+from tenants_api.verification.key_state import KeyPolicy, RingState
 from tenants_api.verification.realms import TrustedRealm
+from tenants_api.verification.sources import KeySource, SourceFailed
 
 REFRESH_AHEAD = 0.8  # of the lifetime
 PATIENCE = 0.5  # seconds that a request with known keys waits for their renewal before stale ones serve
-FETCH_DEADLINE = 6.0
+FIRST_PATIENCE = 6.0  # seconds that a request waits for keys without which it cannot be answered
+FETCH_DEADLINE = 12.0  # a source has deadlines of its own; this one ends a source that forgot them
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
 FIRST_PAUSE, LAST_PAUSE = 0.25, 1.0  # seconds between two fetches for the sake of unknown kids
 PATIENT_LOOKS = 3  # fetches in vain after which unknown kids no longer wait for the next
 
 
-class SourceFailed(Exception):
-    """The realm's keys could not be fetched; `reason` is a stable code (`Unreachable`, `HttpStatus`, …)."""
-
-    def __init__(self, reason: str, *, message: str = "") -> None:
-        self.reason = reason
-        super().__init__(message or reason)
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What a realm answered: its JWKS, and its status where that could be read (None = could not)."""
-
-    jwks: bytes
-    not_before: int | None = None
-    enabled: bool | None = None
-
-
-class KeySource(Protocol):
-    """Fetches the keys and the status of a realm."""
-
-    async def fetch(self, realm: TrustedRealm) -> Fetched:
-        """Raises SourceFailed."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPolicy:
-    """Seconds. After `lifetime` keys are fetched anew; until `stale_limit` old ones serve an unreachable realm."""
-
-    lifetime: float = 300.0
-    stale_limit: float = 86_400.0
-
-
-@dataclass(slots=True)
-class RingState:
-    """What is known of a realm's keys now. Times are monotonic seconds; `source` is `live` or `stored`."""
-
-    keys: KeySet | None = None
-    jwks: bytes = b""
-    fetched_at: float = 0.0
-    source: str | None = None
-    not_before: int = 0
-    enabled: bool = True
-    failures: int = 0
-    last_failure: str | None = None
-    fetches: int = field(default=0)
-
-
-RingEvent = Callable[["KeyRing", str], None]  # `fetched` or `failed`
+RingEvent = Callable[["KeyRing", str], None]  # `fetched`, `failed`, or `not_asked`: an unknown kid over the budget
 
 
 class KeyRing:
@@ -85,13 +39,12 @@ class KeyRing:
         *,
         source: KeySource,
         policy: KeyPolicy,
-        bulkhead: asyncio.Semaphore,
         clocks: Clocks,
         on_event: RingEvent,
     ) -> None:
         self.realm = realm
         self.state = RingState()
-        self._source, self._policy, self._bulkhead = source, policy, bulkhead
+        self._source, self._policy = source, policy
         self._clocks, self._clock, self._on_event = clocks, clocks.monotonic, on_event
         self._refresh: asyncio.Task[None] | None = None
         self._retry_at = 0.0
@@ -100,6 +53,12 @@ class KeyRing:
         self._in_vain = 0
         self._later: asyncio.TimerHandle | None = None
 
+    def ready(self, kid: str, *, algorithm: str) -> VerifyKey | None:
+        """The key, if it is there and nothing has to be done for the keys; else ask `get`."""
+        if self.state.keys is None or self._age() > self._ahead * self._policy.lifetime:
+            return None
+        return self._fitting(kid, algorithm=algorithm)
+
     async def get(self, kid: str, *, algorithm: str) -> VerifyKey | None:
         """The key of this kid if it may verify this algorithm; None when the realm has no such key.
 
@@ -107,11 +66,9 @@ class KeyRing:
             KeysUnavailable: the realm cannot be reached and no usable keys are left.
         """
         await self._ensure_keys()
-        key = self._find(kid)
-        if key is None:
+        if self._find(kid) is None:
             await self._look_again(kid)
-            key = self._find(kid)
-        return key if key is not None and algorithm in key.algorithms else None
+        return self._fitting(kid, algorithm=algorithm)
 
     def restore(self, jwks: bytes, *, age: float, not_before: int, enabled: bool, source: str = "stored") -> None:
         """Take a stored key set that is `age` seconds old; one that is not newer than the present set is ignored."""
@@ -146,6 +103,16 @@ class KeyRing:
         return min(due, self.state.fetched_at + max(self._policy.lifetime, self._policy.stale_limit))
 
     @property
+    def age(self) -> float | None:
+        """Seconds since the keys were fetched; None without any."""
+        return self._age() if self.state.keys is not None else None
+
+    @property
+    def fetching(self) -> bool:
+        """Whether a fetch is under way."""
+        return self._refresh is not None
+
+    @property
     def lifetime(self) -> float:
         return self._policy.lifetime
 
@@ -158,6 +125,10 @@ class KeyRing:
 
     def _find(self, kid: str) -> VerifyKey | None:
         return self.state.keys.keys.get(kid) if self.state.keys is not None else None
+
+    def _fitting(self, kid: str, *, algorithm: str) -> VerifyKey | None:
+        key = self._find(kid)
+        return key if key is not None and algorithm in key.algorithms else None
 
     def _age(self) -> float:
         return self._clock() - self.state.fetched_at
@@ -172,15 +143,14 @@ class KeyRing:
 
     async def _first(self) -> None:
         if self._refresh is not None or self._may_try():
-            # Behind the bulkhead a fetch may wait for its turn longer than it may last.
-            await asyncio.wait({self._start()}, timeout=FETCH_DEADLINE)
+            await asyncio.wait({self._start()}, timeout=FIRST_PATIENCE)
         if self.state.keys is None:
             self._unavailable()
 
     async def _renew(self) -> None:
         """The keys are over their lifetime: a short wait for new ones, then the old ones up to the stale limit."""
         if self._may_try() or self._refresh is not None:
-            await asyncio.wait({self._start()}, timeout=PATIENCE if self.usable else FETCH_DEADLINE)
+            await asyncio.wait({self._start()}, timeout=PATIENCE if self.usable else FIRST_PATIENCE)
         if not self.usable:
             self._unavailable()
 
@@ -207,11 +177,11 @@ class KeyRing:
             await self._settled()  # it began before this token came, so it may or may not bring the key
             if self._find(kid) is not None:
                 return
-        pause = max(self._unknown_at, self._retry_at) - self._clock()
-        if pause > LAST_PAUSE:
-            return  # the realm is away
+        # Not the back-off after failures: a realm that comes back with a new key issues tokens before we ask again.
+        pause = self._unknown_at - self._clock()
         if pause > 0 and self._in_vain >= PATIENT_LOOKS:
             self._look_later(pause)
+            self._on_event(self, "not_asked")
             return
         if pause > 0:
             await asyncio.sleep(pause)
@@ -231,7 +201,7 @@ class KeyRing:
 
     async def _settled(self) -> None:
         if self._refresh is not None:
-            await asyncio.wait({self._refresh}, timeout=FETCH_DEADLINE)
+            await asyncio.wait({self._refresh}, timeout=FIRST_PATIENCE)
 
     def _start(self) -> asyncio.Task[None]:
         """The fetch under way, or a new one. It belongs to the ring: a caller that goes away does not end it."""
@@ -248,9 +218,13 @@ class KeyRing:
 
     async def _run(self) -> None:
         self.state.fetches += 1
+        begun = self._clock()
         try:
-            async with self._bulkhead, asyncio.timeout(FETCH_DEADLINE):
-                fetched = await self._source.fetch(self.realm)
+            async with asyncio.timeout(FETCH_DEADLINE):
+                try:
+                    fetched = await self._source.fetch(self.realm)
+                finally:
+                    self.state.took = self._clock() - begun
             keys = parse_key_set(fetched.jwks)
         except SourceFailed as failure:
             self._failed(failure.reason)
@@ -292,7 +266,16 @@ class KeyRing:
             key.first_seen = known[kid].first_seen if same else self._clocks.wall()
             key.last_used = known[kid].last_used if same else None
         self.state = RingState(
-            keys, jwks, fetched_at, source, not_before, enabled, failures=0, last_failure=None, fetches=before.fetches
+            keys,
+            jwks,
+            fetched_at,
+            source,
+            not_before,
+            enabled,
+            failures=0,
+            last_failure=None,
+            fetches=before.fetches,
+            took=before.took,
         )
         self._retry_at = 0.0
         self.realm.renew_at = self.next_refresh

@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tenants_api.verification.principal import TenantRef
-from tenants_api.verification.roles import RoleRule
+from tenants_api.verification.roles import RoleRule, RoleTable
+
+LIVING = frozenset({"epoch", "renew_at", "role_table"})
 
 
 @dataclass(eq=False, slots=True)
 class TrustedRealm:
     """One registered issuer, as the registry has it now.
 
-    Two fields change while it lives. `epoch` moves when tokens that were verified before must be verified anew (a
-    key left the set, not-before moved, the registry row was replaced); cached principals remember the epoch they
-    were made in. `renew_at` (monotonic seconds) is when its key ring wants to be asked again.
+    `LIVING` names what changes while it lives. `epoch` moves when tokens that were verified before must be verified
+    anew (a key left the set, not-before moved, the registry row was replaced); cached principals remember the epoch
+    they were made in. `renew_at` (monotonic seconds) is when its key ring wants to be asked again. `role_table` is
+    made of `rules` at the first use.
     """
 
     id: uuid.UUID
@@ -36,6 +39,7 @@ class TrustedRealm:
     docs_client_id: str | None = None
     epoch: int = field(default=0)
     renew_at: float = field(default=0.0)
+    role_table: RoleTable | None = field(default=None, init=False, repr=False)
 
     def forget_verified(self) -> None:
         """Every principal that was verified for this realm must be verified again."""

@@ -1,16 +1,15 @@
-"""The key rings of all realms that were used lately, and the bulkhead that they share."""
+"""The key rings of all realms that were used lately, one for each realm."""
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 
 from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.keys import KeyPolicy, KeyRing, KeySource, RingEvent
+from tenants_api.verification.key_state import KeyPolicy
+from tenants_api.verification.keys import KeyRing, RingEvent
 from tenants_api.verification.realms import TrustedRealm
-
-MAX_FETCHES = 4  # at once, to all realms together: one that hangs cannot take them all, it holds one at most
+from tenants_api.verification.sources import KeySource
 
 
 class KeyRings:
@@ -27,11 +26,18 @@ class KeyRings:
     ) -> None:
         self._source, self._policy, self._clocks = source, policy, clocks
         self._on_new, self._on_event = on_new, on_event
-        self._bulkhead = asyncio.Semaphore(MAX_FETCHES)
         self._rings: dict[uuid.UUID, KeyRing] = {}
 
     def __iter__(self) -> Iterator[KeyRing]:
         return iter(tuple(self._rings.values()))
+
+    def in_flight(self) -> int:
+        """Fetches that are under way."""
+        return sum(ring.fetching for ring in self)
+
+    def oldest_age(self) -> float:
+        """Seconds since the oldest key set in use was fetched; 0 without any."""
+        return max((age for ring in self if (age := ring.age) is not None), default=0.0)
 
     def find(self, realm_id: uuid.UUID) -> KeyRing | None:
         """The ring of a realm that was used since start."""
@@ -45,7 +51,6 @@ class KeyRings:
                 realm,
                 source=self._source,
                 policy=self._policy,
-                bulkhead=self._bulkhead,
                 clocks=self._clocks,
                 on_event=self._on_event,
             )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+MAX_SETS = 256  # combinations of roles that are kept for sharing
 MAX_NAMES = 1000  # a hostile realm may list any number; more than this many names of one kind are not looked at
 
 
@@ -55,16 +56,24 @@ SAMPLE_ROLES = RoleModel({"admin": ("editor",), "editor": ("viewer",), "viewer":
 
 def names_of(claims: Mapping[str, Any], *, source: str) -> frozenset[str]:
     """What a token says for one source of a rule; anything of an unexpected type says nothing."""
-    if source == "realm":
-        return _strings(_member(claims.get("realm_access"), "roles"))
-    if source == "group":
-        return _strings(claims.get("groups"))
-    if source == "scope":
-        scope = claims.get("scope")
-        return frozenset(scope.split(" ")[:MAX_NAMES]) - {""} if isinstance(scope, str) else frozenset()
+    return frozenset(_names_at(claims, path=_path_of(source)))
+
+
+def _path_of(source: str) -> tuple[str, ...]:
+    """Where in the claims the names of a source stand (Keycloak's claims)."""
     if source.startswith("client:"):
-        return _strings(_member(_member(claims.get("resource_access"), source.removeprefix("client:")), "roles"))
-    return frozenset()
+        return ("resource_access", source.removeprefix("client:"), "roles")
+    return {"realm": ("realm_access", "roles"), "group": ("groups",), "scope": ("scope",)}.get(source, ())
+
+
+def _names_at(claims: Mapping[str, Any], *, path: tuple[str, ...]) -> list[str]:
+    found: Any = claims
+    for member in path:
+        found = found.get(member) if isinstance(found, dict) else None
+    if path == ("scope",):
+        # RFC 6749 section 3.3: one text, split at single spaces.
+        return [name for name in found.split(" ")[:MAX_NAMES] if name] if isinstance(found, str) else []
+    return [name for name in found[:MAX_NAMES] if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def default_rules(client_id: str, *, names: Iterable[str]) -> tuple[RoleRule, ...]:
@@ -84,16 +93,27 @@ def matching_rules(claims: Mapping[str, Any], *, rules: Iterable[RoleRule]) -> t
     return tuple(matched)
 
 
-def map_roles(claims: Mapping[str, Any], *, rules: Iterable[RoleRule]) -> frozenset[str]:
-    """The application roles that the claims give."""
-    return frozenset(rule.role for rule in matching_rules(claims, rules=rules))
+class RoleTable:
+    """One realm's rules, made ready for every token: name to roles, by source."""
 
+    __slots__ = ("_by_path", "_sets")
 
-def _member(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, dict) else None
+    def __init__(self, rules: Iterable[RoleRule], *, names: frozenset[str]) -> None:
+        """`names`: the roles that the application knows; rules for others grant nothing."""
+        self._by_path: dict[tuple[str, ...], dict[str, set[str]]] = {}
+        for rule in rules:
+            if rule.role in names:
+                self._by_path.setdefault(_path_of(rule.source), {}).setdefault(rule.value, set()).add(rule.role)
+        self._sets: dict[frozenset[str], frozenset[str]] = {}
 
-
-def _strings(value: Any) -> frozenset[str]:
-    if not isinstance(value, list):
-        return frozenset()
-    return frozenset(name for name in value[:MAX_NAMES] if isinstance(name, str))
+    def roles_of(self, claims: Mapping[str, Any]) -> frozenset[str]:
+        """The application roles that the claims give. Users with the same roles share one set."""
+        held: set[str] = set()
+        for path, table in self._by_path.items():
+            for name in _names_at(claims, path=path):
+                if name in table:
+                    held |= table[name]
+        roles = frozenset(held)
+        if len(self._sets) < MAX_SETS:
+            return self._sets.setdefault(roles, roles)
+        return self._sets.get(roles, roles)

@@ -7,8 +7,8 @@ before anything else looks at the token: RFC 7515 sections 2 and 4, RFC 8725 sec
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn
 
 from tenants_api.strict_json import parse_json
 from tenants_api.verification.errors import InvalidToken, Refusal
@@ -17,8 +17,8 @@ MAX_TOKEN = 8192
 MAX_HEADER = 2048
 MAX_KID = 256
 
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_ALPHABET = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+# To the standard alphabet, and whatever is not base64url to what no alphabet has.
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 # The unused low bits of the last character must be zero, else one token would have several spellings.
 _LAST_OF_TWO = frozenset(b"AQgw")
 _LAST_OF_THREE = frozenset(b"AEIMQUYcgkosw048")
@@ -27,10 +27,13 @@ _REFUSED_HEADERS = ("crit", "b64", "jwk", "jku", "x5u", "x5c", "enc", "zip", "ct
 _ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 
-@dataclass(frozen=True, slots=True)
-class UntrustedJws:
-    """A compact JWS with any payload (RFC 7515 section 7.1), believed in nothing."""
+class UntrustedJws(NamedTuple):
+    """A compact JWS with any payload (RFC 7515 section 7.1), believed in nothing.
 
+    `header` is the first segment as it stands in the token.
+    """
+
+    header: bytes
     kid: str
     algorithm: str
     payload: bytes
@@ -38,10 +41,13 @@ class UntrustedJws:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class UntrustedToken:
-    """What a token says of itself. Only `issuer`, `kid`, `algorithm` and `organization` may choose anything."""
+class UntrustedToken(NamedTuple):
+    """What a token says of itself. Only `issuer`, `kid`, `algorithm` and `organization` may choose anything.
 
+    `header` is the first segment as it stands in the token.
+    """
+
+    header: bytes
     issuer: str
     kid: str
     algorithm: str
@@ -55,21 +61,24 @@ def refuse(step: str, reason: str, *, expected: Any = None, found: Any = None) -
     raise InvalidToken(Refusal(step, reason, expected, found))
 
 
-def peek(raw: str) -> UntrustedToken:
+def peek(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None) -> UntrustedToken:
     """Read a token without believing it.
+
+    All tokens of one key have the same header, byte for byte: `headers` has algorithm and kid of those that were
+    read before.
 
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS with a JSON object as its payload.
     """
-    jws = read_jws(raw)
-    claims = _parse(jws.payload, step="format")
+    header, kid, algorithm, payload, signing_input, signature = read_jws(raw, headers=headers)
+    claims = _parse(payload, step="format")
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or not issuer:
         refuse("issuer", "no_issuer", expected="a string", found=type(issuer).__name__)
-    return UntrustedToken(issuer, jws.kid, jws.algorithm, claims, jws.signing_input, jws.signature)
+    return UntrustedToken(header, issuer, kid, algorithm, claims, signing_input, signature)
 
 
-def read_jws(raw: str) -> UntrustedJws:
+def read_jws(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None) -> UntrustedJws:
     """Read a compact JWS (RFC 7515 section 7.1) with a strict header and any payload.
 
     Raises:
@@ -85,8 +94,9 @@ def read_jws(raw: str) -> UntrustedJws:
     first, _, second = signing_input.partition(b".")
     if len(first) > MAX_HEADER:
         refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
-    algorithm, kid = _check_header(_parse(_decode(first), step="header"))
-    return UntrustedJws(kid, algorithm, _decode(second), signing_input, _decode(signature))
+    known = headers.get(first) if headers is not None else None
+    algorithm, kid = known or _check_header(_parse(_decode(first), step="header"))
+    return UntrustedJws(first, kid, algorithm, _decode(second), signing_input, _decode(signature))
 
 
 def _check_header(header: dict[str, Any]) -> tuple[str, str]:
@@ -107,16 +117,21 @@ def _check_header(header: dict[str, Any]) -> tuple[str, str]:
 def _decode(segment: bytes) -> bytes:
     """base64url without padding, in its one canonical spelling (RFC 4648 sections 3.5 and 5)."""
     rest = len(segment) % 4
-    canonical = (
-        segment
-        and rest != 1
-        and _ALPHABET.issuperset(segment)
-        and (rest != 2 or segment[-1] in _LAST_OF_TWO)
-        and (rest != 3 or segment[-1] in _LAST_OF_THREE)
-    )
-    if not canonical:
-        refuse("format", "not_base64url", expected="canonical base64url without padding")
-    return binascii.a2b_base64(segment.translate(_TO_STANDARD) + b"==="[: -rest % 4])
+    if (
+        not segment
+        or rest == 1
+        or (rest == 2 and segment[-1] not in _LAST_OF_TWO)
+        or (rest == 3 and segment[-1] not in _LAST_OF_THREE)
+    ):
+        _not_base64url()
+    try:
+        return binascii.a2b_base64(segment.translate(_TO_STANDARD) + b"==="[: -rest % 4], strict_mode=True)
+    except binascii.Error:
+        _not_base64url()
+
+
+def _not_base64url() -> NoReturn:
+    refuse("format", "not_base64url", expected="canonical base64url without padding")
 
 
 def _parse(data: bytes, *, step: str) -> dict[str, Any]:

@@ -10,15 +10,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from tenants_api.verification.cache import VerifiedTokens
+from tenants_api.verification.cache import VerifiedTokens, digest_of
 from tenants_api.verification.claims import CLAIM_RULES, ClaimPolicy, check_expiry, check_revoked
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal, TenantSuspended, TokenError
+from tenants_api.verification.jwk import VerifyKey
+from tenants_api.verification.key_state import RingState
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.realms import RealmLookup, TrustedRealm
 from tenants_api.verification.rings import KeyRings
-from tenants_api.verification.roles import default_rules, map_roles
+from tenants_api.verification.roles import RoleTable, default_rules
 from tenants_api.verification.token import UntrustedToken, peek, refuse
+
+MAX_HEADERS = 4096  # different token headers that are remembered; one for each key in use
 
 
 class TokenVerifier:
@@ -37,6 +41,7 @@ class TokenVerifier:
         self._lookup, self._rings, self._policy, self._clocks = lookup, rings, policy, clocks
         self._role_names = frozenset(roles)
         self._cache = cache
+        self._headers: dict[bytes, tuple[str, str]] = {}
 
     @property
     def cached_tokens(self) -> int:
@@ -45,9 +50,7 @@ class TokenVerifier:
 
     def recall(self, raw: str) -> Principal | None:
         """The principal of a token that was verified before and is still good; no I/O, no await."""
-        if self._cache is None:
-            return None
-        return self._cache.recall(raw, now=self._clocks.wall(), monotonic=self._clocks.monotonic())
+        return self._recall(self._cache, digest_of(raw)) if self._cache is not None else None
 
     async def verify(self, raw: str) -> Principal:
         """The principal of a token.
@@ -57,20 +60,43 @@ class TokenVerifier:
             TenantSuspended: the token is good, its tenant is suspended.
             KeysUnavailable: the realm is registered, its keys cannot be had.
         """
-        return self.recall(raw) or await self._verify(raw)
+        if self._cache is None:
+            return (await self._verify(raw))[0]
+        digest = digest_of(raw)
+        principal = self._recall(self._cache, digest)
+        if principal is None:
+            principal, realm, epoch = await self._verify(raw)
+            self._cache.remember(digest, principal=principal, realm=realm, epoch=epoch)
+        return principal
 
-    async def _verify(self, raw: str) -> Principal:
-        token = peek(raw)
+    def _recall(self, cache: VerifiedTokens, digest: bytes) -> Principal | None:
+        return cache.recall(digest, now=self._clocks.wall(), monotonic=self._clocks.monotonic())
+
+    async def _verify(self, raw: str) -> tuple[Principal, TrustedRealm, int]:
+        """The principal, and its realm in the epoch for which it was verified."""
+        token = peek(raw, headers=self._headers)
         realm = self.realm_of(token)
         try:
-            principal, epoch = await self._check(token, realm=realm)
+            if token.algorithm not in realm.algorithms:
+                expected = sorted(realm.algorithms)
+                refuse("algorithm", "algorithm_refused", expected=expected, found=token.algorithm[:20])
+            ring = self._rings.of(realm)
+            key = ring.ready(token.kid, algorithm=token.algorithm)
+            if key is None:
+                key = await ring.get(token.kid, algorithm=token.algorithm)
+            # Read before the checks: a change that comes while they run must find this verification outdated.
+            epoch = realm.epoch
+            principal = self._check(token, realm=realm, key=key, state=ring.state)
         except TokenError as error:
             if error.refusal is not None:
                 error.refusal = replace(error.refusal, tenant_slug=realm.tenant.slug)
             raise
-        if self._cache is not None:
-            self._cache.remember(raw, principal=principal, realm=realm, epoch=epoch)
-        return principal
+        if token.header not in self._headers:
+            # Only now: whoever cannot sign must not fill it.
+            if len(self._headers) >= MAX_HEADERS:
+                self._headers.clear()
+            self._headers[token.header] = (token.algorithm, token.kid)
+        return principal, realm, epoch
 
     def realm_of(self, token: UntrustedToken) -> TrustedRealm:
         """The realm registered under exactly the token's issuer; out of memory, without I/O.
@@ -83,30 +109,30 @@ class TokenVerifier:
             refuse("issuer", "unknown_issuer", expected="a registered issuer", found=token.issuer[:200])
         return realm
 
-    async def _check(self, token: UntrustedToken, *, realm: TrustedRealm) -> tuple[Principal, int]:
-        if token.algorithm not in realm.algorithms:
-            refuse("algorithm", "algorithm_refused", expected=sorted(realm.algorithms), found=token.algorithm[:20])
-        ring = self._rings.of(realm)
-        key = await ring.get(token.kid, algorithm=token.algorithm)
-        # Read before the checks: a change that comes while they run must find this verification outdated.
-        epoch, now = realm.epoch, self._clocks.wall()
+    def _check(
+        self, token: UntrustedToken, *, realm: TrustedRealm, key: VerifyKey | None, state: RingState
+    ) -> Principal:
+        now = self._clocks.wall()
         if key is None:
-            refuse("key", "unknown_key", expected=_kids(ring.state.keys), found=token.kid)
+            refuse("key", "unknown_key", expected=_kids(state.keys), found=token.kid)
         if not key.verifies(token.signing_input, signature=token.signature, algorithm=token.algorithm):
             refuse("signature", "bad_signature", expected=f"a signature by {key.kid}")
-        if not ring.state.enabled:
+        if not state.enabled:
             refuse("realm_enabled", "realm_disabled", expected="a realm that is enabled in Keycloak")
         for _, rule in CLAIM_RULES:
             rule(token.claims, realm, now, self._policy)
-        check_revoked(token.claims, not_before=max(realm.not_before, ring.state.not_before))
+        check_revoked(token.claims, not_before=max(realm.not_before, state.not_before))
         check_expiry(token.claims, realm, now, self._policy)
         if realm.suspended:
             raise TenantSuspended(Refusal("tenant", "tenant_suspended", expected="active", found="suspended"))
         key.last_used = now
-        return self._principal(token.claims, realm=realm), epoch
+        return self._principal(token.claims, realm=realm)
 
     def _principal(self, claims: dict[str, Any], *, realm: TrustedRealm) -> Principal:
-        rules = realm.rules or default_rules(realm.client_id, names=self._role_names)
+        table = realm.role_table
+        if table is None:
+            rules = realm.rules or default_rules(realm.client_id, names=self._role_names)
+            table = realm.role_table = RoleTable(rules, names=self._role_names)
         verified = claims.get("email_verified")
         scope = _text(claims, "scope")
         username = _text(claims, "preferred_username")
@@ -115,7 +141,7 @@ class TokenVerifier:
             issuer=realm.issuer,
             organization=realm.organization,
             subject=claims["sub"],
-            roles=map_roles(claims, rules=rules) & self._role_names,
+            roles=table.roles_of(claims),
             username=username,
             email=_text(claims, "email"),
             email_verified=verified if isinstance(verified, bool) else None,

@@ -20,7 +20,7 @@ from tenants_api.keycloak.status import fetch_status
 from tenants_api.strict_json import parse_json
 from tenants_api.verification.errors import InvalidToken, MalformedCredentials, MissingToken
 from tenants_api.verification.jwk import ALGORITHMS, MAX_KEYS, BrokenKeySet, compact_key_set, parse_key_set
-from tenants_api.verification.roles import SAMPLE_ROLES, default_rules, map_roles
+from tenants_api.verification.roles import SAMPLE_ROLES, RoleTable, default_rules
 from tenants_api.verification.snapshot import MAX_ORGANIZATIONS, organizations
 from tenants_api.verification.token import MAX_KID, MAX_TOKEN, peek
 from tests.support.tokens import b64
@@ -107,13 +107,13 @@ def organization_claim(data: bytes) -> None:
     names = tuple(organizations(claim))
     assert len(names) <= MAX_ORGANIZATIONS
     assert all(isinstance(name, str) for name in names)
-    rules = default_rules("api", names=SAMPLE_ROLES.names)
+    table = RoleTable(default_rules("api", names=SAMPLE_ROLES.names), names=SAMPLE_ROLES.names)
     for claims in (
         claim if isinstance(claim, dict) else {},
         {"resource_access": claim},
         {"groups": claim, "scope": claim},
     ):
-        assert map_roles(claims, rules=rules) <= SAMPLE_ROLES.names
+        assert table.roles_of(claims) <= SAMPLE_ROLES.names
 
 
 def merge(data: bytes) -> None:

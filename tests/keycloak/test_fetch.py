@@ -200,13 +200,13 @@ async def test_host_that_hangs_leaves_room_for_another() -> None:
             allowed_private_networks=("127.0.0.0/8",),
             allowed_ports=(hanging.port, good.port),
         )
-        client = RealmClient(policy, resolver=resolving("127.0.0.1"), total_timeout=2.0, max_connections=4)
+        client = RealmClient(policy, resolver=resolving("127.0.0.1"), total_timeout=2.0, per_host=2)
         waiting = [asyncio.create_task(fetch_jwks(client, hanging.url)) for _ in range(20)]
         try:
             while hanging.connections < 2:
                 await asyncio.sleep(0.01)
             assert await fetch_jwks(client, good.url) == KEYS
-            assert hanging.connections == 2  # half of the four
+            assert hanging.connections == 2
             assert not any(task.done() for task in waiting)
         finally:
             for task in waiting:
@@ -216,7 +216,7 @@ async def test_host_that_hangs_leaves_room_for_another() -> None:
 
 
 async def test_host_without_fetches_is_forgotten() -> None:
-    slots = Slots(4, wait=1.0)
+    slots = Slots(4, per_host=2, wait=1.0)
     async with slots.taken("a"), slots.taken("b"):
         assert len(slots) == 2
     assert len(slots) == 0

@@ -108,7 +108,7 @@ def running_api(keycloak: KeycloakServer, *, folder: Path) -> Iterator[ApiServer
     Raises:
         ApiFailed: the migration failed or the API did not become ready.
     """
-    environment, log, port = _environment(keycloak, folder=folder), folder / "api.log", free_port()
+    environment, log, port = api_environment(keycloak, folder=folder), folder / "api.log", free_port()
     _migrate(environment, folder=folder)
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -128,7 +128,7 @@ def running_api(keycloak: KeycloakServer, *, folder: Path) -> Iterator[ApiServer
         stop_group(process)
 
 
-def _environment(keycloak: KeycloakServer, *, folder: Path) -> dict[str, str]:
+def api_environment(keycloak: KeycloakServer, *, folder: Path) -> dict[str, str]:
     # Nothing of the caller's TENANTS_* may change what is tested.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TENANTS_")}
     return inherited | {

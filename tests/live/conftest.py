@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.live.api_server import ApiServer, Tenant, running_api
+from tests.live.chaos.stage import chaos_realms
 from tests.live.keycloak_server import DEFAULT_VERSION, KeycloakServer, missing_tools, running_keycloak
 from tests.live.realms import platform_realm, tenant_realm
 from tests.support.machine import require
@@ -20,14 +21,28 @@ FreshRealm = Callable[[str], str]
 FreshTenant = Callable[[str], Tenant]
 
 
-@pytest.fixture(scope="session")
-def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
-    """A Keycloak with the realms acme, globex and platform; tests change other realms than these."""
+def required_keycloak() -> str:
+    """The version to test against; skips, or fails where it is required, on a machine that cannot run it."""
     version = os.environ.get("TENANTS_TEST_KEYCLOAK_VERSION") or DEFAULT_VERSION
     missing = missing_tools(version)
     require("keycloak", available=not missing, how=f"{' and '.join(missing)} on the PATH; Java 17 or newer and Maven")
+    return version
+
+
+@pytest.fixture(scope="session")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
+    """A Keycloak with the realms acme, globex and platform; tests change other realms than these."""
+    version = required_keycloak()
     realms = [tenant_realm("acme"), tenant_realm("globex"), platform_realm()]
     with running_keycloak(version, folder=tmp_path_factory.mktemp("live"), realms=realms) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mortal_keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
+    """Another one, which may be killed."""
+    version = required_keycloak()
+    with running_keycloak(version, folder=tmp_path_factory.mktemp("chaos"), realms=chaos_realms()) as server:
         yield server
 
 

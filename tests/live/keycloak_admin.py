@@ -32,6 +32,10 @@ class KeycloakAdmin:
         """An access token of the master realm's admin."""
         return self._fresh_token()
 
+    def forget_session(self) -> None:
+        """Log in again with the next call: a server that was killed may not know the session any more."""
+        self._token_until = 0.0
+
     def create_realm(self, document: dict[str, Any]) -> None:
         """Import one realm JSON into the running server."""
         self._call("POST", "", json=document)
@@ -79,6 +83,10 @@ class KeycloakAdmin:
     def logout_all(self, realm: str) -> None:
         """End all sessions and set the realm's not-before to this second."""
         self._call("POST", f"/{realm}/logout-all", json={})
+
+    def set_not_before(self, realm: str, epoch: int) -> None:
+        """What *Sessions, Revocation, Set to now* does in the console."""
+        self._call("PUT", f"/{realm}", json={"notBefore": epoch})
 
     def push_revocation(self, realm: str) -> None:
         """Send the realm's not-before to the admin URLs of its clients."""

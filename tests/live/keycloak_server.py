@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -42,6 +43,7 @@ class KeycloakServer:
     base_url: str
     version: str
     admin: KeycloakAdmin
+    process: KeycloakProcess
 
     @property
     def host(self) -> str:
@@ -110,24 +112,55 @@ def running_keycloak(version: str, *, folder: Path, realms: Sequence[dict[str, A
     imports.mkdir(parents=True)
     for realm in realms:
         (imports / f"{realm['realm']}-realm.json").write_text(json.dumps(realm), encoding="utf-8")
-    port, management_port = free_port(), free_port()
-    base_url, log = f"http://localhost:{port}", folder / "keycloak.log"
-    health = f"http://localhost:{port if _major(version) < 25 else management_port}/health/ready"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            ["bash", str(home / "bin" / "kc.sh"), *_start_options(version, port=port, management_port=management_port)],
-            env=_environment(version),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = KeycloakProcess(home, version=version, log=folder / "keycloak.log")
     try:
-        _wait_until_ready(process, health=health, log=log)
-        with KeycloakAdmin(base_url=base_url, username=ADMIN_NAME, password=ADMIN_PASSWORD) as admin:
-            yield KeycloakServer(base_url=base_url, version=version, admin=admin)
+        process.start()
+        with KeycloakAdmin(base_url=process.base_url, username=ADMIN_NAME, password=ADMIN_PASSWORD) as admin:
+            yield KeycloakServer(base_url=process.base_url, version=version, admin=admin, process=process)
     finally:
-        stop_group(process)
+        process.stop()
+
+
+class KeycloakProcess:
+    """One server on two ports that stay its own, to be stopped, killed, suspended and started again."""
+
+    def __init__(self, home: Path, *, version: str, log: Path) -> None:
+        self._home, self._version, self._log = home, version, log
+        self._port, self._management_port = free_port(), free_port()
+        self.base_url = f"http://localhost:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it is ready.
+
+        Raises:
+            KeycloakFailed: it did not become ready.
+        """
+        options = _start_options(self._version, port=self._port, management_port=self._management_port)
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["bash", str(self._home / "bin" / "kc.sh"), *options],
+                env=_environment(self._version),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        port = self._port if _major(self._version) < 25 else self._management_port
+        _wait_until_ready(self._process, health=f"http://localhost:{port}/health/ready", log=self._log)
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the whole group: kc.sh and the Java that it became."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, number)
+            if number == signal.SIGKILL:
+                self._process.wait()
+
+    def stop(self) -> None:
+        """End it in order, also when it is suspended."""
+        if self._process is not None:
+            self.signal(signal.SIGCONT)
+            stop_group(self._process)
 
 
 def _home(version: str) -> Path:

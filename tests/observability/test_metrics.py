@@ -8,7 +8,11 @@ from tenants_api.observability.metrics import Metrics
 def test_scrape_shows_every_metric_of_the_contract() -> None:
     metrics = Metrics()
     metrics.token_verified("refused", reason="unknown_issuer")
-    metrics.jwks_fetched("success")
+    metrics.jwks_fetched("success", seconds=0.02)
+    metrics.restarted("registry changes")
+    metrics.watch("registry_version", lambda: 7, about="version")
+    for health in ("healthy", "failing"):
+        metrics.watch("jwks_realms", lambda: 1, about="realms", health=health)
     metrics.http_answered(method="GET", route="/v1/me", status=200)
 
     body, content_type = metrics.render()
@@ -18,8 +22,11 @@ def test_scrape_shows_every_metric_of_the_contract() -> None:
     assert 'tenants_token_verifications_total{reason="unknown_issuer",result="refused"} 1.0' in text
     assert 'tenants_jwks_fetches_total{result="success"} 1.0' in text
     assert 'tenants_http_requests_total{method="GET",route="/v1/me",status="200"} 1.0' in text
-    for name in ("jwks_fetch_duration_seconds_bucket", "registry_version", "registry_lag_seconds", "verified_tokens"):
-        assert f"tenants_{name}" in text
+    assert 'tenants_jwks_fetch_duration_seconds_bucket{le="0.025"} 1.0' in text
+    assert 'tenants_background_restarts_total{task="registry changes"} 1.0' in text
+    assert "tenants_registry_version 7.0" in text
+    assert 'tenants_jwks_realms{health="failing"} 1.0' in text
+    assert "tenants_jwks_last_success_timestamp_seconds 0.0" not in text
 
 
 def test_two_processes_in_one_interpreter_count_apart() -> None:

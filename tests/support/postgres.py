@@ -213,3 +213,59 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+class PostgresProcess:
+    """A server of its own that keeps its port and data while it is ended and started again."""
+
+    def __init__(self, binaries: Path, *, folder: Path) -> None:
+        self._binaries, self._folder = binaries, folder
+        self._identity = _other_user(folder)
+        _initdb(binaries, folder=folder, identity=self._identity)
+        self._process, self.server = _start(binaries, folder=folder, identity=self._identity)
+        _make_roles(self.server)
+
+    def signal(self, number: signal.Signals) -> None:
+        """SIGINT ends all sessions and stops in order; SIGKILL leaves it no time for anything."""
+        if number == signal.SIGKILL:
+            os.killpg(self._process.pid, number)
+        else:
+            self._process.send_signal(number)
+        self._process.wait(STOP_DEADLINE)
+
+    def start(self) -> None:
+        """Start it again on the same port and data."""
+        with (self._folder / "server.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                _command(self._binaries, folder=self._folder, port=self.server.port),
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **self._identity,
+            )
+        if not _is_ready(self._process, server=self.server):
+            raise PostgresFailed("PostgreSQL did not start again")
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            _stop(self._process)
+
+
+@contextmanager
+def restartable_postgres(binaries: Path) -> Iterator[PostgresProcess]:
+    """Gone with its data after the block.
+
+    Raises:
+        PostgresFailed: initdb failed, or the server did not become ready.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="tenants-pg-"))
+    try:
+        process = PostgresProcess(binaries, folder=folder)
+        try:
+            yield process
+        finally:
+            process.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

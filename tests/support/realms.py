@@ -50,6 +50,7 @@ def settings_for(server: DevRealmServer, folder: Path, **changes: Any) -> Settin
         "allowed_private_networks": ("127.0.0.0/8",),
         "allowed_realm_ports": (443, server.port),
         "registry_poll": 0.1,
+        "reconcile_interval": 0,  # fetches that nobody asked for would disturb those who count
         **changes,
     }
     return load_settings(_env_file=None, **values)

@@ -30,6 +30,7 @@ class Served:
     base_url: str
     log: Path
     client: httpx.Client
+    process: subprocess.Popen[bytes]
 
     def call(self, method: str, path: str, *, token: str = "", **more: Any) -> httpx.Response:
         headers = {**(bearer(token) if token else {}), **more.pop("headers", {})}
@@ -61,7 +62,7 @@ def serving(folder: Path, server: DevRealmServer, *, workers: int = 2, **variabl
         )
     try:
         with httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)) as client:
-            served = Served(f"http://127.0.0.1:{port}", log, client)
+            served = Served(f"http://127.0.0.1:{port}", log, client, process)
             _wait_until_ready(process, served=served)
             yield served
     finally:

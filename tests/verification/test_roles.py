@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tenants_api.verification.roles import SAMPLE_ROLES, RoleRule, default_rules, map_roles, names_of
+from tenants_api.verification.roles import SAMPLE_ROLES, RoleRule, RoleTable, default_rules, names_of
 
 
 def mapped(claims: dict[str, Any], *rules: RoleRule) -> set[str]:
     chosen = rules or default_rules("tenants-api", names=SAMPLE_ROLES.names)
-    return set(map_roles(claims, rules=chosen))
+    return set(RoleTable(chosen, names=SAMPLE_ROLES.names).roles_of(claims))
 
 
 def test_role_on_our_client_grants_and_the_same_on_the_calling_client_does_not() -> None:

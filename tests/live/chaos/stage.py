@@ -1,0 +1,206 @@
+"""The scene of all faults: a Keycloak, this API with two workers, a bad network before one realm, and steady load.
+
+Tenant `shaken` is reached through the proxy and is what faults happen to; tenant `calm` must never notice. A third
+caller sends forged tokens all the time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jwt
+
+from tests.live.api_server import COMMAND, WORKERS, ApiServer, Tenant, api_environment
+from tests.live.chaos.load import Caller, wait_for
+from tests.live.chaos.proxy import Proxy, running_proxy
+from tests.live.keycloak_server import KeycloakServer, free_port
+from tests.live.realms import tenant_realm
+from tests.support.postgres import PostgresProcess
+from tests.support.processes import answers, stop_group
+from tests.support.tokens import Key
+
+LIFETIME = 3.0  # seconds of a key set here; 300 in production
+TOKEN_LIFETIME = 7200
+NOTICED = LIFETIME + 3.0  # a change at the realm is law after a lifetime, a fetch and a turn of the test
+MISTAKES = (b"unhandled_error", b"Traceback (most recent call last)", b"key fetch broke")
+
+
+def chaos_realms() -> list[dict[str, object]]:
+    """The two realms; their tokens outlast the whole run."""
+    return [_chaos_realm(name) for name in ("shaken", "calm")]
+
+
+def _chaos_realm(name: str) -> dict[str, object]:
+    return tenant_realm(name) | {"accessTokenLifespan": TOKEN_LIFETIME, "ssoSessionMaxLifespan": 10 * TOKEN_LIFETIME}
+
+
+class ApiProcess:
+    """`tenants-api serve` on one port, to be ended and started again. Its log is a pipe, for its disk may be full."""
+
+    def __init__(self, environment: dict[str, str], *, folder: Path) -> None:
+        self._environment, self._folder, self.port = environment, folder, free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log: list[bytes] = []
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, and wait until it is ready."""
+        options = ["serve", "--host", "127.0.0.1", "--port", str(self.port), "--workers", str(WORKERS)]
+        self._process = subprocess.Popen(
+            [*COMMAND, *options], cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+        wait_for(lambda: answers(f"{self.base_url}/readyz"), within=60, what="the API is ready")
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for the end."""
+        if self._process is not None:
+            stop_group(self._process)
+            self._reader.join(10)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._reader.join(10)
+
+    def processes(self) -> list[int]:
+        """The leader and its workers."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return [self._process.pid, *map(int, children)]
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            self.log.extend(process.stdout)
+
+
+@dataclass
+class Counts:
+    """What one fault did. Only `answered` may be anything but zero, and `lost` where the API itself was ended."""
+
+    answered: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    calm_refused: Counter[str] = field(default_factory=Counter)
+    forged_accepted: int = 0
+    mistakes: int = 0
+    lost: int = 0
+
+
+@dataclass
+class Stage:
+    """Everything that a fault may touch."""
+
+    keycloak: KeycloakServer
+    proxy: Proxy
+    process: ApiProcess
+    api: ApiServer
+    folder: Path
+    tenants: dict[str, Tenant]
+    shaken: Caller
+    calm: Caller
+    forger: Caller
+    postgres: PostgresProcess | None = None
+
+    def token(self, realm: str = "shaken") -> str:
+        """A new token; Keycloak must be up."""
+        return self.keycloak.login(realm).password("alice").access
+
+    def status(self, token: str) -> int:
+        return self.api.me(token).status_code
+
+    def is_refused(self, token: str) -> bool:
+        """By every worker, as far as twelve new connections tell."""
+        return {self.status(token) for _ in range(12)} == {401}
+
+    def is_accepted(self, token: str) -> bool:
+        return {self.status(token) for _ in range(12)} == {200}
+
+    def recover(self) -> None:
+        """The realm is reached again: without this, what failed before is tried again after up to 36 s."""
+        assert self.api.refresh_keys(self.tenants["shaken"]).status_code == 200
+
+    def refused_in_time(self, token: str) -> None:
+        """A token that the event must end is refused within the keys' lifetime, and stays so."""
+        wait_for(lambda: self.is_refused(token), within=NOTICED, what="the token is refused")
+
+    def accepted_in_time(self, token: str) -> None:
+        wait_for(lambda: self.is_accepted(token), within=NOTICED, what="the token is accepted")
+
+    def judge(self, happen: Callable[[Stage], None], *, ends_api: bool) -> None:
+        """Let it happen once, and hold the promises against what was counted."""
+        with self.counting() as counts:
+            happen(self)
+        assert counts.answered > 20
+        assert (counts.refused, counts.calm_refused) == ({}, {})
+        assert (counts.forged_accepted, counts.mistakes) == (0, 0)
+        assert ends_api or counts.lost == 0
+
+    @contextmanager
+    def counting(self) -> Iterator[Counts]:
+        """What happens inside the block, counted when it ends."""
+        before = [caller.answers() for caller in (self.shaken, self.calm, self.forger)]
+        logged, counts = len(self.process.log), Counts()
+        yield counts
+        time.sleep(0.3)
+        after = [caller.answers() for caller in (self.shaken, self.calm, self.forger)]
+        shaken, calm, forged = (new - old for new, old in zip(after, before, strict=True))
+        counts.answered = shaken["200"] + calm["200"]
+        counts.refused = Counter({s: n for s, n in shaken.items() if s not in ("200", "no answer")})
+        counts.calm_refused = Counter({s: n for s, n in calm.items() if s not in ("200", "no answer")})
+        counts.forged_accepted = forged["200"]
+        counts.lost = shaken["no answer"] + calm["no answer"]
+        counts.mistakes = sum(any(sign in line for sign in MISTAKES) for line in self.process.log[logged:])
+
+
+@contextmanager
+def chaos_stage(keycloak: KeycloakServer, *, folder: Path, postgres: PostgresProcess | None = None) -> Iterator[Stage]:
+    """The realms of `chaos_realms` registered, their callers calling; on SQLite unless there is a PostgreSQL."""
+    with running_proxy(keycloak.port) as proxy:
+        environment = api_environment(keycloak, folder=folder) | {
+            "TENANTS_KEY_LIFETIME": str(LIFETIME),
+            "TENANTS_REALM_TIMEOUT": "2",
+            "TENANTS_INSECURE_HTTP_HOSTS": f"{keycloak.host},127.0.0.1:{proxy.port}",
+            "TENANTS_ALLOWED_REALM_PORTS": f"443,{keycloak.port},{proxy.port}",
+        }
+        owner = postgres.server.create_database() if postgres is not None else environment["TENANTS_DATABASE_URL"]
+        migration = environment | {"TENANTS_DATABASE_URL": owner}
+        subprocess.run([*COMMAND, "db", "upgrade"], cwd=folder, env=migration, check=True, capture_output=True)
+        if postgres is not None:
+            environment["TENANTS_DATABASE_URL"] = postgres.server.app_url(owner)
+        process = ApiProcess(environment, folder=folder)
+        callers: list[Caller] = []
+        try:
+            process.start()
+            api = ApiServer(process.base_url)
+            tenants = {
+                "shaken": api.register(
+                    "shaken", issuer=keycloak.issuer("shaken"), realm_url=f"http://127.0.0.1:{proxy.port}/realms/shaken"
+                ),
+                "calm": api.register("calm", issuer=keycloak.issuer("calm")),
+            }
+            tokens = {name: keycloak.login(name).password("alice").access for name in tenants}
+            forged = Key("forger", kid=jwt.get_unverified_header(tokens["shaken"])["kid"]).token(
+                jwt.decode(tokens["shaken"], options={"verify_signature": False})
+            )
+            callers = [Caller(process.base_url, token=raw) for raw in (tokens["shaken"], tokens["calm"], forged)]
+            yield Stage(keycloak, proxy, process, api, folder, tenants, *callers, postgres=postgres)
+        finally:
+            for caller in callers:
+                caller.end()
+            process.stop()

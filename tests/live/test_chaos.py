@@ -1,0 +1,24 @@
+"""Every fault once, under steady load: no good token refused, no bad one accepted, nothing noticed by the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.live.chaos.faults import FAULTS, Fault
+from tests.live.chaos.stage import Stage, chaos_stage
+from tests.live.keycloak_server import KeycloakServer
+
+pytestmark = [pytest.mark.keycloak, pytest.mark.xdist_group("chaos")]
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(mortal_keycloak: KeycloakServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with chaos_stage(mortal_keycloak, folder=tmp_path_factory.mktemp("sqlite")) as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.database == "sqlite"], ids=str)
+def test_fault_costs_no_good_token(on_sqlite: Stage, fault: Fault) -> None:
+    on_sqlite.judge(fault.happen, ends_api=fault.ends_api)
