@@ -48,8 +48,8 @@ class ApiError(Exception):
     ) -> None:
         self.detail = detail if detail is not None else self.title
         self.errors = tuple(errors)
-        self.headers = dict(headers or {})
-        self.extra = dict(extra or {})
+        self.headers = dict(headers) if headers else {}
+        self.extra = dict(extra) if extra else {}
         super().__init__(self.detail)
 
 

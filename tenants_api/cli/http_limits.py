@@ -38,6 +38,12 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_size = 0
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # uvicorn would add the trailer of a chunked body to the headers: credentials that no proxy in front has seen,
+        # and a list without an end (RFC 9110 section 6.5.1 says that a trailer field is no header field).
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._end_head()
         super().on_headers_complete()

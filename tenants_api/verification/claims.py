@@ -71,6 +71,12 @@ def check_authorized_party(claims: Claims, realm: TrustedRealm, now: float, poli
         refuse("authorized_party", "wrong_authorized_party", expected=expected, found=_short(party))
 
 
+def check_token_id(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
+    """`jti` is text (RFC 7519 section 4.1.7). Nothing here reads it; what stands behind this API may."""
+    if not isinstance(claims.get("jti", ""), str):
+        refuse("token_id", "wrong_jti", expected="a string", found=_short(claims["jti"]))
+
+
 def check_issued_at(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
     """`iat` anchors not-before and the longest lifetime, so it is required; it may not lie in the future."""
     issued = _time(claims, "iat", step="issued_at")
@@ -100,6 +106,7 @@ CLAIM_RULES: tuple[tuple[str, Callable[[Claims, TrustedRealm, float, ClaimPolicy
     ("subject", check_subject),
     ("audience", check_audience),
     ("authorized_party", check_authorized_party),
+    ("token_id", check_token_id),
     ("issued_at", check_issued_at),
     ("not_before", check_not_before),
 )

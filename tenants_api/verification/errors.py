@@ -35,8 +35,9 @@ class TokenError(ApiError):
 
     def __init__(self, refusal: Refusal | None = None, *, headers: dict[str, str] | None = None) -> None:
         self.refusal = refusal
-        challenge = {"WWW-Authenticate": self.challenge} if self.challenge else {}
-        super().__init__(headers={**challenge, **(headers or {})})
+        super().__init__(headers=headers)
+        if self.challenge:
+            self.headers.setdefault("WWW-Authenticate", self.challenge)
 
 
 class MalformedCredentials(InvalidRequest):

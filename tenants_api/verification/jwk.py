@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from jwt import PyJWK, PyJWTError
 from jwt.algorithms import Algorithm, get_default_algorithms
 
+from tenants_api.verification.roca import is_guessable
+
 MAX_KEYS = 64
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -84,11 +86,10 @@ def parse_key_set(document: bytes) -> KeySet:
     doubled: set[str] = set()
     skipped: list[SkippedKey] = []
     for entry in _entries(document):
-        kid = entry.get("kid") if isinstance(entry, dict) else None
         try:
             key = _verify_key(entry)
         except _Unusable as reason:
-            skipped.append(SkippedKey(kid if isinstance(kid, str) else None, str(reason)))
+            skipped.append(SkippedKey(_text(entry, "kid") if isinstance(entry, dict) else None, str(reason)))
             continue
         if key.kid in found:
             doubled.add(key.kid)  # two keys under one kid: nobody can say which is meant, so neither is used
@@ -104,10 +105,15 @@ def parse_key_set(document: bytes) -> KeySet:
 def compact_key_set(document: bytes, *, kids: Iterable[str]) -> bytes:
     """The same set reduced to the named keys and to what verifying needs (no certificates): what is worth storing."""
     wanted = frozenset(kids)
-    kept = (entry for entry in _entries(document) if isinstance(entry, dict) and entry.get("kid") in wanted)
+    kept = (entry for entry in _entries(document) if isinstance(entry, dict) and _text(entry, "kid") in wanted)
     signing = (entry for entry in kept if entry.get("use", "sig") == "sig")
     keys = [{name: entry[name] for name in _STORED if name in entry} for entry in signing]
     return json.dumps({"keys": keys}, separators=(",", ":"), sort_keys=True).encode()
+
+
+def any_lost(before: Mapping[str, VerifyKey], *, now: Mapping[str, VerifyKey]) -> bool:
+    """Whether a key that verified tokens is gone, or another key stands under its kid."""
+    return any(kid not in now or now[kid].material != key.material for kid, key in before.items())
 
 
 class _Unusable(Exception):
@@ -129,10 +135,11 @@ def _entries(document: bytes) -> Iterator[Any]:
 def _verify_key(entry: Any) -> VerifyKey:
     if not isinstance(entry, dict):
         raise _Unusable("not an object")
-    kid = entry.get("kid")
-    if not isinstance(kid, str) or not kid:
+    kid = _text(entry, "kid")
+    if not kid:
         raise _Unusable("no kid")
-    if entry.get("use", "sig") != "sig" or "verify" not in entry.get("key_ops", ("verify",)):
+    operations = entry.get("key_ops", ["verify"])
+    if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         raise _Unusable(f"not for signatures (use {entry.get('use')!r})")
     if _PRIVATE & entry.keys():
         raise _Unusable("the set publishes private or symmetric key parts")
@@ -158,7 +165,7 @@ def _algorithms_of(entry: dict[str, Any]) -> frozenset[str]:
         raise _Unusable(f"kty {kind!r} with crv {curve!r} is not supported")
     if named is None:
         return fitting
-    if named not in fitting:
+    if not isinstance(named, str) or named not in fitting:
         raise _Unusable(f"alg {named!r} does not fit the key")
     return frozenset({named})
 
@@ -169,6 +176,14 @@ def _check_rsa(entry: dict[str, Any]) -> None:
         raise _Unusable(f"an RSA key of {modulus.bit_length()} bits; 2048 to 8192 are accepted")
     if exponent < 3 or exponent % 2 == 0 or modulus % 2 == 0:
         raise _Unusable("not a sound RSA key (exponent or modulus)")
+    if is_guessable(modulus):
+        raise _Unusable("a key of the library that CVE-2017-15361 (ROCA) is about: its private part can be computed")
+
+
+def _text(entry: dict[str, Any], name: str) -> str | None:
+    """A member that must be text: a realm may publish anything."""
+    value = entry.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _number(value: Any) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import KeysUnavailable, Refusal
-from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, parse_key_set
+from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, any_lost, parse_key_set
 from tenants_api.verification.key_state import KeyPolicy, RingState
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.sources import KeySource, SourceFailed
@@ -257,13 +257,12 @@ class KeyRing:
     ) -> None:
         before = self.state
         known = before.keys.keys if before.keys is not None else {}
-        withdrawn = any(kid not in keys.keys or keys.keys[kid].material != known[kid].material for kid in known)
-        if withdrawn or not_before != before.not_before or enabled != before.enabled:
+        if any_lost(known, now=keys.keys) or not_before != before.not_before or enabled != before.enabled:
             self.realm.forget_verified()
         if set(keys.keys) - set(known):
             self._in_vain, self._unknown_at = 0, 0.0
         for kid, key in keys.keys.items():
-            same = kid in known and known[kid].material == key.material
+            same = kid in known and not any_lost({kid: known[kid]}, now=keys.keys)
             key.first_seen = known[kid].first_seen if same else self._clocks.wall()
             key.last_used = known[kid].last_used if same else None
         self.state = RingState(

@@ -27,6 +27,20 @@ _REFUSED_HEADERS = ("crit", "b64", "jwk", "jku", "x5u", "x5c", "enc", "zip", "ct
 _ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 
+class UntrustedJws(NamedTuple):
+    """A compact JWS with any payload (RFC 7515 section 7.1), believed in nothing.
+
+    `header` is the first segment as it stands in the token.
+    """
+
+    header: bytes
+    kid: str
+    algorithm: str
+    payload: bytes
+    signing_input: bytes
+    signature: bytes
+
+
 class UntrustedToken(NamedTuple):
     """What a token says of itself. Only `issuer`, `kid`, `algorithm` and `organization` may choose anything.
 
@@ -48,7 +62,7 @@ def refuse(step: str, reason: str, *, expected: Any = None, found: Any = None) -
 
 
 def peek(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None) -> UntrustedToken:
-    """Read a compact JWS (RFC 7515 section 7.1) without believing it.
+    """Read a token without believing it.
 
     All tokens of one key have the same header, byte for byte: `headers` has algorithm and kid of those that were
     read before.
@@ -56,24 +70,33 @@ def peek(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None) ->
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS with a JSON object as its payload.
     """
+    header, kid, algorithm, payload, signing_input, signature = read_jws(raw, headers=headers)
+    claims = _parse(payload, step="format")
+    issuer = claims.get("iss")
+    if not isinstance(issuer, str) or not issuer:
+        refuse("issuer", "no_issuer", expected="a string", found=type(issuer).__name__)
+    return UntrustedToken(header, issuer, kid, algorithm, claims, signing_input, signature)
+
+
+def read_jws(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None) -> UntrustedJws:
+    """Read a compact JWS (RFC 7515 section 7.1) with a strict header and any payload.
+
+    Raises:
+        InvalidToken: the text is not exactly one well-formed JWS.
+    """
     if len(raw) > MAX_TOKEN:
         refuse("format", "too_long", expected=f"at most {MAX_TOKEN} characters", found=len(raw))
     if not raw.isascii():
         refuse("format", "not_ascii", expected="US-ASCII")
-    data = raw.encode("ascii")
-    signing_input, _, signature = data.rpartition(b".")
-    first, dot, second = signing_input.partition(b".")
-    if not dot or b"." in second:
-        refuse("format", "not_three_segments", expected=3, found=data.count(b".") + 1)
+    if (dots := raw.count(".")) != 2:
+        refuse("format", "not_three_segments", expected=3, found=dots + 1)
+    signing_input, _, signature = raw.encode("ascii").rpartition(b".")
+    first, _, second = signing_input.partition(b".")
     if len(first) > MAX_HEADER:
         refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
     known = headers.get(first) if headers is not None else None
     algorithm, kid = known or _check_header(_parse(_decode(first), step="header"))
-    claims = _parse(_decode(second), step="format")
-    issuer = claims.get("iss")
-    if not isinstance(issuer, str) or not issuer:
-        refuse("issuer", "no_issuer", expected="a string", found=type(issuer).__name__)
-    return UntrustedToken(first, issuer, kid, algorithm, claims, signing_input, _decode(signature))
+    return UntrustedJws(first, kid, algorithm, _decode(second), signing_input, _decode(signature))
 
 
 def _check_header(header: dict[str, Any]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from tenants_api.verification.key_state import KeyPolicy
-from tests.attacks.battery import P256_ORDER
+from tests.attacks.battery.signature import ORDER_P256
 from tests.support.tokens import Key, b64, jwks
 from tests.support.verifying import Stage
 
@@ -189,7 +189,7 @@ async def test_twin_of_an_ecdsa_token_is_another_token(stage: Stage) -> None:
     raw = _bytes(signature)
     r, s = int.from_bytes(raw[:32]), int.from_bytes(raw[32:])
     assert decode_dss_signature(encode_dss_signature(r, s)) == (r, s)
-    twin = f"{text}.{b64(raw[:32] + (P256_ORDER - s).to_bytes(32))}"
+    twin = f"{text}.{b64(raw[:32] + (ORDER_P256 - s).to_bytes(32))}"
     assert [await stage.outcome(raw) for raw in (good, twin)] == ["accepted:acme"] * 2
     stage.world.answers[stage.issuer("acme")] = jwks(Key("other", algorithm="ES256"))
     stage.clock.pass_time(301)

@@ -24,6 +24,11 @@ def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+def signature_of(data: bytes, *, algorithm: str, private: Any) -> bytes:
+    """A JWS signature by any private key, also where the key does not fit the realm."""
+    return get_default_algorithms()[algorithm].sign(data, private)
+
+
 @cache
 def _private(name: str, kind: str) -> Any:
     if kind == "RSA":
@@ -59,7 +64,7 @@ class Key:
         return {name: value for name, value in entry.items() if value is not DROP}
 
     def sign(self, data: bytes) -> bytes:
-        return get_default_algorithms()[self.algorithm].sign(data, self.private)
+        return signature_of(data, algorithm=self.algorithm, private=self.private)
 
     def token(self, claims: Any, **header: Any) -> str:
         """Sign any payload: a dict, or bytes as they are."""

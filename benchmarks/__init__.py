@@ -1,0 +1,1 @@
+"""What things cost here, as ratios measured in one run."""

@@ -1,0 +1,97 @@
+"""What a refused token costs, as a share of an accepted one that was never seen before.
+
+    python -m benchmarks.refusals [--rounds N] [--json]
+
+Every kind is measured in each round, one after the other, and compared with the accept of the same round; the middle
+ratio counts, so that what else the machine does changes little. Ends with 1 when a refusal costs more than it may.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+from tenants_api.verification.errors import TokenError
+from tenants_api.verification.verifier import TokenVerifier
+from tests.support.tokens import b64
+from tests.support.verifying import Stage
+
+ACCEPT = "accepted, cold"
+PER_ROUND = 200
+# The most that a refusal may cost, in cold accepts.
+LIMITS = {"garbage": 0.05, "unknown issuer": 0.5, "forged signature": 1.1}
+
+
+def tokens(stage: Stage) -> dict[str, Callable[[int], str]]:
+    """Makers by kind; each call gives another token."""
+    key = stage.keys["acme"]
+    head, _, signature = stage.token().split(".")
+
+    def forged(number: int) -> str:
+        return f"{head}.{b64(json.dumps(stage.claims(jti=str(number))).encode())}.{signature}"
+
+    return {
+        ACCEPT: lambda number: stage.token(jti=str(number)),
+        "garbage": lambda number: f"garbage-{number}.{'x' * 400}.!",
+        "one long word": lambda number: f"{number}" + "a" * 8000,
+        "unknown issuer": lambda number: key.token(stage.claims(iss=f"https://elsewhere.example/{number}")),
+        "forged signature": forged,
+        "wrong algorithm": lambda number: key.token(stage.claims(jti=str(number)), alg="PS256"),
+    }
+
+
+async def spent(verifier: TokenVerifier, batch: list[str], *, accepted: bool) -> float:
+    """Microseconds of one verification. RuntimeError when a token has the other outcome."""
+    refused = 0
+    begun = time.perf_counter()
+    for raw in batch:
+        try:
+            await verifier.verify(raw)
+        except TokenError:
+            refused += 1
+    taken = (time.perf_counter() - begun) / len(batch) * 1e6
+    if refused != (0 if accepted else len(batch)):
+        raise RuntimeError(f"{refused} of {len(batch)} were refused")
+    return taken
+
+
+async def measured(rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Microseconds of the fastest round, and the middle ratio to the accept of the same round, by kind."""
+    stage = Stage()
+    makers, number = tokens(stage), itertools.count()
+    await stage.verifier.verify(stage.token())  # the keys are there; only tokens are new
+    taken: dict[str, list[float]] = {kind: [] for kind in makers}
+    for _ in range(rounds):
+        for kind, make in makers.items():
+            batch = [make(next(number)) for _ in range(PER_ROUND)]
+            taken[kind].append(await spent(stage.verifier, batch, accepted=kind == ACCEPT))
+    ratios = {
+        kind: median(one / whole for one, whole in zip(found, taken[ACCEPT], strict=True))
+        for kind, found in taken.items()
+    }
+    return {kind: min(found) for kind, found in taken.items()}, ratios
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.refusals", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    found, ratios = asyncio.run(measured(arguments.rounds))
+    if arguments.json:
+        print(json.dumps({"microseconds": found, "ratios": ratios, "limits": LIMITS}))
+    else:
+        for kind, time_taken in found.items():
+            limit = f"  at most {LIMITS[kind]}" if kind in LIMITS else ""
+            print(f"{kind:18} {time_taken:8.1f} us  {ratios[kind]:6.3f}{limit}")
+    return 1 if any(ratios[kind] > limit for kind, limit in LIMITS.items()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
