@@ -10,6 +10,7 @@ from typing import Any
 
 import uuid_utils.compat
 from sqlalchemy import DateTime, Dialect, MetaData, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -101,6 +102,11 @@ def _set_tenant(session: Session, transaction: Any, connection: Any) -> None:
     if tenant_id is not None and connection.dialect.name == "postgresql":
         # set_config(…, true) is transaction-local: a pooled connection never carries it to the next borrower.
         connection.execute(text("select set_config('app.tenant_id', :tenant, true)"), {"tenant": str(tenant_id)})
+
+
+def upsert(session: AsyncSession, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows `on_conflict_do_update`: the same words, but of the database in use."""
+    return postgresql.insert(table) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(table)
 
 
 def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:

@@ -20,7 +20,7 @@ from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding, Reconciler
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.settings import Settings
-from tenants_api.trust import RealmKeySource, Trust
+from tenants_api.trust import RealmKeySource, Rejections, Trust
 from tenants_api.trust.background import supervised
 from tenants_api.verification.cache import VerifiedTokens
 from tenants_api.verification.claims import ClaimPolicy
@@ -59,6 +59,7 @@ class Services:
     clocks: Clocks
     metrics: Metrics
     reconciler: Reconciler | None
+    rejections: Rejections
 
 
 @asynccontextmanager
@@ -85,6 +86,7 @@ async def open_services(
             yield services
         finally:
             await _stop(followers)
+            await services.rejections.flush()
             await services.trust.aclose()
     finally:
         await services.realms.aclose()
@@ -138,6 +140,7 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
         clocks=clocks,
         metrics=metrics,
         reconciler=reconciler if settings.reconcile_interval else None,
+        rejections=Rejections(database, clocks=clocks),
     )
     _watch(services)
     return services
@@ -210,7 +213,7 @@ async def _load(services: Services) -> None:
 
 def _follow(services: Services) -> list[asyncio.Task[None]]:
     """What runs beside the requests."""
-    loops = {"registry changes": services.trust.feed.run}
+    loops = {"registry changes": services.trust.feed.run, "rejections": services.rejections.run}
     if services.reconciler is not None:
         loops["realm checks"] = services.reconciler.run
     return [

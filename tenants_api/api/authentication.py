@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tenants_api.verification.errors import MalformedCredentials, MissingToken, TokenError
+from tenants_api.verification.errors import KeysUnavailable, MalformedCredentials, MissingToken, TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.verifier import TokenVerifier
 from tenants_api.wiring import Services
@@ -85,6 +85,8 @@ async def authenticate(raw: str, *, verifier: TokenVerifier, services: Services)
         reason = refusal.reason if refusal is not None else error.code
         services.metrics.token_verified("refused", reason=reason)
         if refusal is not None:
+            if not isinstance(error, KeysUnavailable):  # the realm's trouble says nothing of the token
+                services.rejections.note(refusal)
             log.info(
                 "token_refused",
                 reason=reason,

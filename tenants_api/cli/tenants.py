@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tenants_api.api.admin.rejections import rejection_out
 from tenants_api.api.admin.wire import tenant_out
 from tenants_api.cli import shapes
 from tenants_api.cli.drafts import changed_fields, tenant_draft
@@ -26,7 +27,8 @@ from tenants_api.cli.options import (
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, reading, run, services, writing
 from tenants_api.registry import service
-from tenants_api.registry.models import Tenant
+from tenants_api.registry.models import Rejection, Tenant
+from tenants_api.registry.rejections import list_rejections
 from tenants_api.registry.values import Health, Page, PageRequest, TenantFilter, TenantState, Transition
 
 app = typer.Typer(no_args_is_help=True, help="Tenants: the customers and their states.")
@@ -158,6 +160,19 @@ def restore(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> N
 
 
 @app.command()
+def rejections(ref: TenantRef, as_json: AsJson = False) -> None:
+    """Show why a tenant's tokens were refused lately, counted by what they have in common."""
+    rows = run(_rejections(ref))
+    if as_json:
+        print_json({"data": [rejection_out(row).model_dump(mode="json") for row in rows]})
+        return
+    print_table(
+        ("reason", "count", "last", "kid", "azp", "aud"),
+        ((r.reason, r.count, r.last_at, r.kid, r.authorized_party, r.audience) for r in rows),
+    )
+
+
+@app.command()
 def purge(
     ref: TenantRef,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -182,6 +197,11 @@ async def _page(where: TenantFilter, request: PageRequest) -> Page[Tenant]:
 async def _get(ref: str) -> Tenant:
     async with reading() as session:
         return await service.get_tenant(session, ref=ref)
+
+
+async def _rejections(ref: str) -> list[Rejection]:
+    async with reading() as session:
+        return await list_rejections(session, ref=ref)
 
 
 async def _onboard(fields: dict[str, Any], *, activate: Activation, reason: str | None) -> Tenant:

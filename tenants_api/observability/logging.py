@@ -73,6 +73,11 @@ def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     return {_text(str(key), limit=LONGEST): _clean(value, key=str(key)) for key, value in event.items()}
 
 
+def redacted(value: str, *, limit: int = LONGEST) -> str:
+    """A stranger's text for people to read: without what looks like a secret, control characters, and an end."""
+    return _text(value, limit=limit)
+
+
 def _processors(format: str) -> list[Processor]:  # noqa: A002
     return [
         structlog.contextvars.merge_contextvars,

@@ -192,3 +192,21 @@ class IdempotencyKey(Base):
     headers: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Rejection(Base):
+    """Refused tokens of one tenant that look alike, counted. `digest` is of what makes them alike; never of a token."""
+
+    __tablename__ = "rejections"
+    __table_args__ = (UniqueConstraint("tenant_id", "digest"), Index(None, "tenant_id", "last_at"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"))
+    digest: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(String(64))
+    kid: Mapped[str | None] = mapped_column(Text)
+    authorized_party: Mapped[str | None] = mapped_column(Text)
+    audience: Mapped[list[str]] = mapped_column(JSON)
+    count: Mapped[int] = mapped_column(BigInteger)
+    first_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)

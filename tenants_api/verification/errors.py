@@ -6,6 +6,7 @@ The public face of every refused token is one and the same (RFC 6750 section 3.1
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ REALM = "tenants-api"
 class Refusal:
     """Why a token was refused: the step of the pipeline, a stable reason, and both values.
 
-    `expected` and `found` never hold the token; `tenant_slug` is known once the issuer was found.
+    `expected` and `found` never hold the token. What follows them is known once the realm is: its tenant, and three
+    of the token's own words, which are the sender's until the signature is checked and of any type.
     """
 
     step: str
@@ -26,6 +28,10 @@ class Refusal:
     expected: Any = None
     found: Any = None
     tenant_slug: str | None = None
+    tenant_id: uuid.UUID | None = None
+    kid: str | None = None
+    authorized_party: Any = None
+    audience: Any = None
 
 
 class TokenError(ApiError):

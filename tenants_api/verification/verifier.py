@@ -89,7 +89,7 @@ class TokenVerifier:
             principal = self._check(token, realm=realm, key=key, state=ring.state)
         except TokenError as error:
             if error.refusal is not None:
-                error.refusal = replace(error.refusal, tenant_slug=realm.tenant.slug)
+                error.refusal = _told(error.refusal, token=token, realm=realm)
             raise
         if token.header not in self._headers:
             # Only now: whoever cannot sign must not fill it.
@@ -151,6 +151,18 @@ class TokenVerifier:
             expires_at=claims["exp"],
             service_account="sid" not in claims and (username or "").startswith("service-account-"),
         )
+
+
+def _told(refusal: Refusal, *, token: UntrustedToken, realm: TrustedRealm) -> Refusal:
+    """With what helps the tenant's admin to find the sender."""
+    return replace(
+        refusal,
+        tenant_slug=realm.tenant.slug,
+        tenant_id=realm.tenant.id,
+        kid=token.kid,
+        authorized_party=token.claims.get("azp"),
+        audience=token.claims.get("aud"),
+    )
 
 
 def _kids(keys: Any) -> list[str]:

@@ -7,7 +7,19 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from tenants_api import __version__
 from tenants_api.api import docs
-from tenants_api.api.admin import api_keys, audit, checks, keys, realms, roles, status, tenants, tokens, transitions
+from tenants_api.api.admin import (
+    api_keys,
+    audit,
+    checks,
+    keys,
+    realms,
+    rejections,
+    roles,
+    status,
+    tenants,
+    tokens,
+    transitions,
+)
 from tenants_api.api.admin.contract import document_writes
 from tenants_api.api.admin.net import Net
 from tenants_api.api.dependencies import ServicesDep
@@ -25,7 +37,7 @@ from tenants_api.verification.errors import (
 )
 
 _PROBLEMS = (MalformedCredentials, MissingToken, InvalidToken, TokenExpired, InsufficientRole, KeysUnavailable)
-_ROUTERS = (tenants, transitions, realms, roles, checks, keys, tokens, api_keys, audit, status)
+_ROUTERS = (tenants, transitions, realms, roles, checks, keys, rejections, tokens, api_keys, audit, status)
 
 
 def create_admin_app() -> FastAPI:

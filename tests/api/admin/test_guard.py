@@ -24,7 +24,7 @@ OPEN = {"/docs", "/openapi.json"}
 TENANT, REALM = "/v1/tenants/{ref}", "/v1/tenants/{ref}/realms/{realm_id}"
 KNOWN = {
     "GET": {"/v1/tenants", TENANT, f"{TENANT}/realms", REALM, f"{TENANT}/checks", f"{REALM}/keys",
-            f"{TENANT}/role-mapping", "/v1/api-keys", "/v1/audit-events", "/v1/status"},
+            f"{TENANT}/role-mapping", f"{TENANT}/rejections", "/v1/api-keys", "/v1/audit-events", "/v1/status"},
     "POST": {"/v1/tenants", *(f"{TENANT}/{verb}" for verb in ("activate", "suspend", "resume", "restore", "purge")),
              f"{TENANT}/realms", f"{TENANT}/checks", f"{REALM}/keys/refresh", f"{TENANT}/role-mapping/preview",
              "/v1/issuer-checks", "/v1/tokens/explain", "/v1/api-keys"},
