@@ -14,6 +14,7 @@ import structlog
 from fastapi import APIRouter, Depends, FastAPI, Path
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tenants_api import __version__
 from tenants_api.api import docs, health, items, login, public, tenant
@@ -64,7 +65,6 @@ def create_app(
         generate_unique_id_function=_operation_id,
         responses=problem_responses(InternalError),
     )
-    app.state.login_limit = login.LoginLimit(chosen.login_rate)
     install_problem_handlers(app)
     _add_routes(app, routers=[tenant.router, *([items.router] if sample else []), *routers])
     if chosen.serves_docs:
@@ -113,6 +113,9 @@ def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
             expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
         )
     app.add_middleware(Guard)
+    if settings.trusted_proxies:
+        # X-Forwarded-For from anybody else would forge the address that the login limits count by.
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
 
 
 def _lifespan(settings: Settings, *, roles: RoleModel) -> Any:

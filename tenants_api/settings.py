@@ -70,7 +70,12 @@ class Settings(BaseSettings):
         86_400, ge=60, le=31_536_000, description="seconds between iat and exp that a token may have at most"
     )
     verified_tokens: int = Field(20_000, ge=0, le=10_000_000, description="verified tokens kept per worker; 0 = none")
-    login_rate: int = Field(10, ge=1, le=100_000, description="logins a minute for one tenant, user and address")
+    login_rate: int = Field(
+        10, ge=1, le=100_000, description="logins a minute for one user; 10 times that for an address, 100 for a tenant"
+    )
+    trusted_proxies: Words = Field(
+        (), description="CIDRs of proxies whose X-Forwarded-For and -Proto are believed; none if empty"
+    )
     docs_enabled: bool | None = Field(None, description="serve /docs, /t/{slug}/docs; on in development if empty")
     cors_origins: Words = Field((), description="origins (exact) that browsers may call from; none if empty")
     metrics_port: int | None = Field(
@@ -108,7 +113,7 @@ class Settings(BaseSettings):
             raise ValueError("must start with sqlite+aiosqlite:// or postgresql+psycopg://")
         return value or None
 
-    @field_validator("allowed_private_networks")
+    @field_validator("allowed_private_networks", "trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:

@@ -6,12 +6,11 @@ chooses the realm; nothing in the form does. What the realm gives is verified be
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, Form, Path, Request
+from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.problems import problem_responses
@@ -27,12 +26,12 @@ from tenants_api.errors import (
 from tenants_api.keycloak.errors import LoginRefused, RealmFault
 from tenants_api.keycloak.tokens import TokenResponse, password_grant
 from tenants_api.registry.changes import RealmRow, TenantRow
+from tenants_api.registry.errors import RegistryUnavailable
+from tenants_api.registry.login_tries import LoginTry, count_try
 from tenants_api.registry.values import TenantState
 from tenants_api.verification.errors import REALM, KeysUnavailable, TenantSuspended, TokenError
 from tenants_api.wiring import Services
 
-MINUTE = 60.0
-MAX_ENTRIES = 10_000
 router = APIRouter(tags=["login"])
 log = structlog.get_logger("tenants_api.login")
 
@@ -65,31 +64,6 @@ class RealmUnavailable(ApiError):
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "5"})
-
-
-class LoginLimit:
-    """At most `rate` tries a minute for one tenant, user and address. In memory: one worker counts for itself."""
-
-    def __init__(self, rate: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._clock = rate, clock
-        self._tries: dict[tuple[str, ...], tuple[float, int]] = {}
-
-    @property
-    def size(self) -> int:
-        return len(self._tries)
-
-    def count(self, *key: str) -> None:
-        """Count one try. Raises RateLimited."""
-        now = self._clock()
-        since, tries = self._tries.pop(key, (now, 0))
-        if now - since >= MINUTE:
-            since, tries = now, 0
-        while len(self._tries) >= MAX_ENTRIES:
-            self._tries.pop(next(iter(self._tries)))
-        self._tries[key] = (since, tries + 1)
-        if tries >= self._rate:
-            wait = max(1, round(since + MINUTE - now))
-            raise RateLimited("too many login tries", headers={"Retry-After": str(wait)})
 
 
 _TOKENS = {
@@ -130,7 +104,7 @@ async def _one_plain_form(request: Request) -> None:
     dependencies=[Depends(_one_plain_form)],
     responses=problem_responses(
         InvalidRequest, InvalidCredentials, TenantSuspended, NotFound, UnsupportedMediaType, ValidationFailed,
-        RateLimited, KeycloakRefused, RealmUnavailable,
+        RateLimited, KeycloakRefused, RealmUnavailable, RegistryUnavailable,
     ),
 )  # fmt: skip
 async def login(
@@ -143,10 +117,26 @@ async def login(
     """Exchange a user name and a password for tokens of the tenant's realm."""
     tenant, realm = _login_realm(services, slug=tenant_slug)
     address = request.client.host if request.client is not None else ""
-    request.app.state.login_limit.count(tenant_slug, username.lower(), address)
+    await _count(services, LoginTry(tenant_slug, username, address))
     tokens = await _grant(services, realm=realm, username=username, password=password)
     await _verified(services, tokens=tokens, tenant=tenant, realm=realm)
     return tokens
+
+
+async def _count(services: Services, tried: LoginTry) -> None:
+    """Without the database nobody logs in: guessing passwords without a limit is worse than waiting."""
+    refused = None
+    try:
+        async with services.database.begin() as session:
+            try:
+                await count_try(session, tried, rate=services.settings.login_rate, now=services.clocks.wall())
+            except RateLimited as error:
+                refused = error
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("login_not_counted", error=type(error).__name__)
+        raise RegistryUnavailable from error
+    if refused is not None:
+        raise refused
 
 
 def _login_realm(services: Services, *, slug: str) -> tuple[TenantRow, RealmRow]:
@@ -172,7 +162,7 @@ async def _grant(services: Services, *, realm: RealmRow, username: str, password
             ca_bundle=realm.ca_bundle,
         )
     except LoginRefused as refused:
-        log.info("login_refused", issuer=realm.issuer, kind=refused.kind, message=refused.message)
+        log.info("login_refused", issuer=realm.issuer, kind=refused.kind)
         if refused.kind == "client_refused":
             raise KeycloakRefused from refused
         raise InvalidCredentials from refused

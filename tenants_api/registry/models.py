@@ -194,6 +194,17 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
+class LoginTries(Base):
+    """Tries of one kind in one minute. `digest` is of whom they concern, so that no user name stands here."""
+
+    __tablename__ = "login_tries"
+    __table_args__ = (Index(None, "minute"),)
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    minute: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    count: Mapped[int] = mapped_column(BigInteger)
+
+
 class Rejection(Base):
     """Refused tokens of one tenant that look alike, counted. `digest` is of what makes them alike; never of a token."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tenants_api.api.login import MAX_ENTRIES, LoginLimit
 from tenants_api.devrealms import DevRealm, DevRealmServer, DevUser
-from tenants_api.errors import RateLimited
+from tenants_api.registry.login_tries import PER_ADDRESS
 from tests.support.realms import dev_realms
+from tests.support.sockets import serving
 from tests.support.stack import CLIENT_ID, ApiClient, onboard, running_app
 
 pytestmark = pytest.mark.anyio
@@ -182,20 +186,82 @@ async def test_nothing_but_user_and_password_travels_from_the_form(client: ApiCl
     assert "offline_access" not in answer.json()["scope"]
 
 
-def test_limit_keeps_a_bounded_memory_and_lets_in_again_after_a_minute() -> None:
-    now = 0.0
-    limit = LoginLimit(2, clock=lambda: now)
-    for number in range(MAX_ENTRIES + 100):
-        limit.count("acme", f"user-{number}", "192.0.2.1")
-    assert limit.size == MAX_ENTRIES
-    limit.count("acme", "alice", "192.0.2.1")
-    limit.count("acme", "alice", "192.0.2.1")
-    with pytest.raises(RateLimited) as refused:
-        limit.count("acme", "alice", "192.0.2.1")
-    assert refused.value.headers == {"Retry-After": "60"}
-    limit.count("acme", "alice", "192.0.2.2")
-    now = 60.0
-    limit.count("acme", "alice", "192.0.2.1")
+async def test_replicas_share_the_limit(client: ApiClient, realms: DevRealmServer, tmp_path: Path) -> None:
+    async with running_app(tmp_path, realms, login_rate=RATE) as other:
+        both = [client, other]
+        codes = [(await login(both[turn % 2], password="wrong")).status_code for turn in range(RATE)]
+        assert set(codes) == {401}
+        assert [(await login(one)).status_code for one in both] == [429, 429]
+
+
+async def test_tries_at_the_same_instant_are_all_counted(client: ApiClient) -> None:
+    answers = await asyncio.gather(*(login(client, password="wrong") for _ in range(RATE * 4)))
+    assert Counter(answer.status_code for answer in answers) == {401: RATE, 429: RATE * 3}
+
+
+async def test_address_that_tries_one_password_on_every_user_ends_at_its_own_limit(client: ApiClient) -> None:
+    for number in range(RATE * PER_ADDRESS):
+        assert (await login(client, username=f"user-{number}", password="Summer2026!")).status_code == 401
+    assert (await login(client)).status_code == 429
+
+
+async def test_address_is_the_sockets_unless_a_trusted_proxy_says_otherwise(
+    realms: DevRealmServer, tmp_path: Path
+) -> None:
+    """Else whoever invents addresses has no limit; behind a proxy, else, all clients would share one."""
+    for trusted, expected in (((), 429), (("127.0.0.0/8",), 401), (("192.0.2.0/24",), 429)):
+        folder = tmp_path / f"trusted-{len(trusted)}-{expected}"
+        folder.mkdir()
+        async with running_app(folder, realms, login_rate=1, trusted_proxies=trusted) as client:
+            await onboard(client, "acme", login_client_id="web")
+            for number in range(PER_ADDRESS + 1):
+                answer = await client.post(
+                    "/t/acme/login",
+                    data={"username": f"user-{number}", "password": "wrong"},
+                    headers={"X-Forwarded-For": f"198.51.100.{number}"},
+                )
+            assert answer.status_code == expected, trusted
+
+
+async def test_without_the_database_nobody_logs_in(client: ApiClient, tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "tenants.db")
+    with connection:
+        connection.execute("alter table login_tries rename to gone")
+    connection.close()
+    answer = await login(client)
+    assert (answer.status_code, answer.json()["code"]) == (503, "registry_unavailable")
+    assert "Retry-After" in answer.headers
+
+
+async def test_what_a_realm_says_of_a_refused_login_reaches_no_log(
+    realms: DevRealmServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A hostile realm would put the password, which it was just sent, into its error_description."""
+    body = b'{"error": "invalid_grant", "error_description": "alice-pw"}'
+    refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with AsyncExitStack() as stack:
+        hostile = await stack.enter_async_context(serving(refusal + body))
+        ports = (realms.port, hostile.port)
+        client = await stack.enter_async_context(
+            running_app(tmp_path, realms, insecure_http_hosts=("127.0.0.1",), allowed_realm_ports=ports)
+        )
+        await onboard(client, "acme", login_client_id="web")
+        tenant = (await client.admin("GET", "/tenants/acme")).json()
+        moved = await client.admin(
+            "PATCH",
+            f"/tenants/acme/realms/{tenant['realms'][0]['id']}",
+            json={"realm_url": f"http://127.0.0.1:{hostile.port}/realms/acme"},
+            headers={"If-Match": "*"},
+        )
+        assert moved.status_code == 200, moved.text
+        assert (await login(client)).status_code == 401
+        assert hostile.connections
+    written = "".join(capsys.readouterr()) + caplog.text
+    assert "login_refused" in written
+    assert "alice-pw" not in written
 
 
 async def test_form_that_lacks_something_is_422_and_json_is_no_form(client: ApiClient) -> None:

@@ -21,6 +21,7 @@ from tenants_api.registry import conditions, idempotency
 from tenants_api.registry import models as registry_models
 from tenants_api.registry.admin_keys import create_admin_key
 from tenants_api.registry.keys import store_keys
+from tenants_api.registry.login_tries import LoginTry, count_try
 from tenants_api.registry.rejections import Refused, add_rejections
 from tenants_api.registry.values import ConditionValue, Health, StoredKeys
 from tests.registry.drafts import CHANGE, RULES, create, purge
@@ -55,6 +56,7 @@ async def fill(database: Database) -> None:
         await conditions.store_conditions(session, realm_id=realm_id, conditions=told, health=Health.HEALTHY, now=NOON)
         await create_admin_key(session, name="ci", scopes=("tenants:read",), expires_at=None, change=CHANGE)
         await idempotency.reserve(session, actor_id="a", key="k", fingerprint="f", now=NOON)
+        await count_try(session, LoginTry("acme", "alice", "192.0.2.1"), rate=1, now=0)
         await add_rejections(session, {Refused(tenant.id, "token_expired"): 1}, now=NOON)
     async with database.begin(tenant_id=tenant.id) as session:
         await create_item(session, tenant_id=tenant.id, title="Item", body=None, created_by="s")

@@ -1,0 +1,65 @@
+"""Tries to log in, counted in the database: all replicas share the count, and a restart forgets none."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tenants_api.db import upsert
+from tenants_api.errors import RateLimited
+from tenants_api.registry.models import LoginTries
+
+MINUTE = 60
+# Many people stand behind one address, and many users in one tenant.
+PER_ADDRESS, PER_TENANT = 10, 100
+SWEPT_AFTER = 2  # minutes
+
+
+@dataclass(frozen=True, slots=True)
+class LoginTry:
+    """Who tries, and where. `address` is what the socket says, or a trusted proxy."""
+
+    tenant: str
+    username: str
+    address: str
+
+
+async def count_try(session: AsyncSession, tried: LoginTry, *, rate: int, now: float) -> None:
+    """Count one try, also one that is refused. At most `rate` a minute for a tenant's user, ten times that for an
+    address, a hundred times that for a tenant.
+
+    Raises:
+        RateLimited: it is one too many; what was counted must be committed all the same.
+    """
+    minute = int(now // MINUTE)
+    user = unicodedata.normalize("NFKC", tried.username).casefold().strip()  # Keycloak knows no case here either
+    limits = {
+        _digest("user", tried.tenant, user): rate,
+        _digest("address", tried.address): rate * PER_ADDRESS,
+        _digest("tenant", tried.tenant): rate * PER_TENANT,
+    }
+    counts = await _count(session, limits, minute=minute)
+    if 1 in counts.values():  # somebody's first try of this minute: others' old ones can go
+        await session.execute(delete(LoginTries).where(LoginTries.minute <= minute - SWEPT_AFTER))
+    if any(counts[digest] > limit for digest, limit in limits.items()):
+        wait = max(1, round((minute + 1) * MINUTE - now))
+        raise RateLimited("too many login tries", headers={"Retry-After": str(wait)})
+
+
+async def _count(session: AsyncSession, digests: Iterable[str], *, minute: int) -> dict[str, int]:
+    # In one order for all replicas: two that wait for each other's rows would never end.
+    rows = [{"digest": digest, "minute": minute, "count": 1} for digest in sorted(digests)]
+    adding = upsert(session, LoginTries).values(rows)
+    counting = adding.on_conflict_do_update(
+        index_elements=["digest", "minute"], set_={"count": LoginTries.count + 1}
+    ).returning(LoginTries.digest, LoginTries.count.label("count_"))
+    return {row.digest: row.count_ for row in await session.execute(counting)}
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
