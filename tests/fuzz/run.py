@@ -84,7 +84,7 @@ def fuzz_bytes(name: str, *, number: int, report: Report) -> None:
 
 def fuzz_registry(machine: type[RegistryMachine], *, number: int, report: Report) -> None:
     """One batch of new orders of changes."""
-    # What to shrink would be run on realms whose keys have gone on: the trace of the steps is printed instead.
+    # Shrinking would take longer than looking on; the trace of the steps is printed.
     chosen = _settings(5, stateful_step_count=40, phases=[Phase.generate], print_blob=True)
     try:
         run_state_machine_as_test(seed(number)(machine), settings=chosen)
