@@ -84,14 +84,23 @@ def check(url: str, *, metadata: MetaData) -> list[str]:
     return _connected(url, lambda connection: _differences(connection, metadata=metadata))
 
 
-async def is_at_head(database: Database) -> bool:
-    """Whether the database is at the newest revision.
+async def is_migrated(database: Database) -> bool:
+    """Whether the database is at the newest revision that this package knows, or at a newer one.
+
+    A revision that this package does not know is newer: migrations run before the new version starts, and until it
+    took over, the old version serves on the new schema (expand, then contract).
 
     Raises:
         SQLAlchemyError: it cannot be read.
     """
     async with database.engine.connect() as connection:
-        return await connection.run_sync(_revision_of) == head()
+        revision = await connection.run_sync(_revision_of)
+    return revision == head() or (revision is not None and revision not in _known())
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(revision.revision for revision in history())
 
 
 def _scripts() -> ScriptDirectory:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy, target_policy
-from tenants_api.migrating import is_at_head
+from tenants_api.migrating import is_migrated
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding
 from tenants_api.onboarding.sample import SampleToken
@@ -100,7 +100,15 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
     keys = KeyPolicy(lifetime=settings.key_lifetime, stale_limit=settings.key_stale_limit)
     claims = ClaimPolicy(leeway=settings.leeway, max_lifetime=settings.max_token_lifetime)
     observe = _observer(metrics)
-    trust = Trust(database, source=source, keys=keys, poll=settings.registry_poll, clocks=clocks, on_event=observe)
+    trust = Trust(
+        database,
+        source=source,
+        keys=keys,
+        poll=settings.registry_poll,
+        clocks=clocks,
+        on_event=observe,
+        listen=settings.direct_url if database.is_postgresql else None,
+    )
     cache = VerifiedTokens(settings.verified_tokens) if settings.verified_tokens else None
     verifier = TokenVerifier(
         lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks, cache=cache
@@ -164,7 +172,7 @@ def _observer(metrics: Metrics) -> Any:
 
 async def _load(services: Services) -> None:
     try:
-        if not await is_at_head(services.database):
+        if not await is_migrated(services.database):
             raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
         await services.trust.load()
     except (SQLAlchemyError, OSError) as error:

@@ -67,6 +67,7 @@ def _live_registry(services: Services) -> CollectorRegistry:
     metrics = services.metrics
     metrics.registry_version.set_function(lambda: services.trust.version)
     metrics.registry_lag.set_function(lambda: services.trust.feed.lag)
+    metrics.registry_listening.set_function(lambda: services.trust.feed.state == "listening")
     metrics.verified_tokens.set_function(lambda: services.verifier.cached_tokens)
     return metrics.registry
 

@@ -22,6 +22,7 @@ class Metrics:
     jwks_fetches{result}                  result: success | failure
     jwks_fetch_duration                   seconds of one fetch
     registry_version, registry_lag        the version applied here; seconds since the feed last looked
+    registry_listening                    1 while PostgreSQL notifies of changes, 0 while they are polled for alone
     http_requests{method, route, status}  route: the route's template, `none` where nothing matched
     verified_tokens                       principals in the verified-token cache
     """
@@ -46,6 +47,11 @@ class Metrics:
         self.registry_lag = Gauge(
             "tenants_registry_lag_seconds",
             "Seconds since the change feed last saw the database",
+            registry=self.registry,
+        )
+        self.registry_listening = Gauge(
+            "tenants_registry_listening",
+            "1 while PostgreSQL notifies of changes, 0 while they are polled for alone",
             registry=self.registry,
         )
         self.http_requests = Counter(
