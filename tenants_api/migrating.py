@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -81,7 +81,25 @@ def history() -> list[Revision]:
 
 def check(url: str, *, metadata: MetaData) -> list[str]:
     """How the database differs from the models; empty when it does not. Raises MigrationError."""
-    return _connected(url, lambda connection: _differences(connection, metadata=metadata))
+    return read(url, lambda connection: _differences(connection, metadata=metadata))
+
+
+def read(url: str, query: Callable[[Connection], T]) -> T:
+    """What a query finds in the database, on a connection of its own. Raises MigrationError."""
+    return _connected(url, query)
+
+
+def run(url: str, statements: Iterable[str]) -> None:
+    """Run statements in one transaction: all of them or none. Raises MigrationError."""
+    engine = sync_engine(url)
+    try:
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+    except (SQLAlchemyError, OSError) as error:
+        raise _failed(error) from error
+    finally:
+        engine.dispose()
 
 
 async def is_migrated(database: Database) -> bool:
@@ -122,12 +140,12 @@ def _run(action: Callable[[Config], None], *, url: str, patience: float) -> None
         raise _failed(error) from error
 
 
-def _connected(url: str, read: Callable[[Connection], T]) -> T:
+def _connected(url: str, query: Callable[[Connection], T]) -> T:
     _require_file(url)
     engine = sync_engine(url)
     try:
         with engine.connect() as connection:
-            return read(connection)
+            return query(connection)
     except (SQLAlchemyError, OSError) as error:
         raise _failed(error) from error
     finally:

@@ -19,6 +19,7 @@ from tenants_api.migrating import is_migrated
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding
 from tenants_api.onboarding.sample import SampleToken
+from tenants_api.row_security import role_faults
 from tenants_api.settings import Settings
 from tenants_api.trust import RealmKeySource, Trust
 from tenants_api.verification.cache import VerifiedTokens
@@ -38,7 +39,7 @@ log = structlog.get_logger("tenants_api.wiring")
 
 
 class NotReady(Exception):
-    """The database is absent or not migrated. The message is one line with the command that cures it."""
+    """The database is absent or not migrated, or its role may not serve. The message is one line with the cure."""
 
 
 @dataclass(slots=True)
@@ -71,9 +72,13 @@ async def open_services(
     No realm is asked for anything: the process starts with every realm unreachable.
 
     Raises:
-        NotReady: the database cannot be reached or is not at the newest schema.
+        NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production.
     """
-    database = Database(settings.database_url, pool_size=settings.database_pool_size)
+    database = Database(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        statement_timeout=settings.database_statement_timeout,
+    )
     services = _build(settings, database=database, roles=roles, clocks=clocks or Clocks())
     try:
         await _load(services)
@@ -174,6 +179,7 @@ async def _load(services: Services) -> None:
     try:
         if not await is_migrated(services.database):
             raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
+        await _refuse_privileged_role(services)
         await services.trust.load()
     except (SQLAlchemyError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
@@ -181,6 +187,19 @@ async def _load(services: Services) -> None:
         raise NotReady(
             f"the database cannot be used ({first}); check TENANTS_DATABASE_URL and run `tenants-api db upgrade`"
         ) from error
+
+
+async def _refuse_privileged_role(services: Services) -> None:
+    """In production one row of another tenant is one too many: a role that policies do not bind does not serve."""
+    if services.settings.environment != "production":
+        return
+    faults = await role_faults(services.database)
+    if faults:
+        reasons, cures = " and ".join(one.fault for one in faults), "; ".join(one.cure for one in faults)
+        raise NotReady(
+            f"{reasons}, so row-level security does not bind this API; use another role (`tenants-api db grant` makes"
+            f" one), or run as a superuser: {cures}"
+        )
 
 
 async def _stop(task: asyncio.Task[None] | None) -> None:
