@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import uuid_utils.compat
-from sqlalchemy import DateTime, Dialect, MetaData, event, make_url, text
+from sqlalchemy import DateTime, Dialect, ExceptionContext, MetaData, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -23,6 +23,9 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+STATEMENT_TIMEOUT = 30.0  # seconds
+READ_ONLY = "25006"  # read_only_sql_transaction
 
 
 class Base(DeclarativeBase):
@@ -60,9 +63,10 @@ def utc_now() -> datetime:
 class Database:
     """One engine and its sessions. `sessions` is the seam that tests and services share."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, statement_timeout: float = STATEMENT_TIMEOUT) -> None:
         self.engine = _create_engine(url, pool_size=pool_size)
-        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        limit = {"statement_timeout": f"{round(statement_timeout * 1000)}ms"}
+        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=limit)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
 
     @asynccontextmanager
@@ -92,16 +96,34 @@ class Database:
 
 
 def bind_tenant(session: AsyncSession, *, tenant_id: uuid.UUID | None) -> None:
-    """Say whose rows this session may see; `_set_tenant` repeats it at the start of each of its transactions."""
+    """Say whose rows this session may see; `_set_up` repeats it at the start of each of its transactions."""
     session.sync_session.info["tenant_id"] = tenant_id
 
 
+class TenantNeedsTransaction(Exception):
+    """A session that is bound to a tenant was given an AUTOCOMMIT connection, where no setting lasts."""
+
+
+_LIMIT = text("select set_config('statement_timeout', :limit, true)")
+_TENANT = text("select set_config('statement_timeout', :limit, true), set_config('app.tenant_id', :tenant, true)")
+
+
 @event.listens_for(Session, "after_begin")
-def _set_tenant(session: Session, transaction: Any, connection: Any) -> None:
+def _set_up(session: Session, transaction: Any, connection: Any) -> None:
+    """Both settings are transaction-local: a pooled connection never carries them to the next borrower.
+
+    A `statement_timeout` among the connection's own parameters would be refused by PgBouncer.
+    """
+    if connection.dialect.name != "postgresql":
+        return
     tenant_id = session.info.get("tenant_id")
-    if tenant_id is not None and connection.dialect.name == "postgresql":
-        # set_config(…, true) is transaction-local: a pooled connection never carries it to the next borrower.
-        connection.execute(text("select set_config('app.tenant_id', :tenant, true)"), {"tenant": str(tenant_id)})
+    limit = session.info.get("statement_timeout", f"{STATEMENT_TIMEOUT:.0f}s")
+    if tenant_id is None:
+        connection.execute(_LIMIT, {"limit": limit})
+        return
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        raise TenantNeedsTransaction
+    connection.execute(_TENANT, {"limit": limit, "tenant": str(tenant_id)})
 
 
 def upsert(session: AsyncSession, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
@@ -116,7 +138,7 @@ def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
         event.listen(engine.sync_engine, "begin", _sqlite_begin)
         return engine
     # prepare_threshold=None: server-side prepared statements break behind PgBouncer in transaction mode.
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -124,6 +146,14 @@ def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
         pool_pre_ping=True,
         connect_args={"prepare_threshold": None, "connect_timeout": 5},
     )
+    event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
+    return engine
+
+
+def _leave_read_only_server(context: ExceptionContext) -> None:
+    """A primary that became a standby keeps its connections: only new ones find the new primary (several hosts)."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _sqlite_pragmas(connection: Any, record: Any) -> None:

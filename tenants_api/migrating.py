@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -81,17 +81,44 @@ def history() -> list[Revision]:
 
 def check(url: str, *, metadata: MetaData) -> list[str]:
     """How the database differs from the models; empty when it does not. Raises MigrationError."""
-    return _connected(url, lambda connection: _differences(connection, metadata=metadata))
+    return read(url, lambda connection: _differences(connection, metadata=metadata))
 
 
-async def is_at_head(database: Database) -> bool:
-    """Whether the database is at the newest revision.
+def read(url: str, query: Callable[[Connection], T]) -> T:
+    """What a query finds in the database, on a connection of its own. Raises MigrationError."""
+    return _connected(url, query)
+
+
+def run(url: str, statements: Iterable[str]) -> None:
+    """Run statements in one transaction: all of them or none. Raises MigrationError."""
+    engine = sync_engine(url)
+    try:
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+    except (SQLAlchemyError, OSError) as error:
+        raise _failed(error) from error
+    finally:
+        engine.dispose()
+
+
+async def is_migrated(database: Database) -> bool:
+    """Whether the database is at the newest revision that this package knows, or at a newer one.
+
+    A revision that this package does not know is newer: migrations run before the new version starts, and until it
+    took over, the old version serves on the new schema (expand, then contract).
 
     Raises:
         SQLAlchemyError: it cannot be read.
     """
     async with database.engine.connect() as connection:
-        return await connection.run_sync(_revision_of) == head()
+        revision = await connection.run_sync(_revision_of)
+    return revision == head() or (revision is not None and revision not in _known())
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(revision.revision for revision in history())
 
 
 def _scripts() -> ScriptDirectory:
@@ -113,12 +140,12 @@ def _run(action: Callable[[Config], None], *, url: str, patience: float) -> None
         raise _failed(error) from error
 
 
-def _connected(url: str, read: Callable[[Connection], T]) -> T:
+def _connected(url: str, query: Callable[[Connection], T]) -> T:
     _require_file(url)
     engine = sync_engine(url)
     try:
         with engine.connect() as connection:
-            return read(connection)
+            return query(connection)
     except (SQLAlchemyError, OSError) as error:
         raise _failed(error) from error
     finally:

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
         None, description="past a pooler, for migrations and LISTEN; the database URL if empty"
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="connections of one worker to PostgreSQL")
+    database_statement_timeout: float = Field(
+        30, ge=0.1, le=3600, description="seconds that PostgreSQL gives one statement of the API or the CLI"
+    )
     admin_api_key: SecretStr | None = Field(
         None, description="bootstrap admin key with every scope, at least 32 characters"
     )

@@ -15,10 +15,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy, target_policy
-from tenants_api.migrating import is_at_head
+from tenants_api.migrating import is_migrated
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding, Reconciler
 from tenants_api.onboarding.sample import SampleToken
+from tenants_api.row_security import role_faults
 from tenants_api.settings import Settings
 from tenants_api.trust import RealmKeySource, Rejections, Trust
 from tenants_api.trust.background import supervised
@@ -40,7 +41,7 @@ log = structlog.get_logger("tenants_api.wiring")
 
 
 class NotReady(Exception):
-    """The database is absent or not migrated. The message is one line with the command that cures it."""
+    """The database is absent or not migrated, or its role may not serve. The message is one line with the cure."""
 
 
 @dataclass(slots=True)
@@ -75,9 +76,13 @@ async def open_services(
     No realm is asked for anything: the process starts with every realm unreachable.
 
     Raises:
-        NotReady: the database cannot be reached or is not at the newest schema.
+        NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production.
     """
-    database = Database(settings.database_url, pool_size=settings.database_pool_size)
+    database = Database(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        statement_timeout=settings.database_statement_timeout,
+    )
     services = _build(settings, database=database, roles=roles, clocks=clocks or Clocks())
     try:
         await _load(services)
@@ -105,7 +110,15 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
     keys = KeyPolicy(lifetime=settings.key_lifetime, stale_limit=settings.key_stale_limit)
     claims = ClaimPolicy(leeway=settings.leeway, max_lifetime=settings.max_token_lifetime)
     observe = _observer(metrics)
-    trust = Trust(database, source=source, keys=keys, poll=settings.registry_poll, clocks=clocks, on_event=observe)
+    trust = Trust(
+        database,
+        source=source,
+        keys=keys,
+        poll=settings.registry_poll,
+        clocks=clocks,
+        on_event=observe,
+        listen=settings.direct_url if database.is_postgresql else None,
+    )
     cache = VerifiedTokens(settings.verified_tokens) if settings.verified_tokens else None
     verifier = TokenVerifier(
         lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks, cache=cache
@@ -172,6 +185,10 @@ def _watch(services: Services) -> None:
     trust, watch = services.trust, services.metrics.watch
     watch("registry_version", lambda: trust.version, about="Registry version that this process applied")
     watch("registry_lag_seconds", lambda: trust.feed.lag, about="Seconds since the change feed last saw the database")
+    watch(
+        "registry_listening", lambda: trust.feed.state == "listening",
+        about="1 while PostgreSQL notifies of changes, 0 while they are polled for alone",
+    )  # fmt: skip
     watch("verified_tokens", lambda: services.verifier.cached_tokens, about="Tokens in the verified-token cache")
     watch("realms", lambda: trust.realm_count, about="Realms whose tokens are read")
     watch("jwks_in_flight", trust.rings.in_flight, about="Fetches of key sets that are under way")
@@ -200,8 +217,9 @@ def _observer(metrics: Metrics) -> Any:
 
 async def _load(services: Services) -> None:
     try:
-        if not await is_at_head(services.database):
+        if not await is_migrated(services.database):
             raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
+        await _refuse_privileged_role(services)
         await services.trust.load()
     except (SQLAlchemyError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
@@ -209,6 +227,19 @@ async def _load(services: Services) -> None:
         raise NotReady(
             f"the database cannot be used ({first}); check TENANTS_DATABASE_URL and run `tenants-api db upgrade`"
         ) from error
+
+
+async def _refuse_privileged_role(services: Services) -> None:
+    """In production one row of another tenant is one too many: a role that policies do not bind does not serve."""
+    if services.settings.environment != "production":
+        return
+    faults = await role_faults(services.database)
+    if faults:
+        reasons, cures = " and ".join(one.fault for one in faults), "; ".join(one.cure for one in faults)
+        raise NotReady(
+            f"{reasons}, so row-level security does not bind this API; use another role (`tenants-api db grant` makes"
+            f" one), or run as a superuser: {cures}"
+        )
 
 
 def _follow(services: Services) -> list[asyncio.Task[None]]:

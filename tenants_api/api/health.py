@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.errors import NotFound
-from tenants_api.migrating import is_at_head
+from tenants_api.migrating import is_migrated
 from tenants_api.wiring import Services
 
 DEADLINE = 2.0  # seconds; a probe that waits longer is as good as failed
@@ -33,6 +33,7 @@ async def readyz(services: ServicesDep, request: Request) -> Response:
     status = 200 if all(outcomes.values()) else 503
     if "verbose" in request.query_params:
         lines = [f"[{'+' if ok else '-'}]{name} {'ok' if ok else 'failed'}" for name, ok in outcomes.items()]
+        lines.append(_registry_line(services))
         return PlainTextResponse("\n".join([*lines, "ready" if status == 200 else "not ready", ""]), status)
     return JSONResponse({"ready": status == 200, "checks": outcomes}, status)
 
@@ -55,6 +56,11 @@ async def metrics(services: ServicesDep) -> Response:
     return Response(body, media_type=content_type)
 
 
+def _registry_line(services: Services) -> str:
+    trust = services.trust
+    return f"registry version={trust.version} lag={trust.feed.lag:.1f}s feed={trust.feed.state}"
+
+
 async def _database(services: Services) -> bool:
     try:
         async with asyncio.timeout(DEADLINE), services.database.engine.connect() as connection:
@@ -67,7 +73,7 @@ async def _database(services: Services) -> bool:
 async def _migrations(services: Services) -> bool:
     try:
         async with asyncio.timeout(DEADLINE):
-            return await is_at_head(services.database)
+            return await is_migrated(services.database)
     except (SQLAlchemyError, OSError):
         return False
 

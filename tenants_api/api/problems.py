@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -36,6 +36,17 @@ _OF_STATUS: Mapping[int, type[ApiError]] = {
     415: UnsupportedMediaType,
     422: ValidationFailed,
 }
+_OF_DATABASE: tuple[type[Exception], ...] = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeout,
+    DataError,
+    InternalError,
+    ProgrammingError,
+)
+# SQLSTATEs of a database that cannot take a sound statement now: read-only (25006), or on another schema revision
+# (42P01 no table, 42703 no column).
+_NOT_OURS = frozenset({"25006", "42P01", "42703"})
 log = structlog.get_logger("tenants_api.api")
 
 
@@ -69,9 +80,8 @@ def install_problem_handlers(app: FastAPI) -> None:
         kind = request.headers.get("content-type", "")
         return problem_response(_as_api_error(error, content_type=kind), request_id=request_id)
 
-    for kind in (ApiError, RequestValidationError, HTTPException, OperationalError, InterfaceError, PoolTimeout):
+    for kind in (ApiError, RequestValidationError, HTTPException, *_OF_DATABASE):
         app.add_exception_handler(kind, api_error)
-    app.add_exception_handler(DataError, api_error)
 
 
 def problem_responses(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
@@ -109,9 +119,16 @@ def _as_api_error(error: Exception, *, content_type: str) -> ApiError:
         return _of_status(error)
     if isinstance(error, DataError):
         return ValidationFailed("a value cannot be stored")
+    if isinstance(error, (InternalError, ProgrammingError)) and _sqlstate(error) not in _NOT_OURS:
+        raise error  # a mistake in a statement of ours is a 500, and is logged as one
     cause = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
     log.error("registry_unavailable", error=cause)
     return RegistryUnavailable()
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    return state
 
 
 def _invalid(error: RequestValidationError, *, content_type: str) -> ApiError:

@@ -6,14 +6,16 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from sqlalchemy import make_url
 
 from tenants_api import migrating
-from tenants_api.cli.exits import CHECK_FAILED
+from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import require_file, settings
 from tenants_api.db import Base
 from tenants_api.items import models as item_models
 from tenants_api.registry import models as registry_models
+from tenants_api.row_security import APP, OWNER, role_setup, unguarded_tables
 
 app = typer.Typer(no_args_is_help=True, help="Database: its schema and migrations.")
 
@@ -69,6 +71,7 @@ def check(as_json: AsJson = False) -> None:
     revision, head = migrating.current(url), migrating.head()
     # An old schema differs by nature: only at the newest revision do differences mean something was forgotten.
     differences = migrating.check(url, metadata=Base.metadata) if revision == head else []
+    differences += migrating.read(url, unguarded_tables)
     if as_json:
         print_json({"revision": revision, "head": head, "differences": differences})
     elif revision != head:
@@ -77,6 +80,31 @@ def check(as_json: AsJson = False) -> None:
         say(difference)
     if revision != head or differences:
         raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
+def grant(
+    role: Annotated[str, typer.Option("--role", help="The role that serves.")] = APP,
+    owner: Annotated[str, typer.Option("--owner", help="The role that migrates and owns the tables.")] = OWNER,
+    apply: Annotated[bool, typer.Option("--apply", help="Run the statements instead of printing them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the SQL of PostgreSQL's two roles, or run it; connect as a superuser, or as the owner once both exist."""
+    url = make_url(settings().direct_url)
+    if url.get_backend_name() != "postgresql":
+        raise Stopped("SQLite knows no roles", cure="set TENANTS_DATABASE_URL to PostgreSQL", code=USAGE)
+    try:
+        statements = role_setup(database=url.database or "", owner=owner, app=role)
+    except ValueError as error:
+        raise Stopped(str(error), cure="tenants-api db grant --help", code=USAGE) from error
+    if apply:
+        migrating.run(url.render_as_string(hide_password=False), statements)
+    if as_json:
+        print_json({"statements": statements, "applied": apply})
+    elif apply:
+        say(f"{owner} owns the database, {role} serves; a role without a password gets one by \\password in psql")
+    else:
+        typer.echo("\n".join(f"{statement};" for statement in statements))
 
 
 def _existing() -> str:

@@ -18,6 +18,7 @@ from tenants_api.cli.session import settings as load_quietly
 from tenants_api.onboarding.checks import check_realm
 from tenants_api.registry.changes import RealmRow, TenantRow, load_all
 from tenants_api.registry.values import RealmDraft, TenantState
+from tenants_api.row_security import role_faults
 from tenants_api.settings import Settings, SettingsError
 from tenants_api.wiring import NotReady, Services, open_services
 
@@ -62,6 +63,7 @@ async def _findings(*, realms: bool) -> AsyncGenerator[Finding, None]:
         require_file(settings.database_url)
         async with open_services(settings, background=False) as services:
             yield Finding("database", "ok", f"{make_url(settings.database_url).render_as_string()}, migrated")
+            yield await _role(services)
             async for finding in _registry(services, realms=realms):
                 yield finding
     except (Stopped, NotReady) as error:
@@ -74,6 +76,15 @@ def _realm_targets(settings: Settings) -> Finding:
     if opened and settings.environment == "production":
         return Finding("realm URLs", "note", f"production may reach by http or privately: {', '.join(opened)}")
     return Finding("realm URLs", "ok", f"opened besides public https: {', '.join(opened) or 'nothing'}")
+
+
+async def _role(services: Services) -> Finding:
+    faults = await role_faults(services.database)
+    if faults:  # production refuses to start with them
+        detail = "; ".join(f"{one.fault}: {one.cure}" for one in faults)
+        return Finding("database role", "note", f"development only, row-level security does not bind it: {detail}")
+    bound = services.database.is_postgresql
+    return Finding("database role", "ok", "row-level security binds it" if bound else "SQLite knows no roles")
 
 
 async def _registry(services: Services, *, realms: bool) -> AsyncGenerator[Finding, None]:

@@ -1,26 +1,19 @@
-"""How a change in the registry reaches every worker: a version that grows, and a feed that looks at it."""
+"""How a change in the registry reaches every worker: a version that grows, and what changed since a version."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-from sqlalchemy import ColumnElement, insert, select, true, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.db import Database
 from tenants_api.registry.models import PurgedTenant, Realm, RegistryVersion, RoleRule, Tenant
 from tenants_api.registry.values import Rule, TenantState
 
-LOOK_DEADLINE = 30.0  # seconds for reading the version and applying what changed
-log = structlog.get_logger("tenants_api.registry")
+CHANNEL = "tenants_api_registry"  # of NOTIFY; the payload is `<version> <tenant id>` and nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +53,16 @@ async def current_version(session: AsyncSession) -> int:
     return (await session.execute(select(RegistryVersion.version))).scalar_one()
 
 
-async def bump_version(session: AsyncSession) -> int:
-    """The number of this change. The row's lock makes writers queue, so versions commit in their order."""
+async def bump_version(session: AsyncSession, *, tenant_id: uuid.UUID) -> int:
+    """The number of this change of a tenant. The row's lock makes writers queue, so versions commit in their order.
+
+    PostgreSQL sends the notification when the transaction commits, and none if it does not.
+    """
     statement = update(RegistryVersion).values(version=RegistryVersion.version + 1).returning(RegistryVersion.version)
-    return (await session.execute(statement)).scalar_one()
+    version = (await session.execute(statement)).scalar_one()
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(select(func.pg_notify(CHANNEL, f"{version} {tenant_id}")))
+    return version
 
 
 async def load_all(session: AsyncSession) -> list[TenantRow]:
@@ -111,55 +110,3 @@ def _realm_row(row: Any) -> RealmRow:
     for name in ("audiences", "authorized_parties", "algorithms"):
         values[name] = tuple(values[name])
     return RealmRow(**{**values, "organization": values["organization"] or None})
-
-
-class ChangeFeed:
-    """Looks at the registry version every `interval` seconds and calls `on_change` when it has moved."""
-
-    def __init__(self, database: Database, *, interval: float, on_change: Callable[[int], Awaitable[None]]) -> None:
-        self._database, self._interval, self._on_change = database, interval, on_change
-        self._looking = asyncio.Lock()
-        self.version = -1
-        self.last_seen = 0.0
-
-    @property
-    def alive(self) -> bool:
-        """Whether the database answered lately; never before the first look, for the clock may count from boot."""
-        return self.version >= 0 and self.lag < max(5.0, 5 * self._interval)
-
-    @property
-    def lag(self) -> float:
-        """Seconds since the version was last read."""
-        return time.monotonic() - self.last_seen
-
-    def loaded(self, version: int) -> None:
-        """The registry was just read as a whole at this version: that counts as a look."""
-        self.version, self.last_seen = version, time.monotonic()
-
-    async def run(self) -> None:
-        """Look for ever; a database that is away is looked at again."""
-        while True:
-            await asyncio.sleep(self._interval)
-            try:
-                async with asyncio.timeout(LOOK_DEADLINE):
-                    await self.poke()
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("registry_not_read", error=type(error).__name__, lag_seconds=round(self.lag, 1))
-            except Exception as error:
-                # Nobody waits for this loop: if a mistake of ours ended it, this worker would follow no change any
-                # more, and a suspended tenant would go on here. It goes on instead, and says what happened.
-                log.exception("registry_not_applied", error=type(error).__name__)
-
-    async def poke(self) -> None:
-        """Look now.
-
-        Raises:
-            SQLAlchemyError, OSError: the database cannot be read.
-        """
-        async with self._looking:  # one after the other: two that overtake each other would see the version fall
-            async with self._database.read() as session:
-                version = await current_version(session)
-            if version != self.version:
-                await self._on_change(version)
-                self.version = version
-            self.last_seen = time.monotonic()

@@ -44,7 +44,7 @@ async def store_keys(session: AsyncSession, keys: StoredKeys) -> bool:
         setattr(row, name, getattr(keys, name))
     await session.flush()
     if changed:
-        version = await bump_version(session)
+        version = await bump_version(session, tenant_id=tenant_id)
         await session.execute(update(Tenant).where(Tenant.id == tenant_id).values(changed_version=version))
     return changed
 

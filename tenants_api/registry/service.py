@@ -152,7 +152,7 @@ async def purge_tenant(session: AsyncSession, *, ref: str, change: Change) -> No
     )  # fmt: skip
     await session.delete(tenant)
     await session.flush()
-    await mark_purged(session, tenant_id=tenant.id, version=await bump_version(session))
+    await mark_purged(session, tenant_id=tenant.id, version=await bump_version(session, tenant_id=tenant.id))
 
 
 async def add_realm(session: AsyncSession, *, ref: str, draft: RealmDraft, change: Change) -> Realm:
@@ -252,7 +252,7 @@ async def _changed(
     new: bool = False,
 ) -> None:
     """What every change does: a new version for the row and the registry, and its line in the trail."""
-    tenant.changed_version = await bump_version(session)
+    tenant.changed_version = await bump_version(session, tenant_id=tenant.id)
     tenant.updated_at = utc_now()
     tenant.version += 0 if new else 1
     await session.flush()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from tenants_api.db import Database
 from tenants_api.errors import RateLimited
-from tenants_api.registry.changes import ChangeFeed, TenantRow, changed_since, current_version, load_all
+from tenants_api.registry.changes import TenantRow, changed_since, current_version, load_all
+from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.keys import load_keys
-from tenants_api.registry.values import TenantState
+from tenants_api.registry.values import StoredKeys, TenantState
 from tenants_api.trust.health import HealthRecord
 from tenants_api.trust.report import KeyInfo, KeyReport, epoch_time
 from tenants_api.trust.rows import facts, trusted_realms
@@ -30,13 +33,22 @@ MANUAL_COOLDOWN = 5.0  # seconds between two manual refreshes of one realm
 
 
 Observer = Callable[[KeyRing, str], None]
+log = structlog.get_logger("tenants_api.trust")
 
 
 class Trust:
     """The snapshot, its change feed and the stored keys. Implements `RealmLookup`."""
 
     def __init__(
-        self, database: Database, *, source: KeySource, keys: KeyPolicy, poll: float, clocks: Clocks, on_event: Observer
+        self,
+        database: Database,
+        *,
+        source: KeySource,
+        keys: KeyPolicy,
+        poll: float,
+        clocks: Clocks,
+        on_event: Observer,
+        listen: str | None = None,
     ) -> None:
         self._database, self._clocks, self._observe = database, clocks, on_event
         self._snapshot = Snapshot()
@@ -49,7 +61,9 @@ class Trust:
         self.rings = KeyRings(
             source=source, policy=keys, clocks=clocks, on_new=self._stored.restore, on_event=self._key_event
         )
-        self.feed = ChangeFeed(database, interval=poll, on_change=self._apply_to)
+        self.feed = ChangeFeed(
+            database, interval=poll, on_change=self._apply_to, on_doubt=self._compare_all, listen=listen
+        )
         self.version = -1
 
     @property
@@ -166,21 +180,37 @@ class Trust:
         async with self._applying:
             if version == self.version:
                 return
-            if version < self.version:  # a restored backup: nothing that we know can be taken for granted
-                await self.load()
-                return
             async with self._database.read() as session:
                 version = await current_version(session)
                 tenants = await changed_since(session, version=self.version)
-                realm_ids = [realm.id for tenant in tenants for realm in tenant.realms]
-                stored = await load_keys(session, realm_ids=realm_ids)
+                stored = await load_keys(session, realm_ids=_realm_ids(tenants))
             for tenant in tenants:
                 self._put(tenant)
-            self._stored.learn(stored)
-            for keys in stored:
-                if (ring := self.rings.find(keys.realm_id)) is not None:
-                    self._stored.restore(ring)
+            self._learn(stored)
+            if max((tenant.changed_version for tenant in tenants), default=-1) >= version:
+                self.version = version
+                return
+        # Each version is the last change of a tenant, or of a later one: here a change is missing.
+        await self._compare_all(version)
+
+    async def _compare_all(self, version: int) -> None:
+        """Changes may have passed unseen, or the database is another one: read every tenant, and all new keys."""
+        async with self._applying:
+            async with self._database.read() as session:
+                version = await current_version(session)
+                tenants = await load_all(session)
+                differing = [tenant for tenant in tenants if self._tenants.get(tenant.id) != tenant]
+                stored = await load_keys(session, realm_ids=_realm_ids(differing))
+            self._replace_all(tenants)
+            self._learn(stored)
             self.version = version
+        log.info("registry_compared", version=version, tenants=len(tenants), differing=len(differing))
+
+    def _learn(self, stored: Sequence[StoredKeys]) -> None:
+        self._stored.learn(stored)
+        for keys in stored:
+            if (ring := self.rings.find(keys.realm_id)) is not None:
+                self._stored.restore(ring)
 
     def _replace_all(self, tenants: Iterable[TenantRow]) -> None:
         listed = {tenant.id: tenant for tenant in tenants}
@@ -239,3 +269,7 @@ class Trust:
 
     def _wall(self, monotonic: float) -> datetime:
         return datetime.fromtimestamp(self._clocks.wall() - (self._clocks.monotonic() - monotonic), UTC)
+
+
+def _realm_ids(tenants: Iterable[TenantRow]) -> list[uuid.UUID]:
+    return [realm.id for tenant in tenants for realm in tenant.realms]

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tenants_api.devrealms import DevRealm, DevRealmServer, DevUser
+from tenants_api.observability import logging
 from tenants_api.registry.login_tries import PER_ADDRESS
 from tests.support.realms import dev_realms
 from tests.support.sockets import serving
@@ -240,6 +241,7 @@ async def test_what_a_realm_says_of_a_refused_login_reaches_no_log(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A hostile realm would put the password, which it was just sent, into its error_description."""
+    logging.configure(format="json", level="debug")
     body = b'{"error": "invalid_grant", "error_description": "alice-pw"}'
     refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     async with AsyncExitStack() as stack:

@@ -6,18 +6,19 @@ next one would meet.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from tenants_api.db import Base, Database, new_id
+from tenants_api.db import Database, TenantNeedsTransaction, bind_tenant, new_id
 from tenants_api.items import repository
 from tenants_api.items.models import Item
-from tenants_api.registry import models as registry_models
+from tenants_api.registry.models import Tenant
 from tests.registry.drafts import create
 from tests.support.databases import postgres_copy
 
@@ -115,20 +116,110 @@ async def test_application_cannot_take_the_wall_down(pooled: Database, statement
             await session.execute(text(statement))
 
 
-async def test_every_table_of_tenant_data_is_guarded(pooled: Database) -> None:
-    """Alembic does not see a missing policy. The registry's own tables are read before a tenant is known."""
-    tables = sorted(
-        name
-        for mapper in Base.registry.mappers
-        if mapper.class_.__module__ != registry_models.__name__
-        for name, table in Base.metadata.tables.items()
-        if table is mapper.local_table and "tenant_id" in table.columns
-    )
-    assert tables == ["items"]
-    query = text(
-        "select c.relname, c.relrowsecurity, c.relforcerowsecurity, p.polqual is not null, p.polwithcheck is not null"
-        " from pg_class c left join pg_policy p on p.polrelid = c.oid where c.relname = any(:tables)"
-    )
+async def test_tenant_is_set_again_after_an_error_in_the_middle(
+    pooled: Database, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
+    async with pooled.sessions() as session:
+        bind_tenant(session, tenant_id=two[0])
+        with pytest.raises(ProgrammingError):
+            await session.execute(text("select * from nothing"))
+        await session.rollback()
+        assert await seen(session) == ["ours"]
     async with pooled.read() as session:
-        rows = (await session.execute(query, {"tables": tables})).all()
-    assert [tuple(row) for row in rows] == [(name, True, True, True, True) for name in tables]
+        assert await seen(session) == []
+
+
+async def test_connection_of_a_cancelled_task_carries_no_tenant_to_the_next(
+    pooled: Database, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
+    async def work(started: asyncio.Event) -> None:
+        async with pooled.read(tenant_id=two[0]) as session:
+            assert await seen(session) == ["ours"]
+            started.set()
+            await session.execute(text("select pg_sleep(60)"))
+
+    started = asyncio.Event()
+    task = asyncio.create_task(work(started))
+    await started.wait()
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    async with pooled.read() as session:
+        assert await seen(session) == []
+    async with pooled.read(tenant_id=two[1]) as session:
+        assert await seen(session) == ["theirs"]
+
+
+async def test_statement_that_takes_too_long_is_ended_and_its_connection_carries_no_tenant(
+    request: pytest.FixtureRequest,
+) -> None:
+    database = Database(postgres_copy(request), pool_size=1, statement_timeout=0.1)
+    acme, globex = (await create(database, "acme")).id, (await create(database, "globex")).id
+    with pytest.raises(OperationalError, match="statement timeout"):
+        await write_too_slowly(database, acme)
+    async with database.read(tenant_id=globex) as session:
+        assert await seen(session) == []
+    async with database.read(tenant_id=acme) as session:
+        assert await seen(session) == [], "the half that ran is not there either"
+    await database.aclose()
+
+
+async def write_too_slowly(database: Database, tenant_id: uuid.UUID) -> None:
+    async with database.begin(tenant_id=tenant_id) as session:
+        await repository.create_item(session, tenant_id=tenant_id, title="half", body=None, created_by="s")
+        await session.execute(text("select pg_sleep(60)"))
+
+
+async def test_background_task_of_its_own_session_sees_its_tenant_alone(
+    pooled: Database, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
+    async def later(tenant_id: uuid.UUID) -> list[str]:
+        async with pooled.read(tenant_id=tenant_id) as session:
+            return await seen(session)
+
+    async with pooled.read(tenant_id=two[0]) as session:
+        task = asyncio.create_task(later(two[1]))  # it inherits this task's context, and nothing of the session
+        assert await seen(session) == ["ours"]
+    assert await task == ["theirs"]
+
+
+async def test_tenants_session_refuses_an_autocommit_connection(
+    pooled: Database, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
+    """There the tenant would be forgotten before the first query: rows would vanish without a word."""
+    autocommit = async_sessionmaker(pooled.engine.execution_options(isolation_level="AUTOCOMMIT"))
+    async with autocommit() as session:
+        bind_tenant(session, tenant_id=two[0])
+        with pytest.raises(TenantNeedsTransaction):
+            await seen(session)
+    async with autocommit() as session:
+        assert await seen(session) == []
+
+
+async def test_200_tenants_at_once_on_a_small_pool_get_their_own_rows_alone(request: pytest.FixtureRequest) -> None:
+    database = Database(postgres_copy(request), pool_size=8)
+    tenants = await add_tenants(database, count=200)
+    answers = 0
+
+    async def read(tenant_id: uuid.UUID) -> None:
+        nonlocal answers
+        for _ in range(5):
+            async with slots, database.read(tenant_id=tenant_id) as session:
+                assert await seen(session) == [str(tenant_id)]
+            answers += 1
+
+    slots = asyncio.Semaphore(8)  # whoever waits for a connection longer than the pool's patience fails
+    await asyncio.gather(*(read(tenant_id) for tenant_id in tenants))
+    assert answers == 5 * len(tenants)
+    await database.aclose()
+
+
+async def add_tenants(database: Database, *, count: int) -> list[uuid.UUID]:
+    """Tenants with one item each, titled with the tenant's id."""
+    ids = [new_id() for _ in range(count)]
+    async with database.begin() as session:
+        session.add_all(Tenant(id=one, slug=f"t-{one.hex}", name="T", state="active") for one in ids)
+    for one in ids:
+        async with database.begin(tenant_id=one) as session:
+            session.add(Item(tenant_id=one, title=str(one), created_by="s"))
+    return ids

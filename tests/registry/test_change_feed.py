@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.db import Database
-from tenants_api.registry.changes import ChangeFeed
+from tenants_api.registry.feed import ChangeFeed
 from tests.registry.drafts import create
 from tests.support.postgres import SUPERUSER, PostgresServer
 
@@ -135,3 +137,60 @@ async def test_mistake_while_a_change_is_applied_does_not_end_the_feed(database:
         following.cancel()
         await asyncio.wait({following})
     assert len(applied) == 3
+
+
+async def test_idle_sqlite_file_is_not_read_again_and_a_commit_by_another_connection_is(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    database = Database(f"sqlite+aiosqlite:///{shutil.copy(migrated_file, tmp_path / 'tenants.db')}")
+    told: list[int] = []
+    statements: list[str] = []
+
+    async def on_change(version: int) -> None:
+        told.append(version)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    feed = ChangeFeed(database, interval=INTERVAL, on_change=on_change)
+    async with following(feed):
+        await until(lambda: told == [0])
+        seen = feed.last_seen
+        await until(lambda: feed.last_seen > seen + 5 * INTERVAL)
+        assert len([one for one in statements if "registry_version" in one]) == 1
+        await create(database, "acme")
+        await until(lambda: told == [0, 1])
+    await database.aclose()
+
+
+async def test_outage_ends_in_a_full_compare(request: pytest.FixtureRequest, database: Database) -> None:
+    told: list[str] = []
+
+    async def on_change(version: int) -> None:
+        told.append(f"change {version}")
+
+    async def on_doubt(version: int) -> None:
+        told.append(f"doubt {version}")
+
+    feed = ChangeFeed(database, interval=INTERVAL, on_change=on_change, on_doubt=on_doubt)
+    async with following(feed):
+        await until(lambda: told == ["change 0"])
+        async with away(request, database):
+            await asyncio.sleep(10 * INTERVAL)
+        await until(lambda: told == ["change 0", "doubt 0"])
+
+
+async def test_compare_that_fails_is_made_again(database: Database) -> None:
+    tried: list[int] = []
+
+    async def on_change(version: int) -> None:
+        return
+
+    async def on_doubt(version: int) -> None:
+        tried.append(version)
+        if len(tried) == 1:
+            raise OSError("the connection is lost in the middle")
+
+    feed = ChangeFeed(database, interval=INTERVAL, on_change=on_change, on_doubt=on_doubt)
+    feed.loaded(7)  # the database holds 0: a backup was restored
+    async with following(feed):
+        await until(lambda: feed.version == 0)
+    assert tried == [0, 0]

@@ -10,7 +10,8 @@ import pytest
 from tenants_api import migrating
 from tenants_api.db import Database
 from tenants_api.registry import service
-from tenants_api.registry.changes import ChangeFeed, TenantRow, changed_since, current_version, load_all
+from tenants_api.registry.changes import TenantRow, changed_since, current_version, load_all
+from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.values import Rule, TenantState, Transition
 from tests.registry.drafts import CHANGE, RULES, create, draft, issuer_of, move, purge, read, realm
 

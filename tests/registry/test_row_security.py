@@ -1,0 +1,184 @@
+"""The role that serves, and the tables that it serves from: what would make row-level security no wall at all."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from tenants_api import migrating
+from tenants_api.db import Database
+from tenants_api.row_security import APP, OUTSIDE, OWNER, role_faults, role_setup, unguarded_tables
+from tests.support.databases import postgres_copy
+from tests.support.postgres import SUPERUSER, PostgresServer
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def app_url(request: pytest.FixtureRequest) -> str:
+    return postgres_copy(request)
+
+
+@pytest.fixture
+def name(app_url: str) -> str:
+    return app_url.rpartition("/")[2]
+
+
+@pytest.fixture
+def privileged(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
+    """A superuser, and roles that are gone after the test."""
+    with psycopg.connect(
+        postgres_server.url("postgres", role=SUPERUSER).replace("+psycopg", ""), autocommit=True
+    ) as connection:
+        yield connection
+        for role in ("t_bypass", "t_member", "t_owner", "t_app", "t_group"):
+            connection.execute(f"drop role if exists {role}".encode())
+
+
+async def faults(server: PostgresServer, name: str, role: str) -> list[tuple[str, str]]:
+    database = Database(server.url(name, role=role))
+    try:
+        return [(one.fault, one.cure) for one in await role_faults(database)]
+    finally:
+        await database.aclose()
+
+
+async def test_application_role_has_no_fault(postgres_server: PostgresServer, name: str) -> None:
+    assert await faults(postgres_server, name, APP) == []
+
+
+async def test_superuser_owner_and_bypassrls_are_named_with_their_cure(
+    postgres_server: PostgresServer, name: str, privileged: psycopg.Connection
+) -> None:
+    privileged.execute("create role t_bypass login bypassrls")
+    privileged.execute("create role t_member login in role t_bypass")
+    ((fault, cure),) = await faults(postgres_server, name, SUPERUSER)
+    assert "superuser" in fault
+    assert cure == "alter role postgres nosuperuser nobypassrls"
+    ((fault, cure),) = await faults(postgres_server, name, "t_bypass")
+    assert "BYPASSRLS" in fault
+    assert cure == "alter role t_bypass nobypassrls"
+    ((fault, cure),) = await faults(postgres_server, name, OWNER)
+    assert "owns tables" in fault
+    assert "owner to tenants_owner" in cure
+    ((fault, cure),) = await faults(postgres_server, name, "t_member")
+    assert cure == "revoke t_bypass from t_member"
+    privileged.execute(cure.encode())
+    privileged.execute("alter role t_bypass nobypassrls")
+    for role in ("t_bypass", "t_member"):
+        assert await faults(postgres_server, name, role) == []
+
+
+def unguarded(url: str) -> list[str]:
+    return migrating.read(url, unguarded_tables)
+
+
+def test_every_table_with_a_tenant_id_is_guarded_or_listed_with_a_reason(app_url: str) -> None:
+    assert unguarded(app_url) == []
+    rows = migrating.read(
+        app_url,
+        lambda connection: set(
+            connection.scalars(
+                text("select table_name from information_schema.columns where column_name = 'tenant_id'")
+            )
+        ),
+    )
+    assert "items" in rows
+    assert set(OUTSIDE) <= rows, "an exception for a table that is gone"
+    assert all(OUTSIDE.values())
+
+
+@pytest.mark.parametrize(
+    ("statements", "gap"),
+    [
+        (["create table notes (tenant_id uuid, id int, primary key (tenant_id, id))"], "notes: row-level security"),
+        (["alter table items disable row level security"], "items: row-level security is not enabled"),
+        (["alter table items no force row level security"], "items: it is not forced"),
+        (["drop policy items_of_the_tenant on items"], "items: no policy"),
+        (["create policy everybody on items using (true) with check (true)"], "items: a policy does not compare"),
+        (["create policy readers on items for select using (true)"], "items: a policy does not compare"),
+        (["alter table items add unique (title)"], "items: a unique key is shared"),
+    ],
+)
+def test_table_whose_wall_has_a_gap_is_found(
+    postgres_server: PostgresServer, app_url: str, name: str, statements: list[str], gap: str
+) -> None:
+    migrating.run(postgres_server.url(name, role=OWNER), statements)
+    (found,) = unguarded(app_url)
+    assert found.startswith(gap)
+
+
+async def test_role_set_up_makes_a_working_pair_and_may_run_again(
+    postgres_server: PostgresServer, privileged: psycopg.Connection
+) -> None:
+    privileged.execute("create database grant_test")
+    try:
+        root = postgres_server.url("grant_test", role=SUPERUSER)
+        # A start gone wrong: a superuser migrated, and the role that serves may do anything.
+        privileged.execute("create role t_app login superuser createdb createrole bypassrls")
+        await asyncio.to_thread(migrating.upgrade, root)
+        statements = role_setup(database="grant_test", owner="t_owner", app="t_app")
+        for _ in range(2):
+            migrating.run(root, statements)
+        assert await faults(postgres_server, "grant_test", "t_app") == []
+        owner, app = (postgres_server.url("grant_test", role=role) for role in ("t_owner", "t_app"))
+        migrating.run(owner, statements)  # the owner alone may repeat it
+        await asyncio.to_thread(migrating.downgrade, owner, revision="0010")
+        await asyncio.to_thread(migrating.upgrade, owner)
+        migrating.run(app, ["select * from items", "delete from tenants"])
+        with pytest.raises(migrating.MigrationError, match="permission denied"):
+            migrating.run(app, ["create table mine (id int)"])
+        with pytest.raises(migrating.MigrationError, match="must be owner"):
+            migrating.run(app, ["alter table items disable row level security"])
+    finally:
+        privileged.execute("drop database grant_test")
+
+
+def test_compose_makes_the_same_roles_and_rights(
+    postgres_server: PostgresServer, privileged: psycopg.Connection
+) -> None:
+    """`deploy/postgres/10-roles.sh` runs once on an empty volume; `db grant` must find nothing to change after it."""
+    script = (ROOT / "deploy" / "postgres" / "10-roles.sh").read_text("utf-8")
+    made = [line for line in script.splitlines() if not line.startswith("create role")]
+    shown = []
+    for name, run in (("by_script", "\n".join(made)), ("by_command", None)):
+        privileged.execute(f"create database {name}".encode())
+        try:
+            if run is not None:
+                environment = {"POSTGRES_USER": SUPERUSER, "POSTGRES_DB": name, "PGHOST": "127.0.0.1"}
+                passwords = {"TENANTS_OWNER_PASSWORD": "x", "TENANTS_APP_PASSWORD": "y"}
+                subprocess.run(
+                    ["sh", "-c", run],
+                    env={**environment, **passwords, "PGPORT": str(postgres_server.port), "PATH": "/usr/bin:/bin"},
+                    check=True,
+                    capture_output=True,
+                )
+            else:
+                migrating.run(postgres_server.url(name, role=SUPERUSER), role_setup(database=name))
+            with psycopg.connect(postgres_server.url(name, role=SUPERUSER).replace("+psycopg", "")) as connection:
+                query = """
+                    select d.datdba::regrole::text, n.nspowner::regrole::text, n.nspacl::text, array(
+                        select concat(a.defaclrole::regrole, a.defaclobjtype, a.defaclacl)
+                        from pg_default_acl a order by 1)
+                    from pg_database d, pg_namespace n where d.datname = %s and n.nspname = 'public'
+                """
+                shown.append(connection.execute(query, (name,)).fetchone())
+        finally:
+            privileged.execute(f"drop database {name}".encode())
+    assert shown[0] == shown[1]
+    roles = [line for line in script.splitlines() if line.startswith("create role")]
+    assert len(roles) == 2
+    assert all("nosuperuser nocreatedb nocreaterole nobypassrls" in line for line in roles)
+
+
+@pytest.mark.parametrize("name", ["a b", "x;drop", "", "a'b", 'a"b', "9a", "x" * 64])
+def test_name_that_is_no_identifier_never_reaches_sql(name: str) -> None:
+    with pytest.raises(ValueError, match="is not a name"):
+        role_setup(database="tenants", app=name)
