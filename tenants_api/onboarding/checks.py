@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+from tenants_api.db import utc_now
 from tenants_api.keycloak.discovery import Discovery, fetch_discovery
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.fetch import RealmClient
@@ -23,8 +25,12 @@ from tenants_api.verification.sources import Fetched
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The conditions in their order. `fetched` is what the realm answered, when its keys can be used."""
+    """The conditions in their order. `fetched` is what the realm answered, when its keys can be used.
 
+    `asked_at` is from before the first question: what the realm withdraws while it answers may still be in it.
+    """
+
+    asked_at: datetime
     conditions: tuple[ConditionValue, ...]
     ready: bool
     suggested_issuer: str | None = None
@@ -160,7 +166,7 @@ async def check_realm(
     issuer_taken: bool = False,
 ) -> Report:
     """Run every check of one realm; a failing one is an outcome, not an error."""
-    run = _Run(client, policy, draft, sample, issuer_taken)
+    asked_at, run = utc_now(), _Run(client, policy, draft, sample, issuer_taken)
     steps: list[tuple[str, Callable[[], Awaitable[Passed]]]] = [
         ("IssuerValid", run.issuer_valid),
         ("RealmReachable", run.realm_reachable),
@@ -179,7 +185,7 @@ async def check_realm(
         failed = failed or (condition if condition.status == "False" else None)
         conditions.append(condition)
     conditions.append(_ready(failed))
-    return Report(tuple(conditions), failed is None, run.suggested_issuer, run.fetched())
+    return Report(asked_at, tuple(conditions), failed is None, run.suggested_issuer, run.fetched())
 
 
 async def _outcome(name: str, step: Callable[[], Awaitable[Passed]]) -> ConditionValue:

@@ -6,7 +6,6 @@ A crash or a failed check leaves a `draft` with its conditions; `check_tenant` a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -154,7 +153,7 @@ class Onboarding:
             )
             if report.ready and report.fetched is not None:
                 await registry_keys.store_keys(
-                    session, to_stored(realm.id, fetched=report.fetched, fetched_at=datetime.now(UTC))
+                    session, to_stored(realm.id, fetched=report.fetched, fetched_at=report.asked_at)
                 )
 
     async def _publish(self, reports: Sequence[tuple[Realm, Report]]) -> None:
@@ -162,7 +161,7 @@ class Onboarding:
         await self._trust.refresh()
         for realm, report in reports:
             if report.ready and report.fetched is not None:
-                self._trust.adopt_keys(realm.id, fetched=report.fetched)
+                self._trust.adopt_keys(realm.id, fetched=report.fetched, asked_at=report.asked_at)
 
     async def _read(self, ref: str) -> Tenant:
         async with self._database.read() as session:

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -90,7 +90,7 @@ class Reconciler:
                     session, realm_id=realm.id, conditions=told, health=health, now=utc_now()
                 )
                 if report.ready and report.fetched is not None:
-                    stored = to_stored(realm.id, fetched=report.fetched, fetched_at=datetime.now(UTC))
+                    stored = to_stored(realm.id, fetched=report.fetched, fetched_at=report.asked_at)
                     await store_keys(session, stored)
         except SQLAlchemyError as error:
             log.warning("conditions_not_stored", realm_id=str(realm.id), error=type(error).__name__)
@@ -105,7 +105,7 @@ class Reconciler:
                 reason=change.reason,
             )
         if report.ready and report.fetched is not None:
-            self._trust.adopt_keys(realm.id, fetched=report.fetched)
+            self._trust.adopt_keys(realm.id, fetched=report.fetched, asked_at=report.asked_at)
 
 
 def judged(

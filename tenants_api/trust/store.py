@@ -158,13 +158,13 @@ class Trust:
             return self._wall(ring.state.fetched_at)
         return self._stored.fetched_at(realm_id)
 
-    def adopt_keys(self, realm_id: uuid.UUID, *, fetched: Fetched) -> None:
+    def adopt_keys(self, realm_id: uuid.UUID, *, fetched: Fetched, asked_at: datetime) -> None:
         """Take keys that onboarding has just fetched, so that the first token needs no fetch."""
         realm = self._snapshot.get(realm_id)
         if realm is not None:
             self.rings.of(realm).restore(
                 fetched.jwks,
-                age=0.0,
+                age=max(0.0, self._clocks.wall() - asked_at.timestamp()),
                 not_before=fetched.not_before or 0,
                 enabled=fetched.enabled is not False,
                 source="live",

@@ -82,7 +82,12 @@ class KeyRing:
         self._take(keys, jwks=jwks, fetched_at=fetched_at, not_before=not_before, enabled=enabled, source=source)
 
     async def refresh(self) -> str | None:
-        """Fetch now, whatever the age. Gives None, or the reason of the failure."""
+        """Fetch now, whatever the age. Gives None, or the reason of the failure.
+
+        A fetch that began before may bring what the realm has just withdrawn: it is waited for, and does not count.
+        """
+        if self._refresh is not None:
+            await asyncio.wait({self._refresh})
         await asyncio.wait({self._start()})
         return self.state.last_failure
 
@@ -234,10 +239,14 @@ class KeyRing:
             self._failed("NoUsableSigningKeys")  # and never in place of a good set
         else:
             state = self.state
+            if state.keys is not None and state.fetched_at > begun:
+                # Another replica asked later and was quicker: what it brought is newer than this answer.
+                self._on_event(self, "fetched")
+                return
             self._take(
                 keys,
                 jwks=fetched.jwks,
-                fetched_at=self._clock(),
+                fetched_at=begun,  # the realm may have answered before it withdrew a key, however late we read that
                 not_before=state.not_before if fetched.not_before is None else fetched.not_before,
                 enabled=state.enabled if fetched.enabled is None else fetched.enabled,
                 source="live",

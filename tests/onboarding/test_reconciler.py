@@ -127,7 +127,7 @@ async def test_suspended_tenant_is_not_checked(client: ApiClient) -> None:
 
 def report(reason: str) -> Report:
     failed = ConditionValue("RealmReachable", "False", reason, "told")
-    return Report((failed, replace(failed, type="Ready")), ready=False)
+    return Report(datetime.now(UTC), (failed, replace(failed, type="Ready")), ready=False)
 
 
 @pytest.mark.parametrize(

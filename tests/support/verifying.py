@@ -31,11 +31,12 @@ class FakeSource:
     async def fetch(self, realm: TrustedRealm) -> Fetched:
         world, issuer = self._world, realm.issuer
         world.fetches[issuer] = world.fetches.get(issuer, 0) + 1
+        answer = world.answers[issuer]  # what the realm had when it was asked, however long the answer is under way
         if (gate := world.gates.get(issuer)) is not None:
             await gate.wait()
         if (reason := world.failures.get(issuer)) is not None:
             raise SourceFailed(reason)
-        return Fetched(world.answers[issuer], world.not_before.get(issuer, 0), issuer not in world.disabled)
+        return Fetched(answer, world.not_before.get(issuer, 0), issuer not in world.disabled)
 
 
 @dataclass

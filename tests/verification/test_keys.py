@@ -108,6 +108,41 @@ async def test_new_key_in_a_flood_is_looked_for_in_the_background() -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_refresh_by_hand_does_not_count_a_fetch_that_began_before(stage: Stage) -> None:
+    """Else a key withdrawn a moment ago would stay for another lifetime, though the admin asked to look."""
+    issuer, old, new = stage.issuer("acme"), stage.keys["acme"], Key("acme-2")
+    assert await stage.outcome(stage.token()) == "accepted:acme"
+    ring = stage.rings.of(stage.snapshot.find(stage.issuer("acme")))
+    gate = stage.world.gates[issuer] = asyncio.Event()
+    under_way = asyncio.create_task(ring.refresh())
+    await settle()
+    stage.world.answers[issuer] = jwks(new)
+    by_hand = [asyncio.create_task(ring.refresh()) for _ in range(5)]
+    await settle()
+    gate.set()
+    await asyncio.gather(under_way, *by_hand)
+    assert stage.world.fetches[issuer] == 3
+    assert await stage.outcome(old.token(stage.claims())) == "invalid_token:unknown_key"
+    assert await stage.outcome(new.token(stage.claims())) == "accepted:acme"
+
+
+async def test_answer_under_way_does_not_replace_a_set_that_was_fetched_later(stage: Stage) -> None:
+    """Another replica asked later and was quicker: its set says what the realm withdrew."""
+    issuer, new = stage.issuer("acme"), Key("acme-2")
+    assert await stage.outcome(stage.token()) == "accepted:acme"
+    ring = stage.rings.of(stage.snapshot.find(stage.issuer("acme")))
+    gate = stage.world.gates[issuer] = asyncio.Event()
+    slow = asyncio.create_task(ring.refresh())
+    await settle()
+    stage.world.answers[issuer] = jwks(new)
+    stage.clock.pass_time(2)
+    ring.restore(jwks(new), age=1, not_before=0, enabled=True)
+    gate.set()
+    await slow
+    assert await stage.outcome(stage.token(jti="withdrawn")) == "invalid_token:unknown_key"
+    assert await stage.outcome(new.token(stage.claims())) == "accepted:acme"
+
+
 async def test_first_fetch_that_failed_is_tried_again_within_two_seconds(stage: Stage) -> None:
     stage.world.failures[stage.issuer("acme")] = "Unreachable"
     assert await stage.outcome(stage.token()) == "keys_unavailable:keys_unavailable"
