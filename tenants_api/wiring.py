@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from tenants_api.assertion import AssertionPolicy, Assertions, Seal, Unreadable
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy, target_policy
@@ -56,6 +57,7 @@ class Services:
     roles: RoleModel
     clocks: Clocks
     metrics: Metrics
+    assertion: Assertions | None = None
 
 
 @asynccontextmanager
@@ -77,11 +79,11 @@ async def open_services(
     services = _build(settings, database=database, roles=roles, clocks=clocks or Clocks())
     try:
         await _load(services)
-        follower = asyncio.create_task(services.trust.feed.run(), name="registry changes") if background else None
+        followers = await _follow(services) if background else []
         try:
             yield services
         finally:
-            await _stop(follower)
+            await _stop(followers)
             await services.trust.aclose()
     finally:
         await services.realms.aclose()
@@ -126,7 +128,19 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
         roles=roles,
         clocks=clocks,
         metrics=metrics,
+        assertion=_assertion(settings, database=database, clocks=clocks),
     )
+
+
+def _assertion(settings: Settings, *, database: Database, clocks: Clocks) -> Assertions | None:
+    issuer = settings.assertion_issuer or settings.public_url
+    if settings.assertion_secret is None or issuer is None:
+        return None
+    secrets = [one.strip() for one in settings.assertion_secret.get_secret_value().split(",")]
+    policy = AssertionPolicy(
+        issuer, settings.assertion_audiences, key_lifetime=settings.assertion_key_lifetime, leeway=settings.leeway
+    )
+    return Assertions(database, policy=policy, seal=Seal(secrets), clocks=clocks)
 
 
 def _platform(settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clocks: Clocks) -> TokenVerifier | None:
@@ -167,6 +181,13 @@ async def _load(services: Services) -> None:
         if not await is_at_head(services.database):
             raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
         await services.trust.load()
+        if services.assertion is not None:
+            await services.assertion.look()
+    except Unreadable as error:
+        raise NotReady(
+            "the stored assertion keys were sealed under another secret; give it as well: "
+            "TENANTS_ASSERTION_SECRET=new,old"
+        ) from error
     except (SQLAlchemyError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
@@ -175,7 +196,18 @@ async def _load(services: Services) -> None:
         ) from error
 
 
-async def _stop(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
+async def _follow(services: Services) -> list[asyncio.Task[None]]:
+    """What runs beside the requests."""
+    if services.assertion is not None:
+        await services.assertion.renew()  # a first start makes the first key before anybody wants an assertion
+    tasks = [asyncio.create_task(services.trust.feed.run(), name="registry changes")]
+    if services.assertion is not None:
+        tasks.append(asyncio.create_task(services.assertion.run(), name="assertion keys"))
+    return tasks
+
+
+async def _stop(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
         task.cancel()
-        await asyncio.wait({task})
+    if tasks:
+        await asyncio.wait(tasks)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, inspect, text
 
 from tenants_api import migrating
+from tenants_api.assertion import models as assertion_models
 from tenants_api.db import Base, Database
 from tenants_api.items import models as items_models
 from tenants_api.items.repository import create_item
@@ -24,7 +25,7 @@ from tenants_api.registry.keys import store_keys
 from tenants_api.registry.values import ConditionValue, Health, StoredKeys
 from tests.registry.drafts import CHANGE, RULES, create, purge
 
-MODELS = (registry_models, items_models)
+MODELS = (registry_models, items_models, assertion_models)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FIRST = "0001"
 
@@ -54,6 +55,8 @@ async def fill(database: Database) -> None:
         await conditions.store_conditions(session, realm_id=realm_id, conditions=told, health=Health.HEALTHY, now=NOON)
         await create_admin_key(session, name="ci", scopes=("tenants:read",), expires_at=None, change=CHANGE)
         await idempotency.reserve(session, actor_id="a", key="k", fingerprint="f", now=NOON)
+    async with database.begin() as session:
+        session.add(assertion_models.AssertionKey(sequence=1, signs_from=0, sealed=b"s"))
     async with database.begin(tenant_id=tenant.id) as session:
         await create_item(session, tenant_id=tenant.id, title="Item", body=None, created_by="s")
 
