@@ -16,6 +16,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, Engine, event, make_url, text
 
+from tenants_api.assertion import models as assertion_models
 from tenants_api.db import Base
 from tenants_api.items import models as items_models
 from tenants_api.migrating import PATIENCE, sync_engine, sync_url
@@ -23,7 +24,7 @@ from tenants_api.registry import models as registry_models
 from tenants_api.settings import load_settings
 
 LOCK = 7_406_114_583_105_001  # any number that no other application on this database uses
-MODELS = (registry_models, items_models)  # imported so that their tables are in the metadata
+MODELS = (registry_models, items_models, assertion_models)  # imported so that their tables are in the metadata
 
 
 def _url() -> str:

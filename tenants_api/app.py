@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tenants_api import __version__
-from tenants_api.api import docs, health, items, login, public, tenant
+from tenants_api.api import docs, health, items, login, public, tenant, wellknown
 from tenants_api.api.admin import create_admin_app
 from tenants_api.api.authentication import Authentication
 from tenants_api.api.middleware import Bodies, Guard
@@ -82,11 +82,15 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _needs_token(path: str) -> bool:
-    return path not in _OPEN and not path.startswith(("/problems", "/readyz")) and not path.endswith("/login")
+    return (
+        path not in _OPEN
+        and not path.startswith(("/problems", "/readyz", "/.well-known"))
+        and not path.endswith("/login")
+    )
 
 
 def _add_routes(app: FastAPI, *, routers: Sequence[APIRouter]) -> None:
-    for router in (public.router, health.router, login.router, docs.router):
+    for router in (public.router, health.router, wellknown.router, login.router, docs.router):
         app.include_router(router)
     responses = problem_responses(*tenant.TOKEN_PROBLEMS)  # a team's routes meet the same guard
     for router in routers:

@@ -89,6 +89,17 @@ class Settings(BaseSettings):
         "info", description="events below it are not written"
     )
     public_url: str | None = Field(None, description="this API's own URL, where it must name itself")
+    assertion_secret: SecretStr | None = Field(
+        None,
+        description="turns the internal assertion on and seals its keys; at least 32 characters; `new,old` to change",
+    )
+    assertion_issuer: str | None = Field(None, description="`iss` of assertions; the public URL if empty")
+    assertion_audiences: Words = Field(
+        ("internal",), description="`aud` of assertions: the first, or the one of these that the caller of us asks for"
+    )
+    assertion_key_lifetime: int = Field(
+        86_400, ge=3600, le=31_536_000, description="seconds for which one key signs assertions"
+    )
 
     @property
     def serves_docs(self) -> bool:
@@ -109,6 +120,15 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters")
         return value
 
+    @field_validator("assertion_secret")
+    @classmethod
+    def _long_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if any(len(one.strip()) < 32 for one in value.get_secret_value().split(",")):
+            raise ValueError("must have at least 32 characters, each one of several too")
+        return value
+
     @field_validator("database_url", "database_direct_url")
     @classmethod
     def _known_driver(cls, value: str | None) -> str | None:
@@ -127,6 +147,16 @@ class Settings(BaseSettings):
     def _whole_platform_realm(self) -> Settings:
         if self.platform_issuer and not self.platform_client_id:
             raise ValueError("TENANTS_PLATFORM_CLIENT_ID is required beside TENANTS_PLATFORM_ISSUER")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_assertion(self) -> Settings:
+        if self.assertion_secret and not (self.assertion_issuer or self.public_url):
+            raise ValueError(
+                "TENANTS_ASSERTION_ISSUER or TENANTS_PUBLIC_URL is required beside TENANTS_ASSERTION_SECRET"
+            )
+        if self.assertion_secret and not self.assertion_audiences:
+            raise ValueError("TENANTS_ASSERTION_AUDIENCES must name one at least")
         return self
 
     @classmethod
@@ -178,5 +208,6 @@ def _one_line(error: ValidationError) -> str:
     if not name:
         return reason
     variable = f"{PREFIX}{name.upper()}"
-    held = "***" if "key" in name or "url" in name else repr(os.environ.get(variable, "(not in the environment)"))
+    is_masked = any(word in name for word in ("key", "url", "secret"))
+    held = "***" if is_masked else repr(os.environ.get(variable, "(not in the environment)"))
     return f"{variable} holds {held}: {reason}"

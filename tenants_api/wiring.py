@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from tenants_api.assertion import AssertionPolicy, Assertions, Seal, Unreadable
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy, target_policy
@@ -61,6 +62,7 @@ class Services:
     metrics: Metrics
     reconciler: Reconciler | None
     rejections: Rejections
+    assertion: Assertions | None = None
 
 
 @asynccontextmanager
@@ -86,7 +88,7 @@ async def open_services(
     services = _build(settings, database=database, roles=roles, clocks=clocks or Clocks())
     try:
         await _load(services)
-        followers = _follow(services) if background else []
+        followers = await _follow(services) if background else []
         try:
             yield services
         finally:
@@ -154,9 +156,21 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
         metrics=metrics,
         reconciler=reconciler if settings.reconcile_interval else None,
         rejections=Rejections(database, clocks=clocks),
+        assertion=_assertion(settings, database=database, clocks=clocks),
     )
     _watch(services)
     return services
+
+
+def _assertion(settings: Settings, *, database: Database, clocks: Clocks) -> Assertions | None:
+    issuer = settings.assertion_issuer or settings.public_url
+    if settings.assertion_secret is None or issuer is None:
+        return None
+    secrets = [one.strip() for one in settings.assertion_secret.get_secret_value().split(",")]
+    policy = AssertionPolicy(
+        issuer, settings.assertion_audiences, key_lifetime=settings.assertion_key_lifetime, leeway=settings.leeway
+    )
+    return Assertions(database, policy=policy, seal=Seal(secrets), clocks=clocks)
 
 
 def _platform(settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clocks: Clocks) -> TokenVerifier | None:
@@ -221,6 +235,13 @@ async def _load(services: Services) -> None:
             raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
         await _refuse_privileged_role(services)
         await services.trust.load()
+        if services.assertion is not None:
+            await services.assertion.look()
+    except Unreadable as error:
+        raise NotReady(
+            "the stored assertion keys were sealed under another secret; give it as well: "
+            "TENANTS_ASSERTION_SECRET=new,old"
+        ) from error
     except (SQLAlchemyError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
@@ -242,11 +263,14 @@ async def _refuse_privileged_role(services: Services) -> None:
         )
 
 
-def _follow(services: Services) -> list[asyncio.Task[None]]:
+async def _follow(services: Services) -> list[asyncio.Task[None]]:
     """What runs beside the requests."""
     loops = {"registry changes": services.trust.feed.run, "rejections": services.rejections.run}
     if services.reconciler is not None:
         loops["realm checks"] = services.reconciler.run
+    if services.assertion is not None:
+        await services.assertion.renew()  # a first start makes the first key before anybody wants an assertion
+        loops["assertion keys"] = services.assertion.run
     return [
         asyncio.create_task(supervised(name, run, on_death=services.metrics.restarted), name=name)
         for name, run in loops.items()

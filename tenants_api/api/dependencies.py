@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.api.authentication import PRINCIPAL, authenticate, bearer_token
 from tenants_api.api.problems import REQUEST_ID
-from tenants_api.verification.errors import InsufficientRole, TenantMismatch
+from tenants_api.api.resources import add_metadata
+from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.wiring import Services
 
@@ -34,7 +35,11 @@ async def current_principal(request: Request) -> Principal:
     principal: Principal | None = request.scope.get(PRINCIPAL)
     if principal is None:
         services = get_services(request)
-        principal = await authenticate(bearer_token(request.scope), verifier=services.verifier, services=services)
+        try:
+            principal = await authenticate(bearer_token(request.scope), verifier=services.verifier, services=services)
+        except TokenError as refused:
+            add_metadata(refused, services=services, slug=request.path_params.get("tenant_slug"))
+            raise
         request.scope[PRINCIPAL] = principal
     named = request.path_params.get("tenant_slug")
     if named is not None and named != principal.tenant.slug:

@@ -9,6 +9,7 @@ import typer
 from sqlalchemy import make_url
 
 from tenants_api import migrating
+from tenants_api.assertion import models as assertion_models
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import require_file, settings
@@ -20,7 +21,7 @@ from tenants_api.row_security import APP, OWNER, role_setup, unguarded_tables
 app = typer.Typer(no_args_is_help=True, help="Database: its schema and migrations.")
 
 # Importing them is what puts their tables into the metadata that `check` compares with.
-MODELS = (registry_models, item_models)
+MODELS = (registry_models, item_models, assertion_models)
 
 
 @app.command()

@@ -26,6 +26,7 @@ def tenant_draft(fields: Mapping[str, Any], *, services: Services) -> TenantDraf
         realms=to_drafts(body.realms, policy=services.policy),
         role_mapping=to_rules(body.role_mapping, roles=services.roles.names),
         metadata=body.metadata,
+        resource_metadata=body.resource_metadata,
     )
 
 

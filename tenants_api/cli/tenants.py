@@ -31,6 +31,7 @@ from tenants_api.registry.models import Rejection, Tenant
 from tenants_api.registry.rejections import list_rejections
 from tenants_api.registry.values import Health, Page, PageRequest, TenantFilter, TenantState, Transition
 
+PUBLISHED = "Let everybody read at which realms this tenant's tokens are issued (RFC 9728)."
 app = typer.Typer(no_args_is_help=True, help="Tenants: the customers and their states.")
 
 
@@ -78,6 +79,7 @@ def create(
     algorithm: Algorithms = None,
     external_id: Annotated[str | None, typer.Option(help="Your own id of this customer.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object.")] = None,
+    resource_metadata: Annotated[bool, typer.Option(help=PUBLISHED)] = False,
     rule: Rules = None,
     activate: Activation = Activation.WHEN_READY,
     reason: Reason = None,
@@ -98,6 +100,7 @@ def create(
         "name": name or slug,
         "external_id": external_id,
         "metadata": _object(metadata) or {},
+        "resource_metadata": resource_metadata,
         "role_mapping": parse_rules(rule or []),
     }
     created = run(_onboard({**tenant, "realms": [realm]}, activate=activate, reason=reason))
@@ -113,6 +116,7 @@ def update(
     name: Annotated[str | None, typer.Option(help="New name.")] = None,
     external_id: Annotated[str | None, typer.Option(help="New external id.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object that replaces the present one.")] = None,
+    resource_metadata: Annotated[bool | None, typer.Option(help=PUBLISHED)] = None,
     rule: Rules = None,
     reason: Reason = None,
     as_json: AsJson = False,
@@ -122,6 +126,7 @@ def update(
         "name": name,
         "external_id": external_id,
         "metadata": _object(metadata),
+        "resource_metadata": resource_metadata,
         "role_mapping": parse_rules(rule) if rule else None,
     }
     if all(value is None for value in fields.values()):

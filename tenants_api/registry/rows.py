@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tenants_api.db import utc_now
+from tenants_api.db import new_id, utc_now
 from tenants_api.registry.models import Realm, RoleRule, Tenant
 from tenants_api.registry.values import RealmDraft, Rule
 
@@ -18,9 +18,17 @@ def rules_of(rules: Sequence[Rule]) -> list[RoleRule]:
 
 
 def new_realm(draft: RealmDraft) -> Realm:
-    realm = Realm(conditions=[])
+    realm = Realm(id=new_id(), conditions=[])
     fill_realm(realm, draft=draft)
     return realm
+
+
+def in_one_order(realms: Iterable[Realm]) -> list[Realm]:
+    """By issuer, for the inserts: two tenants that name the same issuers in another order each would wait for ever.
+
+    Their ids, by which they are read, keep the order in which they were made.
+    """
+    return sorted(realms, key=lambda realm: (realm.issuer, realm.organization))
 
 
 _SAME_NAME = ("issuer", "realm_url", "client_id", "login_client_id", "docs_client_id", "ca_bundle", "enabled")
@@ -45,9 +53,15 @@ def tenant_facts(tenant: Tenant) -> dict[str, Any]:
         "external_id": tenant.external_id,
         "state": str(tenant.state),
         "metadata": tenant.metadata_,
+        "resource_metadata": tenant.resource_metadata,
         "issuers": sorted(realm.issuer for realm in tenant.realms),
         "role_mapping": [{"from": rule.source, "value": rule.value, "role": rule.role} for rule in tenant.role_rules],
     }
+
+
+def realm_words(realm: Realm) -> dict[str, Any]:
+    """All that an admin said of a realm, to compare; the CA bundle too."""
+    return {**realm_facts(realm), "ca_bundle": realm.ca_bundle}
 
 
 def realm_facts(realm: Realm) -> dict[str, Any]:

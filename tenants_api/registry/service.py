@@ -15,7 +15,15 @@ from tenants_api.registry import audit, repository
 from tenants_api.registry.changes import bump_version, mark_purged
 from tenants_api.registry.errors import InvalidStateTransition
 from tenants_api.registry.models import Realm, Tenant
-from tenants_api.registry.rows import fill_realm, new_realm, realm_facts, rules_of, tenant_facts
+from tenants_api.registry.rows import (
+    fill_realm,
+    in_one_order,
+    new_realm,
+    realm_facts,
+    realm_words,
+    rules_of,
+    tenant_facts,
+)
 from tenants_api.registry.values import (
     TRANSITIONS,
     Change,
@@ -52,7 +60,8 @@ async def create_tenant(session: AsyncSession, *, draft: TenantDraft, change: Ch
         name=draft.name,
         external_id=draft.external_id,
         metadata_=dict(draft.metadata),
-        realms=[new_realm(realm) for realm in draft.realms],
+        resource_metadata=draft.resource_metadata,
+        realms=in_one_order(new_realm(realm) for realm in draft.realms),
         role_rules=rules_of(draft.role_mapping),
     )
     async with repository.unique(session, tenant=tenant, realms=tenant.realms):
@@ -74,21 +83,23 @@ async def list_tenants(session: AsyncSession, *, where: TenantFilter, page: Page
 async def update_tenant(
     session: AsyncSession, *, ref: str, fields: Mapping[str, Any], if_match: int | None, change: Change
 ) -> Tenant:
-    """Change some of `name`, `external_id`, `metadata` and `role_mapping`.
+    """Change some of `name`, `external_id`, `metadata`, `resource_metadata` and `role_mapping`.
 
     Raises:
         TenantNotFound, EtagMismatch, ExternalIdTaken
     """
     tenant = await _locked(session, ref=ref, if_match=if_match)
-    before = tenant_facts(tenant)
+    before, words = tenant_facts(tenant), _words(tenant)
     if "role_mapping" in fields:
         await _replace_rules(session, tenant=tenant, rules=fields["role_mapping"])
     async with repository.unique(session, tenant=tenant, realms=[]):
-        for name in ("name", "external_id"):
+        for name in ("name", "external_id", "resource_metadata"):
             if name in fields:
                 setattr(tenant, name, fields[name])
         if "metadata" in fields:
             tenant.metadata_ = dict(fields["metadata"] or {})
+    if _words(tenant) == words:
+        return tenant
     return await _after_change(session, tenant=tenant, action="tenant.updated", change=change, before=before)
 
 
@@ -101,22 +112,23 @@ async def replace_tenant(
         TenantNotFound, EtagMismatch, SlugTaken, ExternalIdTaken, IssuerTaken
     """
     tenant = await _locked(session, ref=ref, if_match=if_match)
-    before = tenant_facts(tenant)
+    before, words = tenant_facts(tenant), _words(tenant)
     await _replace_rules(session, tenant=tenant, rules=draft.role_mapping)
     present = {(realm.issuer, realm.organization): realm for realm in tenant.realms}
     wanted = {(one.issuer, one.organization or ""): one for one in draft.realms}
     async with repository.unique(session, tenant=tenant, realms=[new_realm(one) for one in draft.realms]):
         tenant.slug, tenant.name, tenant.external_id = draft.slug, draft.name, draft.external_id
-        tenant.metadata_ = dict(draft.metadata)
+        tenant.metadata_, tenant.resource_metadata = dict(draft.metadata), draft.resource_metadata
         for key, realm in present.items():
             if key not in wanted:
                 tenant.realms.remove(realm)
+        tenant.realms.extend(in_one_order(new_realm(one) for key, one in wanted.items() if key not in present))
         for key, one in wanted.items():
-            if key not in present:
-                tenant.realms.append(new_realm(one))
-            elif realm_facts(present[key]) != realm_facts(new_realm(one)):
+            if key in present and realm_words(present[key]) != realm_words(new_realm(one)):
                 fill_realm(present[key], draft=one)
                 present[key].version += 1
+    if _words(tenant) == words:
+        return tenant
     return await _after_change(session, tenant=tenant, action="tenant.replaced", change=change, before=before)
 
 
@@ -232,6 +244,11 @@ def _match(row: Tenant | Realm, *, if_match: int | None) -> None:
         raise EtagMismatch(f"If-Match names version {if_match}, the stored one is {row.version}")
 
 
+def _words(tenant: Tenant) -> list[dict[str, Any]]:
+    """All that an admin said of a tenant: saying it again is no change."""
+    return [tenant_facts(tenant), *(realm_words(realm) for realm in tenant.realms)]
+
+
 async def _after_change(
     session: AsyncSession, *, tenant: Tenant, action: str, change: Change, before: Mapping[str, Any]
 ) -> Tenant:
@@ -269,6 +286,8 @@ async def _changed(
 
 
 async def _replace_rules(session: AsyncSession, *, tenant: Tenant, rules: Sequence[Rule]) -> None:
+    if [Rule(rule.source, rule.value, rule.role) for rule in tenant.role_rules] == list(rules):
+        return
     tenant.role_rules.clear()
     await session.flush()  # the old positions go before the new ones come
     tenant.role_rules.extend(rules_of(rules))

@@ -104,6 +104,7 @@ class TenantDraft:
     realms: tuple[RealmDraft, ...] = ()
     role_mapping: tuple[Rule, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    resource_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)

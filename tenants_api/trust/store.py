@@ -162,9 +162,10 @@ class Trust:
         """Take keys that onboarding has just fetched, so that the first token needs no fetch."""
         realm = self._snapshot.get(realm_id)
         if realm is not None:
+            age = self._clocks.wall() - asked_at.timestamp()
             self.rings.of(realm).restore(
                 fetched.jwks,
-                age=max(0.0, self._clocks.wall() - asked_at.timestamp()),
+                age=max(0.0, age - 0.001),  # the same set was just stored: this one is live, and so the newer
                 not_before=fetched.not_before or 0,
                 enabled=fetched.enabled is not False,
                 source="live",

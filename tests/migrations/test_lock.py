@@ -14,12 +14,13 @@ import pytest
 from sqlalchemy import make_url, text
 
 from tenants_api import migrating
+from tenants_api.assertion import models as assertion_models
 from tenants_api.db import Base
 from tenants_api.items import models as items_models
 from tenants_api.migrating import MigrationError
 from tenants_api.registry import models as registry_models
 
-MODELS = (registry_models, items_models)  # imported so that their tables are in the metadata
+MODELS = (registry_models, items_models, assertion_models)  # imported so that their tables are in the metadata
 ROOT = Path(__file__).parents[2]
 LOCK = 7_406_114_583_105_001
 BY_ALEMBIC = ["-m", "alembic", "upgrade", "head"]

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, inspect, text
 
 from tenants_api import migrating
+from tenants_api.assertion import models as assertion_models
 from tenants_api.db import Base, Database
 from tenants_api.items import models as items_models
 from tenants_api.items.repository import create_item
@@ -26,7 +27,7 @@ from tenants_api.registry.rejections import Refused, add_rejections
 from tenants_api.registry.values import ConditionValue, Health, StoredKeys
 from tests.registry.drafts import CHANGE, RULES, create, purge
 
-MODELS = (registry_models, items_models)
+MODELS = (registry_models, items_models, assertion_models)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FIRST = "0001"
 
@@ -58,6 +59,8 @@ async def fill(database: Database) -> None:
         await idempotency.reserve(session, actor_id="a", key="k", fingerprint="f", now=NOON)
         await count_try(session, LoginTry("acme", "alice", "192.0.2.1"), rate=1, now=0)
         await add_rejections(session, {Refused(tenant.id, "token_expired"): 1}, now=NOON)
+    async with database.begin() as session:
+        session.add(assertion_models.AssertionKey(sequence=1, signs_from=0, sealed=b"s"))
     async with database.begin(tenant_id=tenant.id) as session:
         await create_item(session, tenant_id=tenant.id, title="Item", body=None, created_by="s")
 

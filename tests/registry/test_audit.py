@@ -8,7 +8,7 @@ from tenants_api.db import Database
 from tenants_api.registry import audit, service
 from tenants_api.registry.models import AuditEvent
 from tenants_api.registry.values import PageRequest, Transition
-from tests.registry.drafts import CHANGE, create, draft, move, purge, realm
+from tests.registry.drafts import CHANGE, RULES, create, draft, move, purge, realm
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,7 @@ async def test_every_change_of_a_life_is_there_newest_first(database: Database) 
             session, ref="acme", realm_id=added.id, draft=realm("two", client_id="x"), if_match=None, change=CHANGE
         )
         await service.remove_realm(session, ref="acme", realm_id=added.id, if_match=None, change=CHANGE)
-        await service.set_role_mapping(session, ref="acme", rules=(), if_match=None, change=CHANGE)
+        await service.set_role_mapping(session, ref="acme", rules=RULES, if_match=None, change=CHANGE)
     await purge(database, "acme")
     assert [event.action for event in await events(database)][::-1] == [
         "tenant.created",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from tenants_api.db import Database
 from tenants_api.errors import EtagMismatch
-from tenants_api.registry import service
+from tenants_api.registry import audit, service
+from tenants_api.registry.changes import current_version
 from tenants_api.registry.errors import (
     ExternalIdTaken,
     InvalidStateTransition,
@@ -19,7 +21,7 @@ from tenants_api.registry.errors import (
     TenantNotFound,
 )
 from tenants_api.registry.models import Tenant
-from tenants_api.registry.values import TRANSITIONS, Rule, TenantState, Transition
+from tenants_api.registry.values import TRANSITIONS, PageRequest, Rule, TenantFilter, TenantState, Transition
 from tests.registry.drafts import CHANGE, RULES, create, draft, issuer_of, move, purge, read, realm
 
 pytestmark = pytest.mark.anyio
@@ -227,3 +229,58 @@ async def test_replaced_tenant_keeps_the_ids_of_realms_that_stay(database: Datab
     found = {one.issuer: one for one in after.realms}
     assert set(found) == {issuer_of("two"), issuer_of("three")}
     assert (found[issuer_of("two")].id, found[issuer_of("two")].client_id) == (ids[issuer_of("two")], "other")
+
+
+async def test_saying_the_same_again_is_no_change(database: Database) -> None:
+    """Neither version nor trail: a GitOps run every minute would fill both, and every replica would read along."""
+    tenant = await create(database, "acme", role_mapping=RULES, metadata={"a": 1})
+    same = draft("acme", role_mapping=RULES, metadata={"a": 1})
+    async with database.begin() as session:
+        before = await current_version(session)
+        again = await service.replace_tenant(session, ref="acme", draft=same, if_match=None, change=CHANGE)
+        fields = {"name": "Acme", "role_mapping": RULES}
+        await service.update_tenant(session, ref="acme", fields=fields, if_match=None, change=CHANGE)
+        assert (again.version, await current_version(session)) == (tenant.version, before)
+        assert len((await audit.list_events(session, page=PageRequest())).items) == 1
+
+
+async def test_another_ca_bundle_is_a_change_though_the_trail_shows_only_that_there_is_one(database: Database) -> None:
+    await create(database, "acme", realms=(realm("acme", ca_bundle="one"),))
+    other = draft("acme", realms=(realm("acme", ca_bundle="two"),))
+    async with database.begin() as session:
+        changed = await service.replace_tenant(session, ref="acme", draft=other, if_match=None, change=CHANGE)
+        assert (changed.version, changed.realms[0].ca_bundle) == (2, "two")
+
+
+async def test_fifty_creates_of_one_issuer_at_once_leave_one_tenant(database: Database) -> None:
+    async def attempt(number: int) -> str:
+        try:
+            await create(database, f"t{number}", realms=(realm("wanted"),))
+        except IssuerTaken:
+            return "taken"
+        return "created"
+
+    outcomes = Counter(await asyncio.gather(*(attempt(number) for number in range(50))))
+    assert outcomes == {"created": 1, "taken": 49}
+    async with database.read() as session:
+        assert len((await service.list_tenants(session, where=TenantFilter(), page=PageRequest())).items) == 1
+
+
+async def test_creates_that_name_the_same_issuers_in_opposite_order_do_not_wait_for_each_other(
+    database: Database,
+) -> None:
+    async def attempt(number: int) -> str:
+        names = [f"r{one}" for one in range(6)]
+        try:
+            await create(database, f"t{number}", realms=[realm(one) for one in (names if number % 2 else names[::-1])])
+        except IssuerTaken:
+            return "taken"
+        return "created"
+
+    outcomes = Counter(await asyncio.gather(*(attempt(number) for number in range(12))))
+    assert outcomes == {"created": 1, "taken": 11}
+
+
+async def test_realms_are_read_in_the_order_in_which_they_were_given(database: Database) -> None:
+    tenant = await create(database, "acme", realms=(realm("z"), realm("a"), realm("m")))
+    assert [one.issuer.rpartition("/")[2] for one in tenant.realms] == ["z", "a", "m"]

@@ -64,6 +64,7 @@ def tenant_draft(body: TenantIn, *, slug: str, services: Services) -> TenantDraf
         realms=realms,
         role_mapping=to_rules(body.role_mapping, roles=services.roles.names),
         metadata=body.metadata,
+        resource_metadata=body.resource_metadata,
     )
 
 

@@ -67,6 +67,9 @@ class RuleIn(WireIn):
 Rules = Annotated[list[RuleIn], Field(max_length=200)]
 
 
+_PUBLISHED = "whether everybody may read at which realms this tenant's tokens are issued (RFC 9728)"
+
+
 class TenantIn(WireIn):
     """A new tenant."""
 
@@ -76,6 +79,7 @@ class TenantIn(WireIn):
     realms: list[RealmIn] = Field(default=[], max_length=20)
     role_mapping: Rules = Field(default=[])
     metadata: Metadata = Field(default={})
+    resource_metadata: bool = Field(default=False, description=_PUBLISHED)
     activate: Activate = "when_ready"
 
 
@@ -91,6 +95,7 @@ class TenantPatch(WireIn):
     name: Name = ""
     external_id: ExternalId | None = None
     metadata: Metadata | None = None
+    resource_metadata: bool = False
     role_mapping: Rules | None = None
 
 
@@ -143,6 +148,7 @@ class TenantOut(WireOut):
     realms: list[RealmOut]
     role_mapping: list[RuleOut] = Field(validation_alias="role_rules")
     metadata: dict[str, Any] = Field(validation_alias="metadata_")
+    resource_metadata: bool
     version: int
     created_at: Time
     updated_at: Time

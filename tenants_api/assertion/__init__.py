@@ -1,0 +1,10 @@
+"""The internal assertion: what services behind this API are told about a caller, signed with keys of our own.
+
+They trust one issuer and one key set instead of those of every realm. Knows no HTTP.
+"""
+
+from tenants_api.assertion.keys import AHEAD, CACHED, KEPT, SigningKey
+from tenants_api.assertion.minting import TYPE, AssertionPolicy, Assertions
+from tenants_api.assertion.sealing import Seal, Unreadable
+
+__all__ = ["AHEAD", "CACHED", "KEPT", "TYPE", "AssertionPolicy", "Assertions", "Seal", "SigningKey", "Unreadable"]
