@@ -1,7 +1,7 @@
 """Any order of onboarding, suspending, rotating, withdrawing, removing, against a model: promises 1, 3 and 5.
 
 Two replicas on one database and real development realms; `there` learns of a change by looking at the registry
-version, as its change feed does. Both clocks are real but for a monotonic one that leaps, so that nothing waits.
+version, as its change feed does. Both clocks leap together before each look at a token, so that nothing waits.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from tests.support.tokens import b64, claims_for, signature_of
 
 NAMES = ("acme", "globex", "initech")
 _MADE: list[RSAPrivateKey] = []
+LEAP = 3.0  # seconds: longer than any pause between two looks for an unknown kid
+LIFETIME = 80_000  # seconds of a token: more than the leaps of all steps
 KEPT_TOKENS = 8  # for each realm: every one is tried again after each change
 
 
@@ -71,7 +73,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.model, self.serial, self.leaps = Model(), itertools.count(), itertools.count(1)
+        self.model, self.serial, self.leap = Model(), itertools.count(), 0.0
         made = _different_keys()
         for name in NAMES:
             self.realms.realm(name).keys = SigningKeys(subject=name, make_rsa=made.__next__)
@@ -81,7 +83,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
     async def _open(self) -> None:
         self.stack = AsyncExitStack()
-        clocks = Clocks(wall=time.time, monotonic=lambda: time.monotonic() + 3.0 * next(self.leaps))
+        clocks = Clocks(wall=lambda: time.time() + self.leap, monotonic=lambda: time.monotonic() + self.leap)
         settings = settings_for(self.realms, Path(self.folder.name))
         self.here, self.there = [
             await self.stack.enter_async_context(services_for(settings, background=False, clocks=clocks)) for _ in "ab"
@@ -98,7 +100,8 @@ class RegistryMachine(RuleBasedStateMachine):
     def _mint(self, name: str) -> None:
         realm = self.realms.realm(name)
         self.model.listed[name] = {key.kid for key in realm.keys.listed} | {realm.keys.kid}
-        self.model.tokens.append(Minted(realm.mint(), name, realm.keys.kid))
+        lasting = realm.mint(claims={"exp": int(time.time()) + LIFETIME})
+        self.model.tokens.append(Minted(lasting, name, realm.keys.kid))
         own = [token for token in self.model.tokens if token.realm == name]
         if len(own) > KEPT_TOKENS:
             self.model.tokens.remove(own[0])
@@ -189,6 +192,7 @@ class RegistryMachine(RuleBasedStateMachine):
         text = f"{b64(_json(head))}.{b64(_json(claims))}"
         raw = f"{text}.{b64(signature_of(text.encode(), algorithm='RS256', private=key.private))}"
         for services in (self.here, self.there):
+            self.leap += LEAP
             found = self.runner.run(outcome(services, raw))
             assert found in ("unknown_issuer", "unknown_key", "bad_signature"), found
 
@@ -198,6 +202,7 @@ class RegistryMachine(RuleBasedStateMachine):
         """Promise 5 too: tokens that were accepted before, and are cached, are among these."""
         for services in (self.here, self.there):
             for token in self.model.tokens:
+                self.leap += LEAP
                 found = self.runner.run(outcome(services, token.raw))
                 self.verified += 1
                 assert found == self.model.expected(token), (token.realm, found, self.model.expected(token))
