@@ -19,6 +19,7 @@ from tenants_api import __version__
 from tenants_api.api import docs, health, items, login, public, tenant
 from tenants_api.api.admin import create_admin_app
 from tenants_api.api.authentication import Authentication
+from tenants_api.api.forward_auth import ForwardAuth
 from tenants_api.api.middleware import Bodies, Guard
 from tenants_api.api.operations import document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
@@ -112,6 +113,7 @@ def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
             allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-ID"],
             expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
         )
+    app.add_middleware(ForwardAuth)
     app.add_middleware(Guard)
 
 

@@ -11,51 +11,23 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import KeysUnavailable, Refusal
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, parse_key_set
 from tenants_api.verification.realms import TrustedRealm
+from tenants_api.verification.source import Fetched as Fetched
+from tenants_api.verification.source import KeyPolicy as KeyPolicy
+from tenants_api.verification.source import KeySource as KeySource
+from tenants_api.verification.source import SourceFailed as SourceFailed
 
 REFRESH_AHEAD = 0.8  # of the lifetime
 PATIENCE = 0.5  # seconds that a request with known keys waits for their renewal before stale ones serve
 FETCH_DEADLINE = 6.0
+PATIENT = 3 * FETCH_DEADLINE  # seconds; who says nothing else waits for as long as the waits below last
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
 FIRST_PAUSE, LAST_PAUSE = 0.25, 1.0  # seconds between two fetches for the sake of unknown kids
 PATIENT_LOOKS = 3  # fetches in vain after which unknown kids no longer wait for the next
-
-
-class SourceFailed(Exception):
-    """The realm's keys could not be fetched; `reason` is a stable code (`Unreachable`, `HttpStatus`, …)."""
-
-    def __init__(self, reason: str, *, message: str = "") -> None:
-        self.reason = reason
-        super().__init__(message or reason)
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What a realm answered: its JWKS, and its status where that could be read (None = could not)."""
-
-    jwks: bytes
-    not_before: int | None = None
-    enabled: bool | None = None
-
-
-class KeySource(Protocol):
-    """Fetches the keys and the status of a realm."""
-
-    async def fetch(self, realm: TrustedRealm) -> Fetched:
-        """Raises SourceFailed."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPolicy:
-    """Seconds. After `lifetime` keys are fetched anew; until `stale_limit` old ones serve an unreachable realm."""
-
-    lifetime: float = 300.0
-    stale_limit: float = 86_400.0
 
 
 @dataclass(slots=True)
@@ -100,16 +72,19 @@ class KeyRing:
         self._in_vain = 0
         self._later: asyncio.TimerHandle | None = None
 
-    async def get(self, kid: str, *, algorithm: str) -> VerifyKey | None:
+    async def get(self, kid: str, *, algorithm: str, patience: float = PATIENT) -> VerifyKey | None:
         """The key of this kid if it may verify this algorithm; None when the realm has no such key.
+
+        `patience` is the seconds that this caller waits in all; what it started goes on without it.
 
         Raises:
             KeysUnavailable: the realm cannot be reached and no usable keys are left.
         """
-        await self._ensure_keys()
+        until = _now() + patience
+        await self._ensure_keys(until)
         key = self._find(kid)
         if key is None:
-            await self._look_again(kid)
+            await self._look_again(kid, until=until)
             key = self._find(kid)
         return key if key is not None and algorithm in key.algorithms else None
 
@@ -162,25 +137,25 @@ class KeyRing:
     def _age(self) -> float:
         return self._clock() - self.state.fetched_at
 
-    async def _ensure_keys(self) -> None:
+    async def _ensure_keys(self, until: float) -> None:
         if self.state.keys is None:
-            await self._first()
+            await self._first(until)
         elif not self.fresh:
-            await self._renew()
+            await self._renew(until)
         elif self._age() > self._ahead * self._policy.lifetime and self._may_try():
             self._start()
 
-    async def _first(self) -> None:
+    async def _first(self, until: float) -> None:
         if self._refresh is not None or self._may_try():
             # Behind the bulkhead a fetch may wait for its turn longer than it may last.
-            await asyncio.wait({self._start()}, timeout=FETCH_DEADLINE)
+            await asyncio.wait({self._start()}, timeout=_left(until))
         if self.state.keys is None:
             self._unavailable()
 
-    async def _renew(self) -> None:
+    async def _renew(self, until: float) -> None:
         """The keys are over their lifetime: a short wait for new ones, then the old ones up to the stale limit."""
         if self._may_try() or self._refresh is not None:
-            await asyncio.wait({self._start()}, timeout=PATIENCE if self.usable else FETCH_DEADLINE)
+            await asyncio.wait({self._start()}, timeout=_left(until, most=PATIENCE if self.usable else FETCH_DEADLINE))
         if not self.usable:
             self._unavailable()
 
@@ -194,7 +169,7 @@ class KeyRing:
     def _may_try(self) -> bool:
         return self._clock() >= self._retry_at
 
-    async def _look_again(self, kid: str) -> None:
+    async def _look_again(self, kid: str, *, until: float) -> None:
         """A kid that nobody knows: one shared fetch if the budget allows, with a short wait for its turn.
 
         Each fetch that brings nothing new doubles the pause before the next (0.25 s to 1 s); one that brings a new key
@@ -204,20 +179,20 @@ class KeyRing:
         """
         begun = self.state.fetches
         if self._refresh is not None:
-            await self._settled()  # it began before this token came, so it may or may not bring the key
+            await self._settled(until)  # it began before this token came, so it may or may not bring the key
             if self._find(kid) is not None:
                 return
         pause = max(self._unknown_at, self._retry_at) - self._clock()
         if pause > LAST_PAUSE:
             return  # the realm is away
-        if pause > 0 and self._in_vain >= PATIENT_LOOKS:
+        if pause > 0 and (self._in_vain >= PATIENT_LOOKS or pause > _left(until)):
             self._look_later(pause)
             return
         if pause > 0:
             await asyncio.sleep(pause)
         if self.state.fetches == begun:  # nobody else has looked meanwhile
             self._look()
-        await self._settled()
+        await self._settled(until)
 
     def _look(self) -> None:
         self._later = None
@@ -229,9 +204,9 @@ class KeyRing:
         if self._later is None:
             self._later = asyncio.get_running_loop().call_later(pause, self._look)
 
-    async def _settled(self) -> None:
+    async def _settled(self, until: float) -> None:
         if self._refresh is not None:
-            await asyncio.wait({self._refresh}, timeout=FETCH_DEADLINE)
+            await asyncio.wait({self._refresh}, timeout=_left(until))
 
     def _start(self) -> asyncio.Task[None]:
         """The fetch under way, or a new one. It belongs to the ring: a caller that goes away does not end it."""
@@ -296,3 +271,12 @@ class KeyRing:
         )
         self._retry_at = 0.0
         self.realm.renew_at = self.next_refresh
+
+
+def _now() -> float:
+    """The event loop's own time, in which its timeouts are counted."""
+    return asyncio.get_running_loop().time()
+
+
+def _left(until: float, *, most: float = FETCH_DEADLINE) -> float:
+    return max(0.0, min(until - _now(), most))

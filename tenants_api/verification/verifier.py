@@ -14,6 +14,7 @@ from tenants_api.verification.cache import VerifiedTokens
 from tenants_api.verification.claims import CLAIM_RULES, ClaimPolicy, check_expiry, check_revoked
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal, TenantSuspended, TokenError
+from tenants_api.verification.keys import PATIENT
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.realms import RealmLookup, TrustedRealm
 from tenants_api.verification.rings import KeyRings
@@ -49,21 +50,23 @@ class TokenVerifier:
             return None
         return self._cache.recall(raw, now=self._clocks.wall(), monotonic=self._clocks.monotonic())
 
-    async def verify(self, raw: str) -> Principal:
+    async def verify(self, raw: str, *, patience: float = PATIENT) -> Principal:
         """The principal of a token.
+
+        `patience` is the seconds that it may wait for a realm; a fetch that takes longer goes on without it.
 
         Raises:
             InvalidToken, TokenExpired: the token is refused; `refusal` says why.
             TenantSuspended: the token is good, its tenant is suspended.
             KeysUnavailable: the realm is registered, its keys cannot be had.
         """
-        return self.recall(raw) or await self._verify(raw)
+        return self.recall(raw) or await self._verify(raw, patience=patience)
 
-    async def _verify(self, raw: str) -> Principal:
+    async def _verify(self, raw: str, *, patience: float) -> Principal:
         token = peek(raw)
         realm = self.realm_of(token)
         try:
-            principal, epoch = await self._check(token, realm=realm)
+            principal, epoch = await self._check(token, realm=realm, patience=patience)
         except TokenError as error:
             if error.refusal is not None:
                 error.refusal = replace(error.refusal, tenant_slug=realm.tenant.slug)
@@ -83,11 +86,11 @@ class TokenVerifier:
             refuse("issuer", "unknown_issuer", expected="a registered issuer", found=token.issuer[:200])
         return realm
 
-    async def _check(self, token: UntrustedToken, *, realm: TrustedRealm) -> tuple[Principal, int]:
+    async def _check(self, token: UntrustedToken, *, realm: TrustedRealm, patience: float) -> tuple[Principal, int]:
         if token.algorithm not in realm.algorithms:
             refuse("algorithm", "algorithm_refused", expected=sorted(realm.algorithms), found=token.algorithm[:20])
         ring = self._rings.of(realm)
-        key = await ring.get(token.kid, algorithm=token.algorithm)
+        key = await ring.get(token.kid, algorithm=token.algorithm, patience=patience)
         # Read before the checks: a change that comes while they run must find this verification outdated.
         epoch, now = realm.epoch, self._clocks.wall()
         if key is None:
