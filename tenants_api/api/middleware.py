@@ -1,7 +1,7 @@
 """What happens to every request before anything else looks at it. Pure ASGI; knows no route.
 
 `Guard` gives the request its id, counts it, and turns what nobody expected into a 500 without text. `Bodies` bounds a
-body and reads its JSON strictly, once, for all routes.
+body and reads its JSON strictly, once, for all routes. `Heads` answers HEAD wherever GET is answered.
 """
 
 from __future__ import annotations
@@ -93,6 +93,28 @@ class Bodies:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, receive_again, send)
+
+
+class Heads:
+    """Answers HEAD as GET without the content (RFC 9110 section 9.3.2); FastAPI's routes know GET alone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        # A copy: the server below looks at its own to know that no content follows.
+        inner = {**scope, "method": "GET"}
+        try:
+            await self._app(inner, receive, send_head)
+        finally:
+            scope["route"] = inner.get("route")
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes:
