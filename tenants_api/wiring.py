@@ -7,24 +7,21 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
-import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.targets import TargetPolicy, target_policy
+from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.migrating import is_at_head
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.settings import Settings
-from tenants_api.trust import RealmKeySource, Trust
-from tenants_api.verification.cache import VerifiedTokens
+from tenants_api.trust import Trust
+from tenants_api.trust.built import build_verifying, observer
 from tenants_api.verification.claims import ClaimPolicy
 from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.keys import KeyPolicy, KeyRing
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
@@ -34,7 +31,6 @@ from tenants_api.verification.verifier import TokenVerifier
 
 PLATFORM_ROLE = "platform-admin"
 _PLATFORM_ID = uuid.uuid5(uuid.NAMESPACE_URL, "tenants-api/platform-realm")
-log = structlog.get_logger("tenants_api.wiring")
 
 
 class NotReady(Exception):
@@ -89,23 +85,13 @@ async def open_services(
 
 
 def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: Clocks) -> Services:
-    policy = target_policy(
-        insecure_http_hosts=settings.insecure_http_hosts,
-        allowed_private_networks=settings.allowed_private_networks,
-        allowed_ports=settings.allowed_realm_ports,
-    )
     metrics = Metrics()
-    client = RealmClient(policy, total_timeout=settings.realm_timeout)
-    source = RealmKeySource(client)
-    keys = KeyPolicy(lifetime=settings.key_lifetime, stale_limit=settings.key_stale_limit)
-    claims = ClaimPolicy(leeway=settings.leeway, max_lifetime=settings.max_token_lifetime)
-    observe = _observer(metrics)
-    trust = Trust(database, source=source, keys=keys, poll=settings.registry_poll, clocks=clocks, on_event=observe)
-    cache = VerifiedTokens(settings.verified_tokens) if settings.verified_tokens else None
-    verifier = TokenVerifier(
-        lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks, cache=cache
+    parts = build_verifying(settings, database=database, roles=roles, clocks=clocks, metrics=metrics)
+    policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
+    verifier = parts.verifier
+    rings = KeyRings(
+        source=source, policy=parts.keys, clocks=clocks, on_new=lambda ring: None, on_event=observer(metrics)
     )
-    rings = KeyRings(source=source, policy=keys, clocks=clocks, on_new=lambda ring: None, on_event=observe)
     onboarding = Onboarding(
         database,
         trust=trust,
@@ -148,18 +134,6 @@ def _platform(settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clock
     lookup = Snapshot()
     lookup.put(realm)
     return TokenVerifier(lookup=lookup, rings=rings, roles=(PLATFORM_ROLE,), policy=policy, clocks=clocks)
-
-
-def _observer(metrics: Metrics) -> Any:
-    def observe(ring: KeyRing, event: str) -> None:
-        state = ring.state
-        metrics.jwks_fetched("success" if event == "fetched" else "failure")
-        if event == "failed":
-            log.warning(
-                "keys_not_fetched", issuer=ring.realm.issuer, reason=state.last_failure, failures=state.failures
-            )
-
-    return observe
 
 
 async def _load(services: Services) -> None:

@@ -14,13 +14,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenants_api.api.problems import FORMS, REQUEST_ID, problem_response
-from tenants_api.db import new_id
 from tenants_api.errors import ApiError, BodyTooLarge, InternalError, InvalidRequest, UnsupportedMediaType
 from tenants_api.observability import logging
+from tenants_api.observability.request_ids import request_id_of
 from tenants_api.strict_json import parse_json
 
 MAX_BODY = 262_144
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _FORM_TOKEN = re.compile(rb"(?:^|&)access_token=")
 _COUNTED = _METHODS | {"GET", "HEAD", "OPTIONS"}
@@ -38,7 +37,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = scope[REQUEST_ID] = _request_id(scope)
+        request_id = scope[REQUEST_ID] = request_id_of(scope["headers"])
         logging.bind(request_id=request_id)
         status = 0
 
@@ -148,12 +147,6 @@ def _check(body: bytes, *, content_type: bytes) -> None:
         parse_json(body)
     except ValueError as error:
         raise InvalidRequest("the body is not strict JSON (UTF-8, no duplicate members, no NaN)") from error
-
-
-def _request_id(scope: Scope) -> str:
-    """A valid incoming one is kept, so that a request can be followed through several services."""
-    given = _header(scope, b"x-request-id")
-    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else str(new_id())
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

@@ -112,7 +112,7 @@ async def served(app: Any) -> AsyncIterator[int]:
         port=0,
         lifespan="off",
         ws="none",
-        http="tenants_api.cli.http_limits:BoundedHttp",
+        http="tenants_api.serving.http_limits:BoundedHttp",
         server_header=False,
         proxy_headers=False,
         log_config=None,
