@@ -20,7 +20,8 @@ from tenants_api import __version__
 from tenants_api.api import docs, health, items, login, public, tenant, wellknown
 from tenants_api.api.admin import create_admin_app
 from tenants_api.api.authentication import Authentication
-from tenants_api.api.middleware import Bodies, Guard
+from tenants_api.api.forward_auth import ForwardAuth
+from tenants_api.api.middleware import Bodies, Guard, Heads
 from tenants_api.api.operations import document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
 from tenants_api.errors import InternalError
@@ -105,6 +106,7 @@ async def _tenant_in_path(tenant_slug: Annotated[str, Path(max_length=63, exampl
 
 def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
     """The last one added is the outermost."""
+    app.add_middleware(Heads)
     app.add_middleware(Authentication)
     app.add_middleware(Bodies)
     if settings.cors_origins:
@@ -116,6 +118,7 @@ def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
             allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-ID"],
             expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
         )
+    app.add_middleware(ForwardAuth)
     app.add_middleware(Guard)
     if settings.trusted_proxies:
         # X-Forwarded-For from anybody else would forge the address that the login limits count by.

@@ -52,6 +52,20 @@ class ApiError(Exception):
         self.extra = dict(extra) if extra else {}
         super().__init__(self.detail)
 
+    def as_problem(self, *, request_id: str) -> dict[str, Any]:
+        """The body of the answer (RFC 9457)."""
+        body: dict[str, Any] = {
+            "type": f"/problems/{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        if self.errors:
+            body["errors"] = [{"pointer": one.pointer, "detail": one.detail} for one in self.errors]
+        return {**self.extra, **body}
+
 
 class InternalError(ApiError):
     """The face of every unexpected exception; its text stays in the log."""

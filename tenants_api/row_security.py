@@ -100,6 +100,21 @@ async def role_faults(database: Database) -> list[RoleFault]:
     return found
 
 
+async def why_not_serve(database: Database, *, environment: str) -> str | None:
+    """Why this database's role may not serve in this environment, in one line with the cure; None when it may.
+
+    In production one row of another tenant is one too many: a role that policies do not bind does not serve.
+    """
+    faults = await role_faults(database) if environment == "production" else []
+    if not faults:
+        return None
+    reasons, cures = " and ".join(one.fault for one in faults), "; ".join(one.cure for one in faults)
+    return (
+        f"{reasons}, so row-level security does not bind this API; use another role (`tenants-api db grant` makes"
+        f" one), or run as a superuser: {cures}"
+    )
+
+
 def unguarded_tables(connection: Connection) -> list[str]:
     """Each table with a `tenant_id` whose rows another tenant could reach, in words; empty on SQLite."""
     if connection.dialect.name != "postgresql":

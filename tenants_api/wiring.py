@@ -7,28 +7,24 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
-import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from tenants_api.assertion import AssertionPolicy, Assertions, Seal, Unreadable
+from tenants_api.assertion import UNREADABLE, Assertions, Unreadable, build_assertions
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.targets import TargetPolicy, target_policy
+from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.migrating import is_migrated
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding, Reconciler
 from tenants_api.onboarding.sample import SampleToken
-from tenants_api.row_security import role_faults
+from tenants_api.row_security import why_not_serve
 from tenants_api.settings import Settings
-from tenants_api.trust import RealmKeySource, Rejections, Trust
-from tenants_api.trust.background import supervised
-from tenants_api.verification.cache import VerifiedTokens
+from tenants_api.trust import Outcomes, Rejections, Trust
+from tenants_api.trust.background import start_loops, stop_loops
+from tenants_api.trust.built import build_verifying, observer
 from tenants_api.verification.claims import ClaimPolicy
 from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.key_state import KeyPolicy
-from tenants_api.verification.keys import KeyRing
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
@@ -38,7 +34,6 @@ from tenants_api.verification.verifier import TokenVerifier
 
 PLATFORM_ROLE = "platform-admin"
 _PLATFORM_ID = uuid.uuid5(uuid.NAMESPACE_URL, "tenants-api/platform-realm")
-log = structlog.get_logger("tenants_api.wiring")
 
 
 class NotReady(Exception):
@@ -62,6 +57,7 @@ class Services:
     metrics: Metrics
     reconciler: Reconciler | None
     rejections: Rejections
+    outcomes: Outcomes
     assertion: Assertions | None = None
 
 
@@ -92,7 +88,7 @@ async def open_services(
         try:
             yield services
         finally:
-            await _stop(followers)
+            await stop_loops(followers)
             await services.rejections.flush()
             await services.trust.aclose()
     finally:
@@ -101,31 +97,13 @@ async def open_services(
 
 
 def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: Clocks) -> Services:
-    policy = target_policy(
-        insecure_http_hosts=settings.insecure_http_hosts,
-        allowed_private_networks=settings.allowed_private_networks,
-        allowed_ports=settings.allowed_realm_ports,
-    )
     metrics = Metrics()
-    client = RealmClient(policy, total_timeout=settings.realm_timeout)
-    source = RealmKeySource(client)
-    keys = KeyPolicy(lifetime=settings.key_lifetime, stale_limit=settings.key_stale_limit)
-    claims = ClaimPolicy(leeway=settings.leeway, max_lifetime=settings.max_token_lifetime)
-    observe = _observer(metrics)
-    trust = Trust(
-        database,
-        source=source,
-        keys=keys,
-        poll=settings.registry_poll,
-        clocks=clocks,
-        on_event=observe,
-        listen=settings.direct_url if database.is_postgresql else None,
+    parts = build_verifying(settings, database=database, roles=roles, clocks=clocks, metrics=metrics)
+    policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
+    verifier = parts.verifier
+    rings = KeyRings(
+        source=source, policy=parts.keys, clocks=clocks, on_new=lambda ring: None, on_event=observer(metrics)
     )
-    cache = VerifiedTokens(settings.verified_tokens) if settings.verified_tokens else None
-    verifier = TokenVerifier(
-        lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks, cache=cache
-    )
-    rings = KeyRings(source=source, policy=keys, clocks=clocks, on_new=lambda ring: None, on_event=observe)
     onboarding = Onboarding(
         database,
         trust=trust,
@@ -142,7 +120,7 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
         interval=settings.reconcile_interval,
         stale_limit=settings.key_stale_limit,
     )
-    services = Services(
+    return Services(
         settings=settings,
         database=database,
         trust=trust,
@@ -155,22 +133,10 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
         clocks=clocks,
         metrics=metrics,
         reconciler=reconciler if settings.reconcile_interval else None,
-        rejections=Rejections(database, clocks=clocks),
-        assertion=_assertion(settings, database=database, clocks=clocks),
+        rejections=parts.rejections,
+        outcomes=parts.outcomes,
+        assertion=build_assertions(settings, database=database, clocks=clocks),
     )
-    _watch(services)
-    return services
-
-
-def _assertion(settings: Settings, *, database: Database, clocks: Clocks) -> Assertions | None:
-    issuer = settings.assertion_issuer or settings.public_url
-    if settings.assertion_secret is None or issuer is None:
-        return None
-    secrets = [one.strip() for one in settings.assertion_secret.get_secret_value().split(",")]
-    policy = AssertionPolicy(
-        issuer, settings.assertion_audiences, key_lifetime=settings.assertion_key_lifetime, leeway=settings.leeway
-    )
-    return Assertions(database, policy=policy, seal=Seal(secrets), clocks=clocks)
 
 
 def _platform(settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clocks: Clocks) -> TokenVerifier | None:
@@ -194,73 +160,23 @@ def _platform(settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clock
     return TokenVerifier(lookup=lookup, rings=rings, roles=(PLATFORM_ROLE,), policy=policy, clocks=clocks)
 
 
-def _watch(services: Services) -> None:
-    """What is read at each scrape."""
-    trust, watch = services.trust, services.metrics.watch
-    watch("registry_version", lambda: trust.version, about="Registry version that this process applied")
-    watch("registry_lag_seconds", lambda: trust.feed.lag, about="Seconds since the change feed last saw the database")
-    watch(
-        "registry_listening", lambda: trust.feed.state == "listening",
-        about="1 while PostgreSQL notifies of changes, 0 while they are polled for alone",
-    )  # fmt: skip
-    watch("verified_tokens", lambda: services.verifier.cached_tokens, about="Tokens in the verified-token cache")
-    watch("realms", lambda: trust.realm_count, about="Realms whose tokens are read")
-    watch("jwks_in_flight", trust.rings.in_flight, about="Fetches of key sets that are under way")
-    watch("jwks_oldest_age_seconds", trust.rings.oldest_age, about="Age of the oldest key set in use")
-    for health in trust.keys_by_health():
-        watch(
-            "jwks_realms", lambda health=health: trust.keys_by_health()[health],  # type: ignore[misc]
-            about="Realms that were used, by the health of their keys", health=health,
-        )  # fmt: skip
-
-
-def _observer(metrics: Metrics) -> Any:
-    def observe(ring: KeyRing, event: str) -> None:
-        state = ring.state
-        if event == "not_asked":
-            metrics.jwks_not_asked.inc()
-            return
-        metrics.jwks_fetched("success" if event == "fetched" else "failure", seconds=state.took)
-        if event == "failed":
-            log.warning(
-                "keys_not_fetched", issuer=ring.realm.issuer, reason=state.last_failure, failures=state.failures
-            )
-
-    return observe
-
-
 async def _load(services: Services) -> None:
     try:
         if not await is_migrated(services.database):
             raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
-        await _refuse_privileged_role(services)
+        if (reason := await why_not_serve(services.database, environment=services.settings.environment)) is not None:
+            raise NotReady(reason)
         await services.trust.load()
         if services.assertion is not None:
             await services.assertion.look()
     except Unreadable as error:
-        raise NotReady(
-            "the stored assertion keys were sealed under another secret; give it as well: "
-            "TENANTS_ASSERTION_SECRET=new,old"
-        ) from error
+        raise NotReady(UNREADABLE) from error
     except (SQLAlchemyError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
         raise NotReady(
             f"the database cannot be used ({first}); check TENANTS_DATABASE_URL and run `tenants-api db upgrade`"
         ) from error
-
-
-async def _refuse_privileged_role(services: Services) -> None:
-    """In production one row of another tenant is one too many: a role that policies do not bind does not serve."""
-    if services.settings.environment != "production":
-        return
-    faults = await role_faults(services.database)
-    if faults:
-        reasons, cures = " and ".join(one.fault for one in faults), "; ".join(one.cure for one in faults)
-        raise NotReady(
-            f"{reasons}, so row-level security does not bind this API; use another role (`tenants-api db grant` makes"
-            f" one), or run as a superuser: {cures}"
-        )
 
 
 async def _follow(services: Services) -> list[asyncio.Task[None]]:
@@ -271,14 +187,4 @@ async def _follow(services: Services) -> list[asyncio.Task[None]]:
     if services.assertion is not None:
         await services.assertion.renew()  # a first start makes the first key before anybody wants an assertion
         loops["assertion keys"] = services.assertion.run
-    return [
-        asyncio.create_task(supervised(name, run, on_death=services.metrics.restarted), name=name)
-        for name, run in loops.items()
-    ]
-
-
-async def _stop(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
+    return start_loops(loops, on_death=services.metrics.restarted)

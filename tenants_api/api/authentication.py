@@ -6,20 +6,16 @@ refusal, happens where a route asks for the principal.
 
 from __future__ import annotations
 
-import re
-from urllib.parse import parse_qsl
-
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tenants_api.verification.errors import KeysUnavailable, MalformedCredentials, MissingToken, TokenError
+from tenants_api.verification.credentials import bearer_token_of
+from tenants_api.verification.errors import TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.verifier import TokenVerifier
 from tenants_api.wiring import Services
 
 PRINCIPAL = "tenants_api.principal"
-MAX_HEADER = 8192  # bytes of the value, scheme included
-_SPACES = re.compile(rb"[\s,]")
 log = structlog.get_logger("tenants_api.api")
 
 
@@ -41,35 +37,8 @@ class Authentication:
 
 
 def bearer_token(scope: Scope) -> str:
-    """The one bearer token of a request.
-
-    Raises:
-        MissingToken: there are no credentials, or those of another scheme.
-        MalformedCredentials: two headers, white space or a comma in the token, too long, or a token in the query.
-    """
-    values = [value for name, value in scope["headers"] if name == b"authorization"]
-    if _names_token(scope.get("query_string", b"")):
-        # RFC 9700 section 4.3.2: URLs are logged, cached and sent on as referrers.
-        raise MalformedCredentials("a token in the query string is not read; send it in the Authorization header")
-    if len(values) > 1:
-        raise MalformedCredentials("there are two Authorization headers")
-    value = values[0] if values else b""
-    if len(value) > MAX_HEADER:
-        raise MalformedCredentials(f"the Authorization header is longer than {MAX_HEADER} bytes")
-    scheme, token = value[:6], value[6:]
-    if scheme.lower() != b"bearer" or (token and token[:1].isalnum()):
-        raise MissingToken
-    if token[:1] != b" " or len(token) < 2 or _SPACES.search(token, 1):
-        raise MalformedCredentials("the Authorization header is not `Bearer`, one space and one token")
-    return token[1:].decode("latin-1")
-
-
-def _names_token(query: bytes) -> bool:
-    """Whether a parameter is called `access_token`, in whatever spelling a URL has for that."""
-    if b"token" not in query.lower() and b"%" not in query:
-        return False
-    names = (name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    return "access_token" in names
+    """The one bearer token of a request; see `bearer_token_of`."""
+    return bearer_token_of(scope["headers"], query=scope.get("query_string", b""))
 
 
 async def authenticate(raw: str, *, verifier: TokenVerifier, services: Services) -> Principal:
@@ -81,22 +50,9 @@ async def authenticate(raw: str, *, verifier: TokenVerifier, services: Services)
     try:
         principal = await verifier.verify(raw)
     except TokenError as error:
-        refusal = error.refusal
-        reason = refusal.reason if refusal is not None else error.code
-        services.metrics.token_verified("refused", reason=reason)
-        if refusal is not None:
-            if not isinstance(error, KeysUnavailable):  # the realm's trouble says nothing of the token
-                services.rejections.note(refusal)
-            log.info(
-                "token_refused",
-                reason=reason,
-                step=refusal.step,
-                expected=refusal.expected,
-                found=refusal.found,
-                tenant=refusal.tenant_slug,
-            )
+        services.outcomes.refused(error)
         raise
-    services.metrics.token_verified("accepted")
+    services.outcomes.accepted()
     return principal
 
 

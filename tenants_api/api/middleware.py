@@ -1,7 +1,7 @@
 """What happens to every request before anything else looks at it. Pure ASGI; knows no route.
 
 `Guard` gives the request its id, counts it, and turns what nobody expected into a 500 without text. `Bodies` bounds a
-body and reads its JSON strictly, once, for all routes.
+body and reads its JSON strictly, once, for all routes. `Heads` answers HEAD wherever GET is answered.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenants_api.api.problems import FORMS, REQUEST_ID, problem_response
-from tenants_api.db import new_id
 from tenants_api.errors import ApiError, BodyTooLarge, InternalError, InvalidRequest, UnsupportedMediaType
 from tenants_api.observability import logging
+from tenants_api.observability.request_ids import request_id_of
 from tenants_api.strict_json import parse_json
 
 MAX_BODY = 262_144
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _FORM_TOKEN = re.compile(rb"(?:^|&)access_token=")
 _COUNTED = _METHODS | {"GET", "HEAD", "OPTIONS"}
@@ -38,7 +37,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = scope[REQUEST_ID] = _request_id(scope)
+        request_id = scope[REQUEST_ID] = request_id_of(scope["headers"])
         logging.bind(request_id=request_id)
         status = 0
 
@@ -73,7 +72,7 @@ class Bodies:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in _METHODS or scope["path"].startswith("/authz"):
+        if scope["type"] != "http" or scope["method"] not in _METHODS:
             await self._app(scope, receive, send)
             return
         try:
@@ -93,6 +92,28 @@ class Bodies:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, receive_again, send)
+
+
+class Heads:
+    """Answers HEAD as GET without the content (RFC 9110 section 9.3.2); FastAPI's routes know GET alone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        # A copy: the server below looks at its own to know that no content follows.
+        inner = {**scope, "method": "GET"}
+        try:
+            await self._app(inner, receive, send_head)
+        finally:
+            scope["route"] = inner.get("route")
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes:
@@ -126,12 +147,6 @@ def _check(body: bytes, *, content_type: bytes) -> None:
         parse_json(body)
     except ValueError as error:
         raise InvalidRequest("the body is not strict JSON (UTF-8, no duplicate members, no NaN)") from error
-
-
-def _request_id(scope: Scope) -> str:
-    """A valid incoming one is kept, so that a request can be followed through several services."""
-    given = _header(scope, b"x-request-id")
-    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else str(new_id())
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

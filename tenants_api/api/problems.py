@@ -52,17 +52,7 @@ log = structlog.get_logger("tenants_api.api")
 
 def problem_response(error: ApiError, *, request_id: str) -> Response:
     """The one way in which an error leaves this API."""
-    body: dict[str, Any] = {
-        "type": f"/problems/{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "code": error.code,
-        "request_id": request_id,
-    }
-    if error.errors:
-        body["errors"] = [{"pointer": one.pointer, "detail": one.detail} for one in error.errors]
-    return _rendered({**error.extra, **body}, headers=error.headers)
+    return _rendered(error.as_problem(request_id=request_id), headers=error.headers)
 
 
 def _rendered(body: Mapping[str, Any], *, headers: Mapping[str, str] | None) -> Response:

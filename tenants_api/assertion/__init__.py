@@ -3,8 +3,21 @@
 They trust one issuer and one key set instead of those of every realm. Knows no HTTP.
 """
 
+from tenants_api.assertion.built import build_assertions
 from tenants_api.assertion.keys import AHEAD, CACHED, KEPT, SigningKey
 from tenants_api.assertion.minting import TYPE, AssertionPolicy, Assertions
-from tenants_api.assertion.sealing import Seal, Unreadable
+from tenants_api.assertion.sealing import UNREADABLE, Seal, Unreadable
 
-__all__ = ["AHEAD", "CACHED", "KEPT", "TYPE", "AssertionPolicy", "Assertions", "Seal", "SigningKey", "Unreadable"]
+__all__ = [
+    "AHEAD",
+    "CACHED",
+    "KEPT",
+    "TYPE",
+    "UNREADABLE",
+    "AssertionPolicy",
+    "Assertions",
+    "Seal",
+    "SigningKey",
+    "Unreadable",
+    "build_assertions",
+]

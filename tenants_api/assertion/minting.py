@@ -22,7 +22,6 @@ from tenants_api.db import Database, new_id
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.principal import Principal
 
-HEADER = "X-Internal-Assertion"
 TYPE = "tenant-assertion+jwt"
 LIFETIME = 60  # seconds
 log = structlog.get_logger("tenants_api.assertion")

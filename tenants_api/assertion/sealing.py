@@ -18,6 +18,11 @@ _NONCE = 12  # bytes; NIST SP 800-38D section 8.2
 _PURPOSE = b"tenants-api assertion keys 1"
 
 
+UNREADABLE = (
+    "the stored assertion keys were sealed under another secret; give it as well: TENANTS_ASSERTION_SECRET=new,old"
+)
+
+
 class Unreadable(Exception):
     """A stored key was sealed under a secret that this process does not have, or was tampered with."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tenants_api import __version__
-from tenants_api.cli import admin_keys, audit, database, dev_realms, keys, realms, roles, tenants, tokens
+from tenants_api.cli import admin_keys, audit, database, dev_realms, gateway, keys, realms, roles, tenants, tokens
 from tenants_api.cli.demo import demo
 from tenants_api.cli.doctor import doctor
 from tenants_api.cli.exits import Edge
@@ -37,6 +37,7 @@ app.add_typer(roles.app, name="roles")
 app.add_typer(tokens.app, name="token")
 app.add_typer(admin_keys.app, name="admin-keys")
 app.add_typer(audit.app, name="audit")
+app.add_typer(gateway.app, name="gateway")
 app.command()(openapi)
 app.add_typer(dev_realms.app, name="dev-realms")
 app.command(hidden=True)(settings)

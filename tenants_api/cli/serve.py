@@ -7,8 +7,9 @@ own; they share nothing but the database.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NoReturn
 
 import typer
 import uvicorn
@@ -17,15 +18,15 @@ from starlette.types import ASGIApp
 
 from tenants_api.app import create_app
 from tenants_api.cli.exits import USAGE, Stopped
-from tenants_api.cli.http_limits import LARGEST_HEAD
 from tenants_api.cli.session import require_file, run
 from tenants_api.cli.worker import METRICS_HOST, SHOW_WORKER, WORKERS, MetricsPort, with_worker_header
 from tenants_api.observability import logging
+from tenants_api.serving.options import server_options
 from tenants_api.settings import Settings, load_settings
 from tenants_api.wiring import open_services
 
 FACTORY = "tenants_api.cli.serve:served_app"
-GRACE = 10  # seconds that running requests get at the end
+AUTHZ_PROCESS = "tenants_api.authz.process"
 
 
 def serve(
@@ -33,6 +34,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
     uds: Annotated[Path | None, typer.Option(help="Listen on this Unix socket instead.")] = None,
+    authz_only: Annotated[bool, typer.Option("--authz-only", help="Forward auth and nothing else.")] = False,
     show_worker: Annotated[bool, typer.Option("--show-worker", hidden=True)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write the logs as JSON whatever the settings say.")] = False,
 ) -> None:
@@ -42,12 +44,14 @@ def serve(
     _refuse_shared_sqlite(settings, workers=workers)
     require_file(settings.database_url)
     run(_try_services(settings))
+    if as_json:
+        os.environ["TENANTS_LOG_FORMAT"] = "json"
+    if authz_only:
+        _become_authz(host=host, port=port, workers=workers, uds=uds)
     os.environ[METRICS_HOST] = host
     os.environ[WORKERS] = str(workers)
     os.environ[SHOW_WORKER] = "1" if show_worker else ""
-    if as_json:
-        os.environ["TENANTS_LOG_FORMAT"] = "json"
-    uvicorn.run(FACTORY, **_options(host=host, port=port, workers=workers, uds=uds))
+    uvicorn.run(FACTORY, **server_options(host=host, port=port, workers=workers, uds=str(uds) if uds else None))
 
 
 def served_app() -> ASGIApp:
@@ -61,28 +65,10 @@ def served_app() -> ASGIApp:
     return with_worker_header(app) if os.environ.get(SHOW_WORKER) else app
 
 
-def _options(*, host: str, port: int, workers: int, uds: Path | None) -> dict[str, Any]:
-    return {
-        "factory": True,
-        "host": host,
-        "port": port,
-        "uds": str(uds) if uds else None,
-        "workers": workers,
-        # httptools has no bound on the head of a request; ours has. h11's is for those who run without httptools.
-        "http": "tenants_api.cli.http_limits:BoundedHttp",
-        "h11_max_incomplete_event_size": LARGEST_HEAD,
-        "ws": "none",  # there is no WebSocket here, so nothing may upgrade to one
-        "lifespan": "on",  # a start that fails must end the process, not serve half an application
-        # X-Forwarded-For from anybody would forge the address that login limits and logs use.
-        "proxy_headers": False,
-        "server_header": False,
-        "timeout_keep_alive": 5,
-        "timeout_graceful_shutdown": GRACE,
-        "access_log": False,  # the application writes its own events, without tokens in query strings
-        "log_config": None,
-        "log_level": "info",
-        "backlog": 2048,
-    }
+def _become_authz(*, host: str, port: int, workers: int, uds: Path | None) -> NoReturn:
+    """Go on as another program in this process: what the command line imported is not in its memory."""
+    words = ["--host", host, "--port", str(port), "--workers", str(workers), *(["--uds", str(uds)] if uds else [])]
+    os.execv(sys.executable, [sys.executable, "-m", AUTHZ_PROCESS, *words])  # noqa: S606 - our own interpreter
 
 
 def _refuse_shared_sqlite(settings: Settings, *, workers: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -50,3 +50,18 @@ async def supervised(name: str, run: Callable[[], Awaitable[None]], *, on_death:
             pause = FIRST_PAUSE
         await asyncio.sleep(pause)
         pause = min(pause * 2, LAST_PAUSE)
+
+
+def start_loops(
+    loops: Mapping[str, Callable[[], Awaitable[None]]], *, on_death: Callable[[str], None]
+) -> list[asyncio.Task[None]]:
+    """Each loop as a supervised task of its own."""
+    return [asyncio.create_task(supervised(name, run, on_death=on_death), name=name) for name, run in loops.items()]
+
+
+async def stop_loops(tasks: list[asyncio.Task[None]]) -> None:
+    """End them and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from tenants_api.verification.jwk import KeySet
+
+FIRST_PATIENCE = 6.0  # seconds that a request waits for keys without which it cannot be answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +32,13 @@ class RingState:
     last_failure: str | None = None
     fetches: int = field(default=0)
     took: float = 0.0  # seconds of the last fetch
+
+
+def loop_time() -> float:
+    """The event loop's own time, in which its timeouts are counted."""
+    return asyncio.get_running_loop().time()
+
+
+def left(until: float, *, most: float = FIRST_PATIENCE) -> float:
+    """Seconds until then, `most` at most and never below zero."""
+    return max(0.0, min(until - loop_time(), most))

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import KeysUnavailable, Refusal
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, any_lost, parse_key_set
-from tenants_api.verification.key_state import KeyPolicy, RingState
+from tenants_api.verification.key_state import FIRST_PATIENCE, KeyPolicy, RingState, left, loop_time
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.sources import KeySource, SourceFailed
 
 REFRESH_AHEAD = 0.8  # of the lifetime
 PATIENCE = 0.5  # seconds that a request with known keys waits for their renewal before stale ones serve
-FIRST_PATIENCE = 6.0  # seconds that a request waits for keys without which it cannot be answered
+PATIENT = 3 * FIRST_PATIENCE  # seconds; who says nothing else waits for as long as the waits below last
 FETCH_DEADLINE = 12.0  # a source has deadlines of its own; this one ends a source that forgot them
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
 FIRST_PAUSE, LAST_PAUSE = 0.25, 1.0  # seconds between two fetches for the sake of unknown kids
@@ -59,15 +59,18 @@ class KeyRing:
             return None
         return self._fitting(kid, algorithm=algorithm)
 
-    async def get(self, kid: str, *, algorithm: str) -> VerifyKey | None:
+    async def get(self, kid: str, *, algorithm: str, patience: float = PATIENT) -> VerifyKey | None:
         """The key of this kid if it may verify this algorithm; None when the realm has no such key.
+
+        `patience` is the seconds that this caller waits in all; what it started goes on without it.
 
         Raises:
             KeysUnavailable: the realm cannot be reached and no usable keys are left.
         """
-        await self._ensure_keys()
+        until = loop_time() + patience
+        await self._ensure_keys(until)
         if self._find(kid) is None:
-            await self._look_again(kid)
+            await self._look_again(kid, until=until)
         return self._fitting(kid, algorithm=algorithm)
 
     def restore(self, jwks: bytes, *, age: float, not_before: int, enabled: bool, source: str = "stored") -> None:
@@ -138,24 +141,25 @@ class KeyRing:
     def _age(self) -> float:
         return self._clock() - self.state.fetched_at
 
-    async def _ensure_keys(self) -> None:
+    async def _ensure_keys(self, until: float) -> None:
         if self.state.keys is None:
-            await self._first()
+            await self._first(until)
         elif not self.fresh:
-            await self._renew()
+            await self._renew(until)
         elif self._age() > self._ahead * self._policy.lifetime and self._may_try():
             self._start()
 
-    async def _first(self) -> None:
+    async def _first(self, until: float) -> None:
         if self._refresh is not None or self._may_try():
-            await asyncio.wait({self._start()}, timeout=FIRST_PATIENCE)
+            await asyncio.wait({self._start()}, timeout=left(until))
         if self.state.keys is None:
             self._unavailable()
 
-    async def _renew(self) -> None:
+    async def _renew(self, until: float) -> None:
         """The keys are over their lifetime: a short wait for new ones, then the old ones up to the stale limit."""
         if self._may_try() or self._refresh is not None:
-            await asyncio.wait({self._start()}, timeout=PATIENCE if self.usable else FIRST_PATIENCE)
+            most = PATIENCE if self.usable else FIRST_PATIENCE
+            await asyncio.wait({self._start()}, timeout=left(until, most=most))
         if not self.usable:
             self._unavailable()
 
@@ -169,7 +173,7 @@ class KeyRing:
     def _may_try(self) -> bool:
         return self._clock() >= self._retry_at
 
-    async def _look_again(self, kid: str) -> None:
+    async def _look_again(self, kid: str, *, until: float) -> None:
         """A kid that nobody knows: one shared fetch if the budget allows, with a short wait for its turn.
 
         Each fetch that brings nothing new doubles the pause before the next (0.25 s to 1 s); one that brings a new key
@@ -179,12 +183,12 @@ class KeyRing:
         """
         begun = self.state.fetches
         if self._refresh is not None:
-            await self._settled()  # it began before this token came, so it may or may not bring the key
+            await self._settled(until)  # it began before this token came, so it may or may not bring the key
             if self._find(kid) is not None:
                 return
         # Not the back-off after failures: a realm that comes back with a new key issues tokens before we ask again.
         pause = self._unknown_at - self._clock()
-        if pause > 0 and self._in_vain >= PATIENT_LOOKS:
+        if pause > 0 and (self._in_vain >= PATIENT_LOOKS or pause > left(until)):
             self._look_later(pause)
             self._on_event(self, "not_asked")
             return
@@ -192,7 +196,7 @@ class KeyRing:
             await asyncio.sleep(pause)
         if self.state.fetches == begun:  # nobody else has looked meanwhile
             self._look()
-        await self._settled()
+        await self._settled(until)
 
     def _look(self) -> None:
         self._later = None
@@ -204,9 +208,9 @@ class KeyRing:
         if self._later is None:
             self._later = asyncio.get_running_loop().call_later(pause, self._look)
 
-    async def _settled(self) -> None:
+    async def _settled(self, until: float) -> None:
         if self._refresh is not None:
-            await asyncio.wait({self._refresh}, timeout=FIRST_PATIENCE)
+            await asyncio.wait({self._refresh}, timeout=left(until))
 
     def _start(self) -> asyncio.Task[None]:
         """The fetch under way, or a new one. It belongs to the ring: a caller that goes away does not end it."""

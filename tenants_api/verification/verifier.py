@@ -16,6 +16,7 @@ from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal, TenantSuspended, TokenError
 from tenants_api.verification.jwk import VerifyKey
 from tenants_api.verification.key_state import RingState
+from tenants_api.verification.keys import PATIENT
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.realms import RealmLookup, TrustedRealm
 from tenants_api.verification.rings import KeyRings
@@ -52,8 +53,10 @@ class TokenVerifier:
         """The principal of a token that was verified before and is still good; no I/O, no await."""
         return self._recall(self._cache, digest_of(raw)) if self._cache is not None else None
 
-    async def verify(self, raw: str) -> Principal:
+    async def verify(self, raw: str, *, patience: float = PATIENT) -> Principal:
         """The principal of a token.
+
+        `patience` is the seconds that it may wait for a realm; a fetch that takes longer goes on without it.
 
         Raises:
             InvalidToken, TokenExpired: the token is refused; `refusal` says why.
@@ -61,18 +64,18 @@ class TokenVerifier:
             KeysUnavailable: the realm is registered, its keys cannot be had.
         """
         if self._cache is None:
-            return (await self._verify(raw))[0]
+            return (await self._verify(raw, patience=patience))[0]
         digest = digest_of(raw)
         principal = self._recall(self._cache, digest)
         if principal is None:
-            principal, realm, epoch = await self._verify(raw)
+            principal, realm, epoch = await self._verify(raw, patience=patience)
             self._cache.remember(digest, principal=principal, realm=realm, epoch=epoch)
         return principal
 
     def _recall(self, cache: VerifiedTokens, digest: bytes) -> Principal | None:
         return cache.recall(digest, now=self._clocks.wall(), monotonic=self._clocks.monotonic())
 
-    async def _verify(self, raw: str) -> tuple[Principal, TrustedRealm, int]:
+    async def _verify(self, raw: str, *, patience: float) -> tuple[Principal, TrustedRealm, int]:
         """The principal, and its realm in the epoch for which it was verified."""
         token = peek(raw, headers=self._headers)
         realm = self.realm_of(token)
@@ -83,7 +86,7 @@ class TokenVerifier:
             ring = self._rings.of(realm)
             key = ring.ready(token.kid, algorithm=token.algorithm)
             if key is None:
-                key = await ring.get(token.kid, algorithm=token.algorithm)
+                key = await ring.get(token.kid, algorithm=token.algorithm, patience=patience)
             # Read before the checks: a change that comes while they run must find this verification outdated.
             epoch = realm.epoch
             principal = self._check(token, realm=realm, key=key, state=ring.state)

@@ -105,3 +105,20 @@ async def test_only_the_exact_origin_that_is_set_is_allowed(client: ApiClient, t
             assert "access-control-allow-origin" not in refused.headers, origin
         problem = await api.get("/v1/me", headers={"Origin": "https://app.example"})
         assert problem.headers["Access-Control-Allow-Origin"] == "https://app.example", "a page must see its 401"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/public", "/livez", "/readyz", "/problems/not_found", "/openapi.json", "/admin/openapi.json"]
+)
+async def test_head_answers_like_get_without_the_content(client: ApiClient, path: str) -> None:
+    got, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert head.headers["content-length"] == got.headers["content-length"]
+
+
+async def test_head_asks_for_a_token_where_get_does(client: ApiClient) -> None:
+    assert (await client.head("/v1/me")).status_code == 401
+    assert (await client.head("/v1/me", headers=bearer(client.server.realm("acme").mint()))).status_code == 200
+    assert (await client.head("/t/acme/login")).status_code == 405
+    assert 'method="HEAD",route="/v1/me"' in (await client.get("/metrics")).text

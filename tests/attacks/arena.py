@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from tenants_api.cli.http_limits import BoundedHttp
+from tenants_api.serving.http_limits import BoundedHttp
 from tenants_api.verification.errors import TokenError
 from tenants_api.wiring import Services
 from tests.attacks.battery.cases import ACCEPTED, Hostile, Mint

@@ -13,6 +13,7 @@ from tenants_api import __version__
 from tenants_api.cli import app
 from tenants_api.cli.exits import exit_code
 from tenants_api.errors import ApiError, all_errors
+from tests.cli.conftest import Cli
 
 VERBS = {
     "demo", "serve", "doctor", "openapi", "dev-realms serve", "roles preview", "token explain",
@@ -20,7 +21,7 @@ VERBS = {
     "tenants list", "tenants show", "tenants create", "tenants update", "tenants activate", "tenants suspend",
     "tenants resume", "tenants delete", "tenants restore", "tenants purge",
     "realms add", "realms list", "realms show", "realms remove", "realms check", "keys list", "keys refresh",
-    "admin-keys create", "admin-keys list", "admin-keys revoke", "audit tail", "audit export",
+    "admin-keys create", "admin-keys list", "admin-keys revoke", "audit tail", "audit export", "gateway render",
 }  # fmt: skip
 
 
@@ -69,3 +70,11 @@ def test_status_decides_the_exit_code(status: int, code: int) -> None:
 
 def test_output_holds_no_escape_codes_where_nobody_looks() -> None:
     assert "\x1b" not in CliRunner().invoke(app, ["settings"]).stdout
+
+
+def test_gateway_render_prints_a_configuration_and_refuses_a_value_that_would_change_it(unmigrated: Cli) -> None:
+    said = unmigrated("gateway", "render", "nginx", "--tenant", "acme")
+    assert said.code == 0
+    assert "authz?profile=nginx&tenant=acme;" in said.out
+    assert unmigrated.json("gateway", "render", "caddy")["proxy"] == "caddy"
+    assert unmigrated("gateway", "render", "nginx", "--upstream", "a:1; x").code == 2

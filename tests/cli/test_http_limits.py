@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from tenants_api.cli.http_limits import LARGEST_HEAD, BoundedHttp
+from tenants_api.serving.http_limits import LARGEST_HEAD, BoundedHttp
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:

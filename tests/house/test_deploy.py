@@ -74,3 +74,9 @@ def test_realm_puts_the_api_into_the_audience(path: Path) -> None:
 
 def test_there_is_a_realm_for_two_tenants_and_the_platform() -> None:
     assert [path.stem for path in KEYCLOAK_REALMS] == ["acme-realm", "globex-realm", "platform-realm"]
+
+
+def test_nginx_shows_neither_metrics_nor_forward_auth_to_the_world() -> None:
+    configuration = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
+    for location in ("= /metrics", "~ ^/authz(/|$)"):
+        assert re.search(rf"location {re.escape(location)} {{\s*return 404;", configuration)

@@ -48,7 +48,7 @@ class Served:
 def serving(folder: Path, server: DevRealmServer, *, workers: int = 2, **variables: str) -> Iterator[Served]:
     """Serve from a migrated SQLite file in `folder` while the block runs; `variables` are more `TENANTS_*` ones."""
     migrate(settings_for(server, folder))
-    port, log = _free_port(), folder / "serve.log"
+    port, log = free_port(), folder / "serve.log"
     command = [sys.executable, "-m", "tenants_api.cli", "serve", "--port", str(port), "--workers", str(workers)]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -69,7 +69,7 @@ def serving(folder: Path, server: DevRealmServer, *, workers: int = 2, **variabl
         stop_group(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

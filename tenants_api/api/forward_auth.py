@@ -1,0 +1,59 @@
+"""Forward auth within the whole API. Stands before CORS, bodies and routes: none of them may answer in its place.
+
+An OPTIONS request with an `Origin` would otherwise be a preflight, which CORS lets pass without a token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tenants_api.api.problems import REQUEST_ID
+from tenants_api.authz.endpoint import PATH, Authorizer, is_authz
+from tenants_api.wiring import Services
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What the metric calls it."""
+
+    path: str = PATH
+
+
+_ROUTE = _Route()
+
+
+class ForwardAuth:
+    """Answers `/authz` and everything below it, and hands on the rest."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._authorizer: Authorizer | None = None
+        self._services: Services | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not is_authz(_own_path(scope)):
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = _ROUTE
+        authorizer = self._of(scope["app"].state.services)
+        await authorizer.answer(scope, send, request_id=scope.get(REQUEST_ID, ""))
+
+    def _of(self, services: Services) -> Authorizer:
+        if self._authorizer is None or self._services is not services:  # an application may be started again
+            self._services = services
+            self._authorizer = Authorizer(
+                verifier=services.verifier,
+                roles=services.roles,
+                outcomes=services.outcomes,
+                mint=services.assertion.mint if services.assertion is not None else None,
+            )
+        return self._authorizer
+
+
+def _own_path(scope: Scope) -> str:
+    """The path below the place where the application is mounted."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path

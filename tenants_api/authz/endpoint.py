@@ -1,0 +1,114 @@
+"""`/authz` and everything below it: may this request pass, and as whom?
+
+One ASGI callable. The decision comes from `Authorization` and the proxy's configured query alone: no method, no path,
+no body and no `X-Forwarded-*` is looked at, so none of them can be forged into a pass.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Protocol
+
+from tenants_api.authz.identity import ASSERTION, Headers, identity_headers
+from tenants_api.authz.options import Options, parse_options
+from tenants_api.errors import ApiError, InvalidRequest
+from tenants_api.verification.credentials import bearer_token_of
+from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenError, TokenExpired
+from tenants_api.verification.principal import Principal
+from tenants_api.verification.roles import RoleModel
+from tenants_api.verification.verifier import TokenVerifier
+
+PATH = "/authz"
+PATIENCE = 0.15  # seconds for a realm; Envoy gives an authorizer 200 ms in all
+_THROUGH_NGINX = frozenset({401, 403})  # auth_request takes any other refusal for a failure, and answers 500
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Outcomes(Protocol):
+    """Who is told what became of a token."""
+
+    def accepted(self) -> None: ...
+
+    def refused(self, error: TokenError) -> None: ...
+
+
+class Authorizer:
+    """Decides. `answer` is the whole of forward auth but the routing."""
+
+    def __init__(
+        self,
+        *,
+        verifier: TokenVerifier,
+        roles: RoleModel,
+        outcomes: Outcomes,
+        mint: Callable[[Principal], str] | None = None,
+    ) -> None:
+        """`mint` makes the internal assertion about a caller, where it is turned on."""
+        self._verifier, self._roles, self._outcomes, self._mint = verifier, roles, outcomes, mint
+
+    async def answer(self, scope: Scope, send: Send, *, request_id: str) -> None:
+        """Answer one request, whatever its method and path; its body is never read."""
+        options: Options | None = None
+        try:
+            options = parse_options(scope.get("query_string", b""))
+            principal = await self._admit(scope["headers"], options=options)
+            status, headers, body = 200, self._headers(principal), b""
+        except ApiError as error:
+            status, headers, body = refusal(error, options=options, request_id=request_id)
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _admit(self, headers: Iterable[tuple[bytes, bytes]], *, options: Options) -> Principal:
+        if options.role is not None and options.role not in self._roles.names:
+            raise InvalidRequest(f"role= names none of the roles {', '.join(sorted(self._roles.names))}")
+        principal = await self._verified(bearer_token_of(headers))
+        if options.tenant is not None and options.tenant != principal.tenant.slug:
+            raise TenantMismatch
+        if options.role is not None and not self._roles.permits(principal.roles, needed=options.role):
+            raise InsufficientRole(options.role)
+        return principal
+
+    def _headers(self, principal: Principal) -> Headers:
+        headers = identity_headers(principal)
+        if self._mint is not None:
+            try:
+                headers.append((ASSERTION.lower().encode("ascii"), self._mint(principal).encode("ascii")))
+            except ValueError as error:  # expired within the leeway: no assertion may outlive the token
+                raise TokenExpired from error
+        return headers
+
+    async def _verified(self, raw: str) -> Principal:
+        principal = self._verifier.recall(raw)
+        if principal is not None:
+            return principal
+        try:
+            principal = await self._verifier.verify(raw, patience=PATIENCE)
+        except TokenError as error:
+            self._outcomes.refused(error)
+            raise
+        self._outcomes.accepted()
+        return principal
+
+
+def is_authz(path: str) -> bool:
+    """Whether a path is forward auth's: `/authz` itself or anything below it."""
+    return path == PATH or path.startswith(f"{PATH}/")
+
+
+def refusal(error: ApiError, *, options: Options | None, request_id: str) -> tuple[int, Headers, bytes]:
+    """Status, headers and problem of a refusal, as the profile wants them."""
+    status = error.status
+    headers = [
+        (name.lower().encode("ascii"), value.encode("latin-1", "replace")) for name, value in error.headers.items()
+    ]
+    headers.append((b"content-type", b"application/problem+json"))
+    if options is not None and options.profile == "nginx":
+        if status not in _THROUGH_NGINX:
+            status = 403
+        headers.append((b"x-authz-error", error.code.encode("ascii")))
+    problem = error.as_problem(request_id=request_id)
+    return status, headers, json.dumps(problem | {"status": status}).encode("ascii")

@@ -1,0 +1,62 @@
+"""A principal as headers for the service behind a proxy.
+
+Every header is always there and never empty: a proxy that copies only what an answer holds would otherwise let the
+client's own header of that name through (Caddy, GHSA-7r4p-vjf4-gxv4).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from tenants_api.authz.errors import IdentityTooLarge
+from tenants_api.verification.principal import Principal
+
+IDENTITY_HEADERS = (
+    "X-Tenant-Id",
+    "X-Tenant-Slug",
+    "X-Tenant-Roles",
+    "X-Auth-Request-User",
+    "X-Auth-Request-Preferred-Username",
+    "X-Auth-Request-Email",
+)
+# Beside them where it is turned on, and so cleared in front of us like them.
+ASSERTION = "X-Internal-Assertion"
+NOTHING = b"-"
+LARGEST = 4095  # bytes of all identity headers as lines; nginx reads an answer's head into one page of memory
+# What RFC 8187 calls attr-char, and what mail addresses and group paths hold. Above all not: `%`, comma, space.
+_PLAIN = "!#$&+-.^_`|~@:/"
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def identity_headers(principal: Principal) -> Headers:
+    """The six headers, names in lower case as ASGI wants them.
+
+    Raises:
+        IdentityTooLarge: they would take 4096 bytes or more; nothing is cut.
+    """
+    values = (
+        str(principal.tenant.id).encode("ascii"),
+        encoded(principal.tenant.slug),
+        b",".join(encoded(role) for role in sorted(principal.roles)) or NOTHING,
+        encoded(principal.subject),
+        encoded(principal.username),
+        encoded(principal.email),
+    )
+    headers = list(zip(_NAMES, values, strict=True))
+    if sum(len(name) + len(value) + 4 for name, value in headers) > LARGEST:
+        raise IdentityTooLarge
+    return headers
+
+
+def encoded(text: str | None) -> bytes:
+    """Percent-encoded UTF-8 (RFC 3986 section 2.1), US-ASCII only; `-` alone means that there is none."""
+    if not text:
+        return NOTHING
+    if text == "-":
+        return b"%2D"
+    # A claim may hold half a surrogate pair, which UTF-8 has no bytes for: it must neither fail nor look like another.
+    return quote(text, safe=_PLAIN, errors="surrogatepass").encode("ascii")
+
+
+_NAMES = tuple(name.lower().encode("ascii") for name in IDENTITY_HEADERS)

@@ -1,0 +1,57 @@
+"""`tenants-api gateway render`: a proxy's configuration on stdout. Needs no database and no running API."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tenants_api.cli.exits import USAGE, Stopped
+from tenants_api.cli.output import AsJson, print_json
+from tenants_api.gateway.plan import PlanError, plan
+from tenants_api.gateway.render import render as rendered
+
+app = typer.Typer(no_args_is_help=True, help="Configurations of proxies that ask /authz before they pass a request on.")
+
+
+class Proxy(StrEnum):
+    """What there is a template for."""
+
+    NGINX = "nginx"
+    CADDY = "caddy"
+    TRAEFIK = "traefik"
+    ENVOY = "envoy"
+
+
+@app.callback()
+def _gateway() -> None:
+    """Keep `render` a verb of its own."""
+
+
+@app.command()
+def render(
+    proxy: Annotated[Proxy, typer.Argument()],
+    listen: Annotated[str, typer.Option(help="HOST:PORT of the proxy.")] = "0.0.0.0:8080",
+    authorizer: Annotated[str, typer.Option(help="HOST:PORT of this API, or unix:/PATH.")] = "127.0.0.1:8000",
+    upstream: Annotated[str, typer.Option(help="HOST:PORT of the service behind.")] = "127.0.0.1:9000",
+    tenant: Annotated[str | None, typer.Option(help="Only tokens of this tenant (slug) pass.")] = None,
+    role: Annotated[str | None, typer.Option(help="Only tokens with this role, or one that includes it, pass.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="nginx: keep pid and temporary files there, to run as any user.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a complete configuration: clears what a client could forge, asks /authz, hands on the identity."""
+    try:
+        text = rendered(
+            proxy.value,
+            plan=plan(listen=listen, authorizer=authorizer, upstream=upstream, tenant=tenant, role=role, folder=folder),
+        )
+    except PlanError as error:
+        raise Stopped(str(error), code=USAGE) from error
+    if as_json:
+        print_json({"proxy": proxy.value, "configuration": text})
+    else:
+        typer.echo(text, nl=False)

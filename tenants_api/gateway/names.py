@@ -1,0 +1,38 @@
+"""Which headers a proxy must clear before it asks, in every spelling that a service behind it may take for the same.
+
+CGI and WSGI turn `X_Tenant_Id` and `X-Tenant-Id` into one variable, some frameworks do so with dots (Caddy
+GHSA-f59h-q822-g45g, Traefik GHSA-x677-9fxg-v5c5).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from tenants_api.authz.identity import ASSERTION, IDENTITY_HEADERS
+
+# Set by us, all of them or the assertion only where it is turned on.
+PASSED_ON = (*IDENTITY_HEADERS, ASSERTION)
+# Never set by us, but services written for other authorizers believe them.
+FOREIGN = (
+    "X-Auth-Request-Groups",
+    "X-Auth-Request-Access-Token",
+    "X-Forwarded-User",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-Access-Token",
+    "X-Remote-User",
+    "X-Scope-OrgID",
+    "Remote-User",
+    "Forwarded",
+)
+CLEARED = (*PASSED_ON, *FOREIGN)
+
+
+def aliases(name: str, *, separators: str = "_.") -> list[str]:
+    """The name's other spellings, with one of `separators` in place of one hyphen or more."""
+    words = name.split("-")
+    found = []
+    for between in product(f"-{separators}", repeat=len(words) - 1):
+        found.append("".join(map("".join, zip(words, (*between, ""), strict=True))))
+    return found[1:]

@@ -1,0 +1,34 @@
+"""uvicorn's options, for the whole API and for forward auth alone. What it would choose otherwise is written out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenants_api.serving.http_limits import LARGEST_HEAD
+
+GRACE = 10  # seconds that running requests get at the end
+
+
+def server_options(*, host: str, port: int, workers: int, uds: str | None) -> dict[str, Any]:
+    """Arguments of `uvicorn.run` beside the application's factory."""
+    return {
+        "factory": True,
+        "host": host,
+        "port": port,
+        "uds": uds,
+        "workers": workers,
+        # httptools has no bound on the head of a request; ours has. h11's is for those who run without httptools.
+        "http": "tenants_api.serving.http_limits:BoundedHttp",
+        "h11_max_incomplete_event_size": LARGEST_HEAD,
+        "ws": "none",  # there is no WebSocket here, so nothing may upgrade to one
+        "lifespan": "on",  # a start that fails must end the process, not serve half an application
+        # X-Forwarded-For from anybody would forge the address that login limits and logs use.
+        "proxy_headers": False,
+        "server_header": False,
+        "timeout_keep_alive": 5,
+        "timeout_graceful_shutdown": GRACE,
+        "access_log": False,  # the application writes its own events, without tokens in query strings
+        "log_config": None,
+        "log_level": "info",
+        "backlog": 2048,
+    }

@@ -1,0 +1,112 @@
+"""Builds what verifies the tokens of all registered realms, for the whole API and for forward auth alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from tenants_api.db import Database
+from tenants_api.keycloak.fetch import RealmClient
+from tenants_api.keycloak.targets import TargetPolicy, target_policy
+from tenants_api.observability.metrics import Metrics
+from tenants_api.settings import Settings
+from tenants_api.trust.outcomes import Outcomes
+from tenants_api.trust.rejections import Rejections
+from tenants_api.trust.source import RealmKeySource
+from tenants_api.trust.store import Trust
+from tenants_api.verification.cache import VerifiedTokens
+from tenants_api.verification.claims import ClaimPolicy
+from tenants_api.verification.clocks import Clocks
+from tenants_api.verification.key_state import KeyPolicy
+from tenants_api.verification.keys import KeyRing
+from tenants_api.verification.roles import RoleModel
+from tenants_api.verification.verifier import TokenVerifier
+
+log = structlog.get_logger("tenants_api.trust")
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """`verifier` and what it stands on. Whoever built it closes `trust` and `client`."""
+
+    policy: TargetPolicy
+    client: RealmClient
+    source: RealmKeySource
+    keys: KeyPolicy
+    claims: ClaimPolicy
+    trust: Trust
+    verifier: TokenVerifier
+    rejections: Rejections
+    outcomes: Outcomes
+
+
+def build_verifying(
+    settings: Settings, *, database: Database, roles: RoleModel, clocks: Clocks, metrics: Metrics
+) -> Verifying:
+    """Nothing is opened, read or fetched yet; `trust.load()` reads the registry."""
+    policy = target_policy(
+        insecure_http_hosts=settings.insecure_http_hosts,
+        allowed_private_networks=settings.allowed_private_networks,
+        allowed_ports=settings.allowed_realm_ports,
+    )
+    client = RealmClient(policy, total_timeout=settings.realm_timeout)
+    source = RealmKeySource(client)
+    keys = KeyPolicy(lifetime=settings.key_lifetime, stale_limit=settings.key_stale_limit)
+    claims = ClaimPolicy(leeway=settings.leeway, max_lifetime=settings.max_token_lifetime)
+    observe = observer(metrics)
+    trust = Trust(
+        database,
+        source=source,
+        keys=keys,
+        poll=settings.registry_poll,
+        clocks=clocks,
+        on_event=observe,
+        listen=settings.direct_url if database.is_postgresql else None,
+    )
+    cache = VerifiedTokens(settings.verified_tokens) if settings.verified_tokens else None
+    verifier = TokenVerifier(
+        lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks, cache=cache
+    )
+    rejections = Rejections(database, clocks=clocks)
+    outcomes = Outcomes(metrics, rejections=rejections)
+    watch(metrics, trust=trust, verifier=verifier)
+    return Verifying(policy, client, source, keys, claims, trust, verifier, rejections, outcomes)
+
+
+def observer(metrics: Metrics) -> Callable[[KeyRing, str], None]:
+    """Counts every fetch of keys and logs the failed ones."""
+
+    def observe(ring: KeyRing, event: str) -> None:
+        state = ring.state
+        if event == "not_asked":
+            metrics.jwks_not_asked.inc()
+            return
+        metrics.jwks_fetched("success" if event == "fetched" else "failure", seconds=state.took)
+        if event == "failed":
+            log.warning(
+                "keys_not_fetched", issuer=ring.realm.issuer, reason=state.last_failure, failures=state.failures
+            )
+
+    return observe
+
+
+def watch(metrics: Metrics, *, trust: Trust, verifier: TokenVerifier) -> None:
+    """What is read at each scrape."""
+    gauge = metrics.watch
+    gauge("registry_version", lambda: trust.version, about="Registry version that this process applied")
+    gauge("registry_lag_seconds", lambda: trust.feed.lag, about="Seconds since the change feed last saw the database")
+    gauge(
+        "registry_listening", lambda: trust.feed.state == "listening",
+        about="1 while PostgreSQL notifies of changes, 0 while they are polled for alone",
+    )  # fmt: skip
+    gauge("verified_tokens", lambda: verifier.cached_tokens, about="Tokens in the verified-token cache")
+    gauge("realms", lambda: trust.realm_count, about="Realms whose tokens are read")
+    gauge("jwks_in_flight", trust.rings.in_flight, about="Fetches of key sets that are under way")
+    gauge("jwks_oldest_age_seconds", trust.rings.oldest_age, about="Age of the oldest key set in use")
+    for health in trust.keys_by_health():
+        gauge(
+            "jwks_realms", lambda health=health: trust.keys_by_health()[health],  # type: ignore[misc]
+            about="Realms that were used, by the health of their keys", health=health,
+        )  # fmt: skip

@@ -1,0 +1,152 @@
+"""Forward auth alone: what it imports, what it serves, and that it decides like the whole API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tenants_api.authz.alone import AuthzApp, NotReady, open_authorizer
+from tenants_api.devrealms import DevRealmServer
+from tests.support.processes import stop_group
+from tests.support.realms import settings_for
+from tests.support.stack import ADMIN_KEY, ApiClient, bearer, onboard, running_app, until
+
+pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def both(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[tuple[ApiClient, httpx.AsyncClient]]:
+    """The whole API and forward auth alone on one database."""
+    settings = settings_for(realms, tmp_path, admin_api_key=ADMIN_KEY)
+    async with running_app(tmp_path, realms) as api:
+        await onboard(api, "acme")
+        app = AuthzApp(lambda: open_authorizer(settings))
+        transport = httpx.ASGITransport(app)
+        async with _lived(app), httpx.AsyncClient(transport=transport, base_url="http://authz.test") as alone:
+            yield api, alone
+
+
+@asynccontextmanager
+async def _lived(app: AuthzApp) -> AsyncIterator[None]:
+    """The lifespan, as a server speaks it."""
+    said: asyncio.Queue[Any] = asyncio.Queue()
+    told: asyncio.Queue[Any] = asyncio.Queue()
+    task = asyncio.create_task(app({"type": "lifespan"}, said.get, told.put))
+    await said.put({"type": "lifespan.startup"})
+    assert (await told.get())["type"] == "lifespan.startup.complete"
+    yield
+    await said.put({"type": "lifespan.shutdown"})
+    assert (await told.get())["type"] == "lifespan.shutdown.complete"
+    await task
+
+
+def test_it_imports_no_web_framework_no_migrations_and_no_command_line() -> None:
+    look = "import json, sys, tenants_api.authz.process; print(json.dumps(sorted(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
+    modules = set(json.loads(done.stdout))
+    unwanted = ("fastapi", "starlette", "alembic", "typer", "jinja2", "multipart")
+    ours = ("tenants_api.api", "tenants_api.app", "tenants_api.cli", "tenants_api.wiring", "tenants_api.onboarding")
+    assert {name for name in modules if name.split(".")[0] in unwanted} == set()
+    assert {name for name in modules if name.startswith(ours)} == set()
+    assert "tenants_api.authz.endpoint" in modules
+
+
+async def test_it_decides_like_the_whole_api_and_follows_its_changes(
+    both: tuple[ApiClient, httpx.AsyncClient], realms: DevRealmServer
+) -> None:
+    api, alone = both
+    headers = bearer(realms.realm("acme").mint())
+    for query in ("", "?tenant=acme&role=editor", "?tenant=globex", "?role=admin", "?nonsense=1"):
+        one, other = (
+            await api.get(f"/authz{query}", headers=headers),
+            await alone.get(f"/authz{query}", headers=headers),
+        )
+        assert _without_ids(one) == _without_ids(other)
+    assert (await alone.get("/authz")).headers["cache-control"] == "no-store"
+    foreign = bearer(realms.realm("globex").mint())
+    assert (await alone.get("/authz", headers=foreign)).status_code == 401
+    await onboard(api, "globex")
+    await until(200, lambda: alone.get("/authz/x", headers=foreign), within=5)
+    await api.admin("POST", "/tenants/acme/suspend", json={})
+    await until(403, lambda: alone.get("/authz", headers=headers), within=5)
+
+
+def _without_ids(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], Any]:
+    headers = sorted((name, value) for name, value in answer.headers.items() if name != "x-request-id")
+    body = answer.json() | {"request_id": ""} if answer.content else None
+    return answer.status_code, [pair for pair in headers if pair[0] != "content-length"], body
+
+
+async def test_it_serves_its_probes_and_nothing_else(both: tuple[ApiClient, httpx.AsyncClient]) -> None:
+    _, alone = both
+    assert (await alone.get("/livez")).text == "ok"
+    await until(200, lambda: alone.get("/readyz"), within=5)
+    await alone.request("BREW", "/authz")
+    assert 'method="other",route="/authz",status="401"' in (await alone.get("/metrics")).text
+    for path in ("/", "/admin/v1/tenants", "/v1/me", "/docs", "/authzz", "/console"):
+        answer = await alone.get(path, headers=bearer(ADMIN_KEY))
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_it_does_not_start_on_a_database_that_was_never_migrated(realms: DevRealmServer, tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match="db upgrade"):
+        async with open_authorizer(settings_for(realms, tmp_path)):
+            pass
+
+
+@pytest.mark.servers
+async def test_serve_authz_only_answers_on_a_unix_socket_and_ends_on_sigterm(
+    realms: DevRealmServer, tmp_path: Path
+) -> None:
+    async with running_app(tmp_path, realms) as api:
+        await onboard(api, "acme")
+    socket, log = tmp_path / "authz.sock", tmp_path / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tenants_api.cli", "serve", "--authz-only", "--uds", str(socket)],
+            cwd=tmp_path,
+            env=_environment(realms, tmp_path),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        give_up = time.monotonic() + 60
+        while not socket.exists() and process.poll() is None and time.monotonic() < give_up:
+            time.sleep(0.05)
+        assert socket.exists(), log.read_text("utf-8")
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://authz") as client:
+            passed = client.get("/authz", headers=bearer(realms.realm("acme").mint()))
+            assert (passed.status_code, passed.headers["x-tenant-slug"]) == (200, "acme")
+            assert client.get("/authz").status_code == 401
+            assert client.get("/v1/me").status_code == 404
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM)
+    finally:
+        stop_group(process)
+    assert "eyJ" not in log.read_text("utf-8")
+
+
+def _environment(realms: DevRealmServer, folder: Path) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TENANTS_")}
+    return inherited | {
+        "PYTHONPATH": str(ROOT),
+        "TENANTS_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'tenants.db'}",
+        "TENANTS_INSECURE_HTTP_HOSTS": f"127.0.0.1:{realms.port}",
+        "TENANTS_ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8",
+        "TENANTS_ALLOWED_REALM_PORTS": f"443,{realms.port}",
+    }

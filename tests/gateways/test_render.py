@@ -1,0 +1,79 @@
+"""Rendered configurations as text: what may be put into them, and what none of them lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tenants_api.authz.identity import IDENTITY_HEADERS
+from tenants_api.gateway.names import CLEARED, PASSED_ON, aliases
+from tenants_api.gateway.plan import PlanError, plan
+from tenants_api.gateway.render import render
+
+GOOD = {"listen": "127.0.0.1:8080", "authorizer": "127.0.0.1:8000", "upstream": "app:9000"}
+PROXIES = ["nginx", "caddy", "traefik", "envoy"]
+
+
+def rendered(proxy: str, **changes: Any) -> str:
+    return render(proxy, plan=plan(**(GOOD | changes)))
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_nothing_is_left_to_fill_in(proxy: str) -> None:
+    text = rendered(proxy, tenant="acme", role="editor")
+    assert "§" not in text
+    assert "tenant=acme&role=editor" in text
+    assert all(name.lower() in text.lower() for name in CLEARED)
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"upstream": "app:9000; return 200"},
+        {"upstream": "app"},
+        {"upstream": "app:99999"},
+        {"listen": "unix:/tmp/x"},
+        {"authorizer": "unix:/tmp/x y"},
+        {"tenant": "acme&role=admin"},
+        {"role": 'x"\n}'},
+        {"folder": Path("/tmp/a b")},
+    ],
+    ids=str,
+)
+def test_value_that_could_change_the_configuration_is_refused(proxy: str, wrong: dict[str, Any]) -> None:
+    with pytest.raises(PlanError):
+        rendered(proxy, **wrong)
+
+
+@pytest.mark.parametrize("proxy", ["nginx", "caddy", "envoy"])
+def test_authorizer_may_listen_on_a_unix_socket(proxy: str) -> None:
+    assert "/run/authz.sock" in rendered(proxy, authorizer="unix:/run/authz.sock")
+
+
+def test_traefik_says_that_it_knows_no_unix_socket() -> None:
+    with pytest.raises(PlanError):
+        rendered("traefik", authorizer="unix:/run/authz.sock")
+
+
+def test_aliases_are_all_spellings_but_the_name_itself() -> None:
+    assert aliases("A-B-C", separators="_") == ["A-B_C", "A_B-C", "A_B_C"]
+    assert len(aliases("X-Auth-Request-Preferred-Username")) == 3**4 - 1
+
+
+def test_traefik_clears_first_then_asks_with_the_token_alone_and_replaces_every_identity_header() -> None:
+    http = yaml.safe_load(rendered("traefik", tenant="acme"))["http"]
+    authorize = http["middlewares"]["authorize"]["forwardAuth"]
+    cleared = http["middlewares"]["clear"]["headers"]["customRequestHeaders"]
+
+    assert http["routers"]["door"]["middlewares"] == ["clear", "authorize"]
+    assert authorize["address"] == "http://127.0.0.1:8000/authz?tenant=acme"
+    assert authorize["trustForwardHeader"] is False
+    assert authorize["authRequestHeaders"] == ["Authorization"]
+    assert authorize["authResponseHeaders"] == list(PASSED_ON)
+    assert set(IDENTITY_HEADERS) < set(PASSED_ON)
+    spellings = {spelling for name in CLEARED for spelling in (name, *aliases(name))}
+    assert cleared == dict.fromkeys(spellings, "")
