@@ -7,16 +7,14 @@ The public face of every refused token is one and the same (RFC 6750 section 3.1
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tenants_api.errors import ApiError, InvalidRequest
 
 REALM = "tenants-api"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a token was refused: the step of the pipeline, a stable reason, and both values.
 
     `expected` and `found` never hold the token. What follows them is known once the realm is: its tenant, and three

@@ -7,7 +7,6 @@ then the claims. Nothing in a token decides where a request goes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from tenants_api.verification.cache import VerifiedTokens, digest_of
@@ -158,8 +157,7 @@ class TokenVerifier:
 
 def _told(refusal: Refusal, *, token: UntrustedToken, realm: TrustedRealm) -> Refusal:
     """With what helps the tenant's admin to find the sender."""
-    return replace(
-        refusal,
+    return refusal._replace(
         tenant_slug=realm.tenant.slug,
         tenant_id=realm.tenant.id,
         kid=token.kid,
