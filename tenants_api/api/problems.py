@@ -10,10 +10,12 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from tenants_api.api.wire import Problem
 from tenants_api.errors import (
@@ -68,10 +70,23 @@ def install_problem_handlers(app: FastAPI) -> None:
         if isinstance(error, HTTPException) and error.status_code not in _OF_STATUS:
             return _stock_response(error, request_id=request_id)
         kind = request.headers.get("content-type", "")
-        return problem_response(_as_api_error(error, content_type=kind), request_id=request_id)
+        found = _as_api_error(error, content_type=kind)
+        if isinstance(found, MethodNotAllowed):
+            found.headers["Allow"] = ", ".join(_allowed(request))
+        return problem_response(found, request_id=request_id)
 
     for kind in (ApiError, RequestValidationError, HTTPException, *_OF_DATABASE):
         app.add_exception_handler(kind, api_error)
+
+
+def _allowed(request: Request) -> list[str]:
+    """What the resource takes (RFC 9110 section 15.5.6). Each method is a route, and the router names one of them."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    found: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.path is not None and compile_path(route.path)[0].match(path):
+            found |= route.methods or set()
+    return sorted(found)
 
 
 def problem_responses(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:

@@ -43,9 +43,11 @@ class AdminRoute(APIRoute):
         answer = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            if request.method != "POST" or not self.stored or HEADER not in request.headers:
+            if request.method != "POST" or HEADER not in request.headers:
                 return await answer(request)
-            return await _once(request, answer, secret=self.secret)
+            if not _KEY.fullmatch(request.headers[HEADER]):
+                raise InvalidRequest(f"{HEADER} must be 1 to 255 printable ASCII characters")
+            return await (_once(request, answer, secret=self.secret) if self.stored else answer(request))
 
         return handle
 
@@ -79,10 +81,7 @@ async def _once(request: Request, answer: Handler, *, secret: str | None) -> Res
 
 async def _owner(request: Request) -> dict[str, str]:
     """Whose key it is: one caller's keys say nothing to another."""
-    key = request.headers[HEADER]
-    if not _KEY.fullmatch(key):
-        raise InvalidRequest(f"{HEADER} must be 1 to 255 printable ASCII characters")
-    return {"actor_id": (await current_admin(request)).actor.id, "key": key}
+    return {"actor_id": (await current_admin(request)).actor.id, "key": request.headers[HEADER]}
 
 
 async def _reserve(request: Request, *, owner: dict[str, str]) -> StoredAnswer | None:

@@ -103,7 +103,7 @@ async def update_tenant(
     responses={
         201: {"model": TenantOut, "description": "Created"},
         **_TAKEN,
-        **problem_responses(EtagMismatch, ValidationFailed, RealmNotReady),
+        **problem_responses(TenantNotFound, EtagMismatch, ValidationFailed, RealmNotReady),
     },
 )
 async def put_tenant(
