@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 
@@ -37,6 +38,8 @@ class ApiError(Exception):
     title: ClassVar[str] = "Internal error"
     cause: ClassVar[str] = "Something failed inside this API."
     cure: ClassVar[str] = "Retry; if it stays, give the request id to the operator."
+    errors: tuple[FieldError, ...] = ()
+    extra: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,
@@ -46,10 +49,13 @@ class ApiError(Exception):
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        self.detail = detail if detail is not None else self.title
-        self.errors = tuple(errors)
+        # A flood of refused tokens makes a flood of these: what is not given costs nothing.
+        self.detail = self.title if detail is None else detail
         self.headers = dict(headers) if headers else {}
-        self.extra = dict(extra) if extra else {}
+        if errors:
+            self.errors = tuple(errors)
+        if extra:
+            self.extra = dict(extra)
         super().__init__(self.detail)
 
     def as_problem(self, *, request_id: str) -> dict[str, Any]:

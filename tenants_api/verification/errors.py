@@ -38,10 +38,10 @@ class TokenError(ApiError):
     challenge = ""
 
     def __init__(self, refusal: Refusal | None = None, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(None, headers=headers)
         self.refusal = refusal
-        super().__init__(headers=headers)
         if self.challenge:
-            self.headers.setdefault("WWW-Authenticate", self.challenge)
+            self.headers["WWW-Authenticate"] = self.challenge
 
 
 class MalformedCredentials(InvalidRequest):

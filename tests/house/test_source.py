@@ -1,0 +1,28 @@
+"""What the source must never say: a check of a certificate, a signature or a claim that is switched off."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.house.tree import files, name_of
+
+_SWITCHED_OFF = {
+    "certificates": re.compile(r"verify\s*=\s*False|CERT_NONE|check_hostname\s*=\s*False"),
+    "claims": re.compile(r"['\"]verify_(?:signature|exp|nbf|iat|aud|iss|sub|jti)['\"]\s*:\s*False|issuer\s*=\s*None\b"),
+    "tokens": re.compile(r"jwt\.decode\("),
+    "debug": re.compile(r"debug\s*=\s*True|reload\s*=\s*True"),
+}
+# The development realms are a realm, not this API: they read the tokens that they issued themselves.
+_ELSEWHERE = "tenants_api/devrealms/"
+
+
+@pytest.mark.parametrize("kind", _SWITCHED_OFF)
+def test_no_check_is_switched_off(kind: str) -> None:
+    found = [
+        name_of(path)
+        for path in files("tenants_api", suffix=".py")
+        if _SWITCHED_OFF[kind].search(path.read_text(encoding="utf-8")) and not name_of(path).startswith(_ELSEWHERE)
+    ]
+    assert found == []
