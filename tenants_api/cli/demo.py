@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.table import Table
 
 import tenants_api
+from tenants_api.cli.demo_door import Door, nginx, open_door
 from tenants_api.cli.demo_realms import TokenRealms, development_realms, end_of, free_port
 from tenants_api.cli.demo_story import STORY, Step, tell
 from tenants_api.cli.demo_workers import Workers
@@ -77,21 +78,30 @@ async def _play(folder: Path, *, keycloak: bool, port: int, stop: bool, as_json:
             workers = await stack.enter_async_context(
                 _api(folder, port=port, environment=environment, admin_key=admin_key)
             )
+            door = await _door(stack, folder=folder, port=port)
             status.stop()
-            played = await _tell(workers, realms=realms, as_json=as_json)
+            played = await _tell(workers, realms=realms, door=door, as_json=as_json)
             if not stop:
                 _invite(workers, realms=realms, admin_key=admin_key)
                 await _until_interrupted()
             return played
 
 
-async def _tell(workers: Workers, *, realms: TokenRealms, as_json: bool) -> bool:
+async def _door(stack: AsyncExitStack, *, folder: Path, port: int) -> Door | None:
+    """nginx in front of a service, where there is an nginx."""
+    program = nginx()
+    if program is None:
+        return None
+    return await stack.enter_async_context(open_door(program, folder=folder, authorizer=f"127.0.0.1:{port}"))
+
+
+async def _tell(workers: Workers, *, realms: TokenRealms, door: Door | None, as_json: bool) -> bool:
     steps: list[Step] = []
     title = f"{realms.title} at {realms.base_url}; {workers.count} workers at {workers.base_url}"
     table = Table("", "step", "tenant", "http", "answer", "took", title=title, title_justify="left", box=None)
     screen = Console(stderr=as_json, width=None if sys.stdout.isatty() else WIDTH)
     with Live(table, console=screen, auto_refresh=False) as live:
-        async for step in tell(workers, realms):
+        async for step in tell(workers, realms, door=door):
             steps.append(step)
             mark = cell("ok" if step.ok else "failed")
             table.add_row(mark, step.step, step.tenant, step.http, step.answer, f"{step.took:.0f} ms")

@@ -17,6 +17,13 @@ CLIENT_ID = "tenants-api"
 SOON = 1.0  # seconds in which every worker must know of a change
 
 
+class Door(Protocol):
+    """A proxy in front of a service that is not Python."""
+
+    async def ask(self, *, token: str | None) -> tuple[int, str]:
+        """Status, and `tenant|roles|user` as the service was told."""
+
+
 class Realms(Protocol):
     """What the story needs of an identity provider; every realm has a user for each role."""
 
@@ -48,13 +55,14 @@ class Stage:
 
     workers: Workers
     realms: Realms
+    door: Door | None = None
     tokens: dict[str, str] = field(default_factory=dict)
     item: str = ""
 
 
-async def tell(workers: Workers, realms: Realms) -> AsyncIterator[Step]:
-    """Play every step, in order."""
-    stage = Stage(workers, realms)
+async def tell(workers: Workers, realms: Realms, *, door: Door | None) -> AsyncIterator[Step]:
+    """Play every step, in order; without nginx there is no door, and the last step says so."""
+    stage = Stage(workers, realms, door)
     for act in STORY:
         yield await act(stage)
 
@@ -147,9 +155,22 @@ async def resumed(stage: Stage) -> Step:
     return await _everywhere(stage, "acme's token, every worker", path="/v1/me", who="rotated", expect=(200, ""))
 
 
+async def through_the_door(stage: Stage) -> Step:
+    """The forged headers that are sent with it never arrive."""
+    name = "the same token through nginx, to a service that is not Python"
+    if stage.door is None:
+        return Step(name, "acme", "-", "left out: nginx is not installed", 0, ok=True)
+    started = time.monotonic()
+    stranger, _ = await stage.door.ask(token=None)
+    status, told = await stage.door.ask(token=stage.tokens["rotated"])
+    took = time.monotonic() - started
+    ok = (stranger, status) == (401, 200) and told.startswith("acme|editor|")
+    return Step(name, "acme", f"{stranger} {status}", told.replace("|", " "), round(took * 1000, 1), ok)
+
+
 STORY: tuple[Callable[[Stage], Awaitable[Step]], ...] = (
     foreign_token, onboard, same_token, onboard_another, other_path, viewer_writes, editor_writes, other_tenant_reads,
-    rotate, old_key, suspend, suspended, resume, resumed,
+    rotate, old_key, suspend, suspended, resume, resumed, through_the_door,
 )  # fmt: skip
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from tenants_api.cli.demo_door import nginx
+from tests.support.machine import require
+
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("demo")]  # one demo serves all these tests
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,3 +58,9 @@ def test_workers_log_no_token_and_no_key(played: Played) -> None:
     assert played.log
     assert "eyJ" not in played.log
     assert "Bearer" not in played.log
+
+
+def test_last_step_passes_through_nginx_where_there_is_one(played: Played) -> None:
+    last = played.steps[-1]
+    require("nginx", available=nginx() is not None, how="apt-get install nginx")
+    assert (last["http"], last["answer"]) == ("401 200", "acme editor alice")
