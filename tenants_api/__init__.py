@@ -10,21 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenants_api.api.dependencies import CurrentPrincipal, requires
+    from tenants_api.api.tenancy import Tenancy, websocket_principal
     from tenants_api.app import create_app
     from tenants_api.settings import Settings
     from tenants_api.verification.principal import Principal
     from tenants_api.verification.roles import RoleModel
 
 __version__ = "0.1.0"
-__all__ = ["CurrentPrincipal", "Principal", "RoleModel", "Settings", "create_app", "requires"]
+__all__ = [
+    "CurrentPrincipal",
+    "Principal",
+    "RoleModel",
+    "Settings",
+    "Tenancy",
+    "create_app",
+    "requires",
+    "websocket_principal",
+]
 
 _HOMES = {
     "CurrentPrincipal": "tenants_api.api.dependencies",
     "Principal": "tenants_api.verification.principal",
     "RoleModel": "tenants_api.verification.roles",
     "Settings": "tenants_api.settings",
+    "Tenancy": "tenants_api.api.tenancy",
     "create_app": "tenants_api.app",
     "requires": "tenants_api.api.dependencies",
+    "websocket_principal": "tenants_api.api.tenancy",
 }
 
 

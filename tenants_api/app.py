@@ -20,6 +20,7 @@ from tenants_api import __version__
 from tenants_api.api import docs, health, items, login, public, tenant, wellknown
 from tenants_api.api.admin import create_admin_app
 from tenants_api.api.authentication import Authentication
+from tenants_api.api.dependencies import check_roles
 from tenants_api.api.forward_auth import ForwardAuth
 from tenants_api.api.middleware import Bodies, Guard, Heads
 from tenants_api.api.operations import document_security, operation_id
@@ -53,6 +54,7 @@ def create_app(
 
     Raises:
         SettingsError: a setting is wrong.
+        ValueError: a team's route requires a role that `roles` does not know.
     """
     chosen = settings if settings is not None else load_settings()
     app = FastAPI(
@@ -66,6 +68,8 @@ def create_app(
         generate_unique_id_function=_operation_id,
         responses=problem_responses(InternalError),
     )
+    for router in routers:
+        check_roles(router.routes, roles=roles)
     install_problem_handlers(app)
     _add_routes(app, routers=[tenant.router, *([items.router] if sample else []), *routers])
     if chosen.serves_docs:

@@ -16,6 +16,7 @@ from tenants_api.verification.verifier import TokenVerifier
 from tenants_api.wiring import Services
 
 PRINCIPAL = "tenants_api.principal"
+SERVICES = "tenants_api.services"  # in the scope, where our code runs in another application
 log = structlog.get_logger("tenants_api.api")
 
 
@@ -27,7 +28,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            services: Services | None = getattr(scope["app"].state, "services", None)
+            services: Services | None = scope.get(SERVICES) or getattr(scope["app"].state, "services", None)
             raw = _single_token(scope)
             if services is not None and raw is not None:
                 principal = services.verifier.recall(raw)

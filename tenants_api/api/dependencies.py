@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.requests import HTTPConnection
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.routing import BaseRoute
 
-from tenants_api.api.authentication import PRINCIPAL, authenticate, bearer_token
+from tenants_api.api.authentication import PRINCIPAL, SERVICES, authenticate, bearer_token
 from tenants_api.api.problems import REQUEST_ID
 from tenants_api.api.resources import add_metadata
 from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenError
 from tenants_api.verification.principal import Principal
+from tenants_api.verification.roles import RoleModel
 from tenants_api.wiring import Services
 
+REQUIRED_ROLE = "tenants_api_required_role"
 
-def get_services(request: Request) -> Services:
-    """The services that the application's lifespan opened."""
-    services: Services = request.app.state.services
+
+def get_services(connection: HTTPConnection) -> Services:
+    """The services that the application's lifespan opened; an application round this one has them in the scope."""
+    services: Services = connection.scope.get(SERVICES) or connection.app.state.services
     return services
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
 
 
-async def current_principal(request: Request) -> Principal:
+async def current_principal(connection: HTTPConnection) -> Principal:
     """Who calls. Override this one function in tests: everything that asks for a principal or a role passes here.
 
     Raises:
         MissingToken, MalformedCredentials, InvalidToken, TokenExpired, KeysUnavailable, TenantSuspended
         TenantMismatch: the path names another tenant than the token's, whether that one exists or not.
     """
-    principal: Principal | None = request.scope.get(PRINCIPAL)
-    if principal is None:
-        services = get_services(request)
+    return await principal_of(connection)
+
+
+async def principal_of(connection: HTTPConnection, *, raw: str | None = None) -> Principal:
+    """The principal of a request or WebSocket, of this token where it came by another way. Raises as above."""
+    principal: Principal | None = connection.scope.get(PRINCIPAL)
+    if principal is None or raw is not None:
+        services = get_services(connection)
         try:
-            principal = await authenticate(bearer_token(request.scope), verifier=services.verifier, services=services)
+            token = raw if raw is not None else bearer_token(connection.scope)
+            principal = await authenticate(token, verifier=services.verifier, services=services)
         except TokenError as refused:
-            add_metadata(refused, services=services, slug=request.path_params.get("tenant_slug"))
+            add_metadata(refused, services=services, slug=connection.path_params.get("tenant_slug"))
             raise
-        request.scope[PRINCIPAL] = principal
-    named = request.path_params.get("tenant_slug")
+        connection.scope[PRINCIPAL] = principal
+    named = connection.path_params.get("tenant_slug")
     if named is not None and named != principal.tenant.slug:
         raise TenantMismatch
     return principal
@@ -56,12 +69,36 @@ def requires(role: str) -> Any:
     `Annotated[Principal, requires("editor")]` as a parameter, or `dependencies=[requires("editor")]` on a route.
     """
 
-    async def permitted(request: Request, principal: CurrentPrincipal) -> Principal:
-        if not get_services(request).roles.permits(principal.roles, needed=role):
+    async def permitted(connection: HTTPConnection, principal: CurrentPrincipal) -> Principal:
+        if not get_services(connection).roles.permits(principal.roles, needed=role):
             raise InsufficientRole(role)
         return principal
 
+    setattr(permitted, REQUIRED_ROLE, role)
     return Depends(permitted)
+
+
+def check_roles(routes: Sequence[BaseRoute], *, roles: RoleModel) -> None:
+    """See that every role that a route asks for exists: a misspelt one would let nobody in, for ever.
+
+    Raises:
+        ValueError: one does not; the message names the route and the roles that there are.
+    """
+    for route in iter_route_contexts(routes):
+        for role in _roles_asked_by(getattr(route, "dependant", None)):
+            if role not in roles.names:
+                known = ", ".join(sorted(roles.names))
+                raise ValueError(f"{route.path} requires the role {role!r}; the application knows {known}")
+
+
+def _roles_asked_by(dependant: Dependant | None) -> Iterator[str]:
+    if dependant is None:
+        return
+    role = getattr(dependant.call, REQUIRED_ROLE, None)
+    if role is not None:
+        yield role
+    for inner in dependant.dependencies:
+        yield from _roles_asked_by(inner)
 
 
 async def _read_session(services: ServicesDep) -> AsyncIterator[AsyncSession]:

@@ -1,0 +1,137 @@
+"""The verifier inside somebody else's FastAPI application: its lifespan, its database and its routes stay its own.
+
+`create_app` makes a whole API. `Tenancy` adds to an application that exists what that API's routes stand on: the
+services while it runs, the principal of each request, problems in our form. Sub-applications that are mounted below it
+and WebSockets are covered, for the services travel in the scope of the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect, WebSocketException, status
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tenants_api.api.admin import create_admin_app
+from tenants_api.api.authentication import SERVICES, Authentication
+from tenants_api.api.dependencies import check_roles, principal_of
+from tenants_api.api.middleware import Guard
+from tenants_api.api.problems import install_problem_handlers
+from tenants_api.observability import logging
+from tenants_api.settings import Settings, load_settings
+from tenants_api.verification.errors import MalformedCredentials, MissingToken, TenantMismatch, TokenError
+from tenants_api.verification.principal import Principal
+from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
+from tenants_api.wiring import Services, open_services
+
+FIRST_MESSAGE = 5.0  # seconds for the token of a browser, which cannot send headers with a WebSocket
+
+
+class Tenancy:
+    """One for each application.
+
+    tenancy = Tenancy(roles=ROLES)
+
+    @asynccontextmanager
+    async def lifespan(app):
+        async with tenancy.running(), my_database():
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    tenancy.install(app)
+    """
+
+    def __init__(self, settings: Settings | None = None, *, roles: RoleModel = SAMPLE_ROLES) -> None:
+        """Settings are read from the environment if not given. Raises SettingsError."""
+        self.settings = settings if settings is not None else load_settings()
+        self.roles = roles
+        self._services: Services | None = None
+
+    @property
+    def services(self) -> Services:
+        """What runs, for background tasks. RuntimeError outside of `running`."""
+        if self._services is None:
+            raise RuntimeError("tenancy.running() is not open: enter it in the application's lifespan")
+        return self._services
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Services]:
+        """Open the services for as long as the block runs.
+
+        Raises:
+            NotReady: the database cannot be reached, is not migrated, or its role may not serve.
+        """
+        if not structlog.is_configured():
+            logging.configure(format=self.settings.log_format, level=self.settings.log_level)
+        async with open_services(self.settings, roles=self.roles) as self._services:
+            try:
+                yield self._services
+            finally:
+                self._services = None
+
+    def install(self, app: FastAPI, *, admin: str | None = "/admin") -> None:
+        """Add middleware and problem handlers; mount the admin plane at `admin` unless that is None.
+
+        Call it after the application's own routes are there.
+
+        Raises:
+            ValueError: a route asks for a role that does not exist.
+        """
+        check_roles(app.routes, roles=self.roles)
+        install_problem_handlers(app)
+        if admin is not None:
+            app.mount(admin, create_admin_app(), name="tenants-admin")
+        app.add_middleware(Authentication)
+        app.add_middleware(Guard)
+        app.add_middleware(_Carrier, tenancy=self)
+
+
+class _Carrier:
+    """Puts the services into the scope, where mounted applications find them too."""
+
+    def __init__(self, app: ASGIApp, *, tenancy: Tenancy) -> None:
+        self._app, self._tenancy = app, tenancy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            scope[SERVICES] = self._tenancy.services
+        await self._app(scope, receive, send)
+
+
+async def websocket_principal(websocket: WebSocket) -> Principal:
+    """Who opened this WebSocket, and the connection is accepted: a dependency, or called first of all.
+
+    The token comes in the `Authorization` header, or, from a browser, as the first message: the bare token, within five
+    seconds. It is never read from the query or the subprotocol, which are logged (RFC 9700 section 4.3.2). A connection
+    stays open when the token expires later; close it at `principal.expires_at` where that matters.
+
+    Raises:
+        WebSocketException: 1008 (policy violation); the reason is the problem's code.
+    """
+    try:
+        principal = await principal_of(websocket)
+    except MissingToken:
+        await websocket.accept()
+        return await _from_first_message(websocket)
+    except (TokenError, MalformedCredentials, TenantMismatch) as refused:
+        raise _closed(refused.code) from refused
+    await websocket.accept()
+    return principal
+
+
+async def _from_first_message(websocket: WebSocket) -> Principal:
+    try:
+        async with asyncio.timeout(FIRST_MESSAGE):
+            raw = await websocket.receive_text()
+        return await principal_of(websocket, raw=raw)
+    except (TimeoutError, WebSocketDisconnect, KeyError) as error:
+        raise _closed(MissingToken.code) from error
+    except (TokenError, TenantMismatch) as refused:
+        raise _closed(refused.code) from refused
+
+
+def _closed(code: str) -> WebSocketException:
+    return WebSocketException(status.WS_1008_POLICY_VIOLATION, code)
