@@ -75,6 +75,7 @@ def create_app(
     if chosen.serves_docs:
         docs.mount_static(app)
     document_security(app, needed=_needs_token)
+    app.state.roles = roles
     app.state.admin = create_admin_app()
     app.mount("/admin", app.state.admin, name="admin")
     _add_middleware(app, settings=chosen)

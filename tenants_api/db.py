@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import uuid_utils.compat
-from sqlalchemy import DateTime, Dialect, ExceptionContext, MetaData, event, make_url, text
+from sqlalchemy import URL, AsyncAdaptedQueuePool, DateTime, Dialect, ExceptionContext, MetaData, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -68,6 +68,7 @@ class Database:
         limit = {"statement_timeout": f"{round(statement_timeout * 1000)}ms"}
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=limit)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
+        self.is_file = not self.is_postgresql and not _is_memory(self.engine.url)
 
     @asynccontextmanager
     async def begin(self, *, tenant_id: uuid.UUID | None = None) -> AsyncIterator[AsyncSession]:
@@ -131,9 +132,15 @@ def upsert(session: AsyncSession, table: type[Base]) -> postgresql.Insert | sqli
     return postgresql.insert(table) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(table)
 
 
+def _is_memory(url: URL) -> bool:
+    return url.query.get("mode") == "memory"
+
+
 def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
     if make_url(url).get_backend_name() == "sqlite":
-        engine = create_async_engine(url, connect_args={"timeout": 10})
+        # In memory sessions take turns on one connection: two that share it would share a transaction.
+        turns: dict[str, Any] = {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
+        engine = create_async_engine(url, connect_args={"timeout": 10}, **(turns if _is_memory(make_url(url)) else {}))
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
         event.listen(engine.sync_engine, "begin", _sqlite_begin)
         return engine

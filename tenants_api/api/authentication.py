@@ -17,6 +17,7 @@ from tenants_api.wiring import Services
 
 PRINCIPAL = "tenants_api.principal"
 SERVICES = "tenants_api.services"  # in the scope, where our code runs in another application
+ROLES = "tenants_api.roles"
 log = structlog.get_logger("tenants_api.api")
 
 

@@ -12,7 +12,7 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import BaseRoute
 
-from tenants_api.api.authentication import PRINCIPAL, SERVICES, authenticate, bearer_token
+from tenants_api.api.authentication import PRINCIPAL, ROLES, SERVICES, authenticate, bearer_token
 from tenants_api.api.problems import REQUEST_ID
 from tenants_api.api.resources import add_metadata
 from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenError
@@ -24,9 +24,21 @@ REQUIRED_ROLE = "tenants_api_required_role"
 
 
 def get_services(connection: HTTPConnection) -> Services:
-    """The services that the application's lifespan opened; an application round this one has them in the scope."""
-    services: Services = connection.scope.get(SERVICES) or connection.app.state.services
+    """The services that the application's lifespan opened; an application round this one has them in the scope.
+
+    Raises:
+        RuntimeError: nobody opened any.
+    """
+    services: Services | None = connection.scope.get(SERVICES) or getattr(connection.app.state, "services", None)
+    if services is None:
+        raise RuntimeError("the services are not open: run the lifespan, or enter tenancy.running() in yours")
     return services
+
+
+def get_roles(connection: HTTPConnection) -> RoleModel:
+    """The roles that the application knows; no service need run for them."""
+    roles: RoleModel = connection.scope.get(ROLES) or connection.app.state.roles
+    return roles
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
@@ -70,7 +82,7 @@ def requires(role: str) -> Any:
     """
 
     async def permitted(connection: HTTPConnection, principal: CurrentPrincipal) -> Principal:
-        if not get_services(connection).roles.permits(principal.roles, needed=role):
+        if not get_roles(connection).permits(principal.roles, needed=role):
             raise InsufficientRole(role)
         return principal
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import responses
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -62,8 +63,8 @@ def _rendered(body: Mapping[str, Any], *, headers: Mapping[str, str] | None) -> 
     return Response(content, status_code=body["status"], headers=headers, media_type="application/problem+json")
 
 
-def install_problem_handlers(app: FastAPI) -> None:
-    """Render every error of the application; what is unexpected is caught in `middleware.Guard`."""
+def install_problem_handlers(app: Starlette, *, kinds: Sequence[type[Exception]] | None = None) -> None:
+    """Render every error of the application, or only these; what is unexpected is caught in `middleware.Guard`."""
 
     async def api_error(request: Request, error: Exception) -> Response:
         request_id = request.scope.get(REQUEST_ID, "")
@@ -75,7 +76,7 @@ def install_problem_handlers(app: FastAPI) -> None:
             found.headers["Allow"] = ", ".join(_allowed(request))
         return problem_response(found, request_id=request_id)
 
-    for kind in (ApiError, RequestValidationError, HTTPException, *_OF_DATABASE):
+    for kind in kinds or (ApiError, RequestValidationError, HTTPException, *_OF_DATABASE):
         app.add_exception_handler(kind, api_error)
 
 

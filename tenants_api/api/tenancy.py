@@ -8,19 +8,23 @@ and WebSockets are covered, for the services travel in the scope of the request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect, WebSocketException, status
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tenants_api.api.admin import create_admin_app
-from tenants_api.api.authentication import SERVICES, Authentication
+from tenants_api.api.authentication import ROLES, SERVICES, Authentication
 from tenants_api.api.dependencies import check_roles, principal_of
-from tenants_api.api.middleware import Guard
-from tenants_api.api.problems import install_problem_handlers
+from tenants_api.api.middleware import Bodies, Guard
+from tenants_api.api.problems import REQUEST_ID, install_problem_handlers
+from tenants_api.errors import ApiError
 from tenants_api.observability import logging
+from tenants_api.observability.request_ids import request_id_of
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.errors import MalformedCredentials, MissingToken, TenantMismatch, TokenError
 from tenants_api.verification.principal import Principal
@@ -51,6 +55,11 @@ class Tenancy:
         self._services: Services | None = None
 
     @property
+    def running_services(self) -> Services | None:
+        """What runs, if it does."""
+        return self._services
+
+    @property
     def services(self) -> Services:
         """What runs, for background tasks. RuntimeError outside of `running`."""
         if self._services is None:
@@ -73,20 +82,30 @@ class Tenancy:
                 self._services = None
 
     def install(self, app: FastAPI, *, admin: str | None = "/admin") -> None:
-        """Add middleware and problem handlers; mount the admin plane at `admin` unless that is None.
+        """Let the application ask for principals; mount the admin plane at `admin` unless that is None.
 
-        Call it after the application's own routes are there.
+        Call it when the application's own routes and mounts are there. Our refusals are answered in our form; all other
+        errors, headers and middleware of the application stay as they are.
 
         Raises:
             ValueError: a route asks for a role that does not exist.
         """
-        check_roles(app.routes, roles=self.roles)
-        install_problem_handlers(app)
+        for part in (app, *_mounted_in(app)):
+            check_roles(part.routes, roles=self.roles)
+            install_problem_handlers(part, kinds=[ApiError])
         if admin is not None:
-            app.mount(admin, create_admin_app(), name="tenants-admin")
+            app.mount(admin, Guard(Bodies(create_admin_app())), name="tenants-admin")
         app.add_middleware(Authentication)
-        app.add_middleware(Guard)
         app.add_middleware(_Carrier, tenancy=self)
+
+
+def _mounted_in(app: Starlette) -> Iterator[Starlette]:
+    """The applications below this one: each answers its errors itself."""
+    for route in app.routes:
+        part = getattr(route, "app", None) if isinstance(route, Mount) else None
+        if isinstance(part, Starlette):
+            yield part
+            yield from _mounted_in(part)
 
 
 class _Carrier:
@@ -97,7 +116,8 @@ class _Carrier:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            scope[SERVICES] = self._tenancy.services
+            scope[ROLES], scope[SERVICES] = self._tenancy.roles, self._tenancy.running_services
+            scope.setdefault(REQUEST_ID, request_id_of(scope["headers"]))
         await self._app(scope, receive, send)
 
 

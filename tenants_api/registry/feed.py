@@ -73,7 +73,7 @@ class ChangeFeed:
     async def run(self) -> None:
         """Look for ever; a database that is away is looked at again."""
         listening = asyncio.create_task(self._listener.run(), name="registry listener") if self._listener else None
-        self._file = None if self._database.is_postgresql else DataVersion(self._database)
+        self._file = DataVersion(self._database) if self._database.is_file else None
         try:
             while True:
                 await self._wait()
