@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tenants_api.api import wellknown
 from tenants_api.api.admin import create_admin_app
 from tenants_api.api.authentication import ROLES, SERVICES, Authentication
 from tenants_api.api.dependencies import check_roles, principal_of
@@ -84,8 +85,9 @@ class Tenancy:
     def install(self, app: FastAPI, *, admin: str | None = "/admin") -> None:
         """Let the application ask for principals; mount the admin plane at `admin` unless that is None.
 
-        Call it when the application's own routes and mounts are there. Our refusals are answered in our form; all other
-        errors, headers and middleware of the application stay as they are.
+        Also `/.well-known/oauth-protected-resource/t/{slug}` (RFC 9728) of tenants that publish it, and the key set of
+        the internal assertion. Call it when the application's own routes and mounts are there. Our refusals are
+        answered in our form; all other errors, headers and middleware of the application stay as they are.
 
         Raises:
             ValueError: a route asks for a role that does not exist.
@@ -93,6 +95,7 @@ class Tenancy:
         for part in (app, *_mounted_in(app)):
             check_roles(part.routes, roles=self.roles)
             install_problem_handlers(part, kinds=[ApiError])
+        app.include_router(wellknown.router)
         if admin is not None:
             app.mount(admin, Guard(Bodies(create_admin_app())), name="tenants-admin")
         app.add_middleware(Authentication)

@@ -11,12 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tenants_api.devrealms import serve_dev_realms
     from tenants_api.testing.memory import memory_registry
     from tenants_api.testing.principals import as_principal
 
-__all__ = ["as_principal", "memory_registry"]
+__all__ = ["as_principal", "memory_registry", "serve_dev_realms"]
 
-_HOMES = {"as_principal": "tenants_api.testing.principals", "memory_registry": "tenants_api.testing.memory"}
+_HOMES = {
+    "as_principal": "tenants_api.testing.principals",
+    "memory_registry": "tenants_api.testing.memory",
+    "serve_dev_realms": "tenants_api.devrealms",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tenants_api import testing
+
 if TYPE_CHECKING:
     from tenants_api.devrealms import DevRealmServer
     from tenants_api.settings import Settings
@@ -18,16 +20,12 @@ if TYPE_CHECKING:
 @pytest.fixture
 def tenants_dev_realms() -> Iterator[DevRealmServer]:
     """The development realms `acme` and `globex` on a free port; `.realm("acme").mint(username="alice")` is a token."""
-    from tenants_api.devrealms import serve_dev_realms
-
-    with serve_dev_realms(["acme", "globex"]) as server:
+    with testing.serve_dev_realms(["acme", "globex"]) as server:
         yield server
 
 
 @pytest.fixture
 def tenants_settings(tenants_dev_realms: DevRealmServer) -> Iterator[Settings]:
     """Settings with a registry in memory, where the development realms are active tenants."""
-    from tenants_api.testing import memory_registry
-
-    with memory_registry(tenants_dev_realms) as settings:
+    with testing.memory_registry(tenants_dev_realms) as settings:
         yield settings

@@ -173,11 +173,12 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(client: ApiClient) -> AsyncIterator[tuple[str, int]]:
-    """The client's application behind uvicorn with the options of `tenants-api serve`."""
+async def listening(client: ApiClient, *, port: int = 0) -> AsyncIterator[tuple[str, int]]:
+    """The client's application behind uvicorn with the options of `tenants-api serve`; port 0 is a free one."""
     # With its protocol named: asyncio switches Nagle's algorithm off only then, and each answer would wait for 40 ms.
-    port = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    port.bind(("127.0.0.1", 0))
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     config = uvicorn.Config(
         client.app,
         http=BoundedHttp,
@@ -190,15 +191,15 @@ async def listening(client: ApiClient) -> AsyncIterator[tuple[str, int]]:
         timeout_graceful_shutdown=1,
     )
     server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[port]))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         await asyncio.sleep(0.005)
     try:
-        yield port.getsockname()
+        yield listener.getsockname()
     finally:
         server.should_exit = True
         await task
-        port.close()
+        listener.close()
 
 
 async def differing(arena: Arena, face: str, cases: Sequence[Hostile]) -> dict[str, Any]:
