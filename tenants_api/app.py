@@ -76,8 +76,7 @@ def create_app(
         docs.mount_static(app)
     document_security(app, needed=_needs_token)
     app.state.roles = roles
-    app.state.admin = create_admin_app()
-    app.mount("/admin", app.state.admin, name="admin")
+    app.mount("/admin", create_admin_app(), name="admin")
     _add_middleware(app, settings=chosen)
     return app
 
@@ -137,7 +136,7 @@ def _lifespan(settings: Settings, *, roles: RoleModel) -> Any:
             # Served by a team's own process: without our redaction the defaults would print whatever they are given.
             logging.configure(format=settings.log_format, level=settings.log_level)
         async with open_services(settings, roles=roles) as services:
-            app.state.services = app.state.admin.state.services = services
+            app.state.services = services
             yield
 
     return lifespan

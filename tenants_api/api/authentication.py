@@ -16,7 +16,7 @@ from tenants_api.verification.verifier import TokenVerifier
 from tenants_api.wiring import Services
 
 PRINCIPAL = "tenants_api.principal"
-SERVICES = "tenants_api.services"  # in the scope, where our code runs in another application
+SERVICES = "tenants_api.services"
 ROLES = "tenants_api.roles"
 log = structlog.get_logger("tenants_api.api")
 
@@ -29,13 +29,20 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            services: Services | None = scope.get(SERVICES) or getattr(scope["app"].state, "services", None)
+            services = services_of(scope)
+            scope[SERVICES] = services  # mounted applications find them there
             raw = _single_token(scope)
             if services is not None and raw is not None:
                 principal = services.verifier.recall(raw)
                 if principal is not None:
                     scope[PRINCIPAL] = principal
         await self._app(scope, receive, send)
+
+
+def services_of(scope: Scope) -> Services | None:
+    """What the application's lifespan opened, also below a mount; None while it did not."""
+    found: Services | None = scope.get(SERVICES) or getattr(getattr(scope.get("app"), "state", None), "services", None)
+    return found
 
 
 def bearer_token(scope: Scope) -> str:

@@ -12,7 +12,7 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import BaseRoute
 
-from tenants_api.api.authentication import PRINCIPAL, ROLES, SERVICES, authenticate, bearer_token
+from tenants_api.api.authentication import PRINCIPAL, ROLES, authenticate, bearer_token, services_of
 from tenants_api.api.problems import REQUEST_ID
 from tenants_api.api.resources import add_metadata
 from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenError
@@ -24,12 +24,12 @@ REQUIRED_ROLE = "tenants_api_required_role"
 
 
 def get_services(connection: HTTPConnection) -> Services:
-    """The services that the application's lifespan opened; an application round this one has them in the scope.
+    """The services that the application's lifespan opened.
 
     Raises:
         RuntimeError: nobody opened any.
     """
-    services: Services | None = connection.scope.get(SERVICES) or getattr(connection.app.state, "services", None)
+    services = services_of(connection.scope)
     if services is None:
         raise RuntimeError("the services are not open: run the lifespan, or enter tenancy.running() in yours")
     return services

@@ -13,6 +13,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tenants_api.api.authentication import services_of
 from tenants_api.api.problems import FORMS, REQUEST_ID, problem_response
 from tenants_api.errors import ApiError, BodyTooLarge, InternalError, InvalidRequest, UnsupportedMediaType
 from tenants_api.observability import logging
@@ -154,8 +155,7 @@ def _header(scope: Scope, name: bytes) -> bytes:
 
 
 def _count(scope: Scope, *, status: int) -> None:
-    app, route = scope.get("app"), scope.get("route")
-    services = getattr(app.state, "services", None) if app is not None else None
+    services, route = services_of(scope), scope.get("route")
     if services is not None:
         path = getattr(route, "path", "none")
         method = scope["method"] if scope["method"] in _COUNTED else "other"  # a caller may invent methods

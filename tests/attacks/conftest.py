@@ -26,6 +26,6 @@ async def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
                 yield Arena(client, address)
 
 
-@pytest.fixture(params=["function", "server"])
+@pytest.fixture(params=["function", pytest.param("server", marks=pytest.mark.servers)])
 def face(request: pytest.FixtureRequest) -> str:
     return str(request.param)

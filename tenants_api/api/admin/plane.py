@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 
@@ -40,8 +42,9 @@ _PROBLEMS = (MalformedCredentials, MissingToken, InvalidToken, TokenExpired, Ins
 _ROUTERS = (tenants, transitions, realms, roles, checks, keys, rejections, tokens, api_keys, audit, status)
 
 
+@cache
 def create_admin_app() -> FastAPI:
-    """The admin plane; `state.services` is set by the application that mounts it."""
+    """The admin plane. It keeps nothing: the services come in the scope, so one serves every application here."""
     app = FastAPI(
         title="tenants-api admin",
         version=__version__,
