@@ -11,6 +11,7 @@ from tenants_api.cli import admin_keys, audit, database, dev_realms, gateway, ke
 from tenants_api.cli.demo import demo
 from tenants_api.cli.doctor import doctor
 from tenants_api.cli.exits import Edge
+from tenants_api.cli.gitops.verbs import apply, export
 from tenants_api.cli.openapi import openapi
 from tenants_api.cli.serve import serve
 from tenants_api.cli.settings_table import settings
@@ -30,6 +31,8 @@ app.command()(demo)
 app.command()(serve)
 app.command()(doctor)
 app.add_typer(database.app, name="db")
+tenants.app.command()(apply)
+tenants.app.command()(export)
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(realms.app, name="realms")
 app.add_typer(keys.app, name="keys")

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=BaseModel)
 def tenant_draft(fields: Mapping[str, Any], *, services: Services) -> TenantDraft:
     """A new tenant; None counts as left out, in its realms too. Raises ValidationFailed."""
     realms = [_given(realm) for realm in fields["realms"]]
-    body = _checked(TenantIn, {**_given(fields), "realms": realms})
+    body = checked(TenantIn, {**_given(fields), "realms": realms})
     return TenantDraft(
         slug=body.slug,
         name=body.name,
@@ -32,12 +32,12 @@ def tenant_draft(fields: Mapping[str, Any], *, services: Services) -> TenantDraf
 
 def realm_draft(fields: Mapping[str, Any], *, services: Services) -> RealmDraft:
     """One realm; None counts as left out. Raises ValidationFailed."""
-    return to_draft(_checked(RealmIn, _given(fields)), policy=services.policy)
+    return to_draft(checked(RealmIn, _given(fields)), policy=services.policy)
 
 
 def changed_fields(fields: Mapping[str, Any], *, services: Services) -> dict[str, Any]:
     """What of a tenant changes: the fields that were given. Raises ValidationFailed."""
-    body = _checked(TenantPatch, _given(fields))
+    body = checked(TenantPatch, _given(fields))
     changed = {name: getattr(body, name) for name in body.model_fields_set}
     if "role_mapping" in changed:
         rules: Sequence[RuleIn] = changed["role_mapping"]
@@ -49,7 +49,8 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _checked(model: type[M], fields: Mapping[str, Any]) -> M:
+def checked(model: type[M], fields: Mapping[str, Any]) -> M:
+    """The wire model of these fields. Raises ValidationFailed with a pointer to each wrong one."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:

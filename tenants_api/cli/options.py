@@ -19,6 +19,15 @@ class Activation(StrEnum):
     NEVER = "never"
 
 
+class BulkActivation(StrEnum):
+    """The same for a whole file; `unchecked` asks no realm, for imports and moves between databases."""
+
+    WHEN_READY = "when_ready"
+    NOW = "now"
+    NEVER = "never"
+    UNCHECKED = "unchecked"
+
+
 Issuer = Annotated[str, typer.Option("--issuer", help="Exactly what the tokens bear as `iss`.")]
 ClientId = Annotated[str, typer.Option("--client-id", help="This API's client in the realm.")]
 RealmUrl = Annotated[

@@ -47,8 +47,8 @@ def change(reason: str | None = None) -> Change:
 
 
 @asynccontextmanager
-async def services() -> AsyncIterator[Services]:
-    """Everything built once, without background tasks.
+async def services(*, load: bool = True) -> AsyncIterator[Services]:
+    """Everything built once, without background tasks; `load` False leaves the registry in the database.
 
     Raises:
         Stopped: there is no SQLite file.
@@ -57,21 +57,21 @@ async def services() -> AsyncIterator[Services]:
     """
     found = settings()
     require_file(found.database_url)
-    async with open_services(found, background=False) as opened:
+    async with open_services(found, background=False, load=load) as opened:
         yield opened
 
 
 @asynccontextmanager
 async def writing() -> AsyncIterator[AsyncSession]:
     """One transaction: committed at the end of the block."""
-    async with services() as opened, opened.database.begin() as session:
+    async with services(load=False) as opened, opened.database.begin() as session:
         yield session
 
 
 @asynccontextmanager
 async def reading() -> AsyncIterator[AsyncSession]:
     """One transaction that only reads."""
-    async with services() as opened, opened.database.read() as session:
+    async with services(load=False) as opened, opened.database.read() as session:
         yield session
 
 
