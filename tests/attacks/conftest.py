@@ -11,7 +11,7 @@ from tests.support.realms import dev_realms
 from tests.support.stack import onboard, running_app
 
 
-@pytest.fixture(scope="module", params=[20_000, 0], ids=["cache", "no cache"])
+@pytest.fixture(scope="module", params=[20_000, pytest.param(0, marks=pytest.mark.servers)], ids=["cache", "no cache"])
 async def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Arena]:
     with dev_realms("acme", "globex", "curves", "elsewhere") as server:
         for algorithm in ("ES256", "PS256", "EdDSA"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from typer.testing import CliRunner
 
 from tenants_api.cli import app
 from tenants_api.devrealms import DevRealmServer, serve_dev_realms
+from tests.support.databases import migrated_file
 
+__all__ = ["migrated_file"]
 CLIENT_ID = "tenants-api"
 
 
@@ -68,8 +71,8 @@ def unmigrated(tmp_path: Path, realms: DevRealmServer) -> Cli:
 
 
 @pytest.fixture
-def cli(unmigrated: Cli) -> Cli:
-    assert unmigrated("db", "upgrade").code == 0
+def cli(unmigrated: Cli, migrated_file: Path, tmp_path: Path) -> Cli:
+    shutil.copy(migrated_file, tmp_path / "cli.db")
     return unmigrated
 
 
