@@ -21,7 +21,7 @@ from queue import SimpleQueue
 
 ROOT = Path(__file__).parents[1]
 LIST = ROOT / "tests" / "defences.toml"
-_FAILED = re.compile(r"^FAILED (\S+?)(?: - |$)", re.MULTILINE)
+_FAILED = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)  # names may hold spaces
 _TREE = (
     "tenants_api",
     "tests",
