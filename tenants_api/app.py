@@ -71,12 +71,12 @@ def create_app(
     for router in routers:
         check_roles(router.routes, roles=roles)
     install_problem_handlers(app)
-    _add_routes(app, routers=[tenant.router, *([items.router] if sample else []), *routers])
+    app.mount("/admin", create_admin_app(), name="admin")  # first: nobody's route stands before the admin plane's
+    _add_routes(app, own=[tenant.router, *([items.router] if sample else [])], team=routers)
     if chosen.serves_docs:
         docs.mount_static(app)
     document_security(app, needed=_needs_token)
     app.state.roles = roles
-    app.mount("/admin", create_admin_app(), name="admin")
     _add_middleware(app, settings=chosen)
     return app
 
@@ -94,9 +94,15 @@ def _needs_token(path: str) -> bool:
     )
 
 
-def _add_routes(app: FastAPI, *, routers: Sequence[APIRouter]) -> None:
+def _add_routes(app: FastAPI, *, own: Sequence[APIRouter], team: Sequence[APIRouter]) -> None:
+    """What is asked most stands first: a router is searched, and made, only when those before it do not match."""
+    _add_tenant_routes(app, own)
     for router in (public.router, health.router, wellknown.router, login.router, docs.router):
         app.include_router(router)
+    _add_tenant_routes(app, team)
+
+
+def _add_tenant_routes(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     responses = problem_responses(*tenant.TOKEN_PROBLEMS)  # a team's routes meet the same guard
     for router in routers:
         app.include_router(router, responses=responses)

@@ -24,6 +24,8 @@ _HEADERS = {
     "Accept": "application/json",
     # Nothing compressed is asked for and nothing compressed is read: 484 bytes can become 200 MB.
     "Accept-Encoding": "identity",
+    # A pool knows a connection by address and port. Two realms behind one address would share a kept one, and the
+    # second one's certificate would never be looked at: every fetch has a connection of its own.
     "Connection": "close",
     "User-Agent": "tenants-api",
 }

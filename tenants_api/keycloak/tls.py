@@ -19,7 +19,8 @@ _WHOLE_STORE = 50  # authorities: a folder with fewer holds somebody's additions
 class Transports:
     """A ready transport for each trust store; the least recently used one makes room.
 
-    A transport, not an `httpx.AsyncClient`: it has no cookie jar, follows nothing and knows no `.netrc`.
+    A transport, not an `httpx.AsyncClient`: it has no cookie jar, follows nothing and knows neither `.netrc` nor a
+    proxy of the environment, which would choose another target than the checked one.
     """
 
     def __init__(self) -> None:
@@ -51,13 +52,7 @@ class Transports:
 
 
 def _transport(context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
-    return httpx.AsyncHTTPTransport(
-        verify=context,
-        trust_env=False,  # no proxy of the environment: it would choose another target than the checked one
-        # A pool knows a connection by address and port. Two realms behind one address would share it, and the
-        # second one's certificate would never be looked at: every fetch has a connection of its own.
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-    )
+    return httpx.AsyncHTTPTransport(verify=context, limits=httpx.Limits(max_connections=None))
 
 
 def _context(ca_bundle: str | None) -> ssl.SSLContext:

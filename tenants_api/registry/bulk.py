@@ -12,7 +12,7 @@ from sqlalchemy.orm import selectinload
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.values import TenantState
 
-AT_ONCE = 500  # tenants in one query
+AT_ONCE = 200  # tenants in one query
 
 
 @dataclass(frozen=True, slots=True)

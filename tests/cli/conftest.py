@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from tenants_api.cli import app
@@ -18,6 +20,7 @@ from tests.support.databases import migrated_file
 
 __all__ = ["migrated_file"]
 CLIENT_ID = "tenants-api"
+COMMAND = get_command(app)  # `CliRunner.invoke` would build the whole tree again for every call
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,12 @@ class Cli:
     environment: dict[str, str]
 
     def __call__(self, *words: str, stdin: str | None = None) -> Said:
-        result = CliRunner().invoke(app, list(words), input=stdin, env=self.environment)
-        return Said(result.exit_code, result.stdout, result.stderr)
+        with CliRunner().isolation(input=stdin, env=self.environment) as (out, talk, _):
+            with pytest.raises(SystemExit) as end:
+                COMMAND.main(args=list(words), prog_name="tenants-api")
+            sys.stdout.flush()
+            said = [stream.getvalue().decode("utf-8", "replace").replace("\r\n", "\n") for stream in (out, talk)]
+        return Said(int(end.value.code or 0), *said)
 
     def json(self, *words: str, stdin: str | None = None) -> Any:
         """The data of a command that must succeed."""

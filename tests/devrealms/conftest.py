@@ -8,8 +8,14 @@ import httpx
 import pytest
 
 from tenants_api.devrealms import DevRealm, DevUser, create_dev_realms
+from tenants_api.devrealms.keys import SigningKeys
+from tests.support.realms import pooled_rsa
 
 BASE_URL = "http://localhost:8180"
+
+
+def pooled_keys(realm: str) -> SigningKeys:
+    return SigningKeys(subject=realm, make_rsa=pooled_rsa)
 
 
 @pytest.fixture
@@ -26,12 +32,12 @@ def obs() -> DevRealm:
     )
     dora = DevUser("dora", "dora-pw", "dora@obs.example", "Dora", "Doe", enabled=False)
     nick = DevUser("nick", "nick-pw", "nick@obs.example", "Nick", "Doe", required_action=True)
-    return DevRealm("obs", base_url=BASE_URL, users=[alice, dora, nick])
+    return DevRealm("obs", base_url=BASE_URL, users=[alice, dora, nick], keys=pooled_keys("obs"))
 
 
 @pytest.fixture
 def acme() -> DevRealm:
-    return DevRealm("acme", base_url=BASE_URL)
+    return DevRealm("acme", base_url=BASE_URL, keys=pooled_keys("acme"))
 
 
 @pytest.fixture

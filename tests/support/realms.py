@@ -32,12 +32,17 @@ def _pool() -> Iterator[RSAPrivateKey]:
     return cycle([generate_rsa() for _ in range(16)])
 
 
+def pooled_rsa() -> RSAPrivateKey:
+    """The next key of the pool; sixteen calls give sixteen different keys."""
+    return next(_pool())
+
+
 @contextmanager
 def dev_realms(*names: str) -> Iterator[DevRealmServer]:
     """Development realms on a free port of this machine."""
     with serve_dev_realms(list(names)) as server:
         for realm in server.realms.values():
-            realm.keys = SigningKeys(subject=realm.name, make_rsa=_pool().__next__)
+            realm.keys = SigningKeys(subject=realm.name, make_rsa=pooled_rsa)
         yield server
 
 

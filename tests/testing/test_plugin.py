@@ -25,6 +25,7 @@ def test_token_of_a_development_realm_is_accepted(tenants_settings, tenants_dev_
 """
 
 
+@pytest.mark.servers
 def test_other_project_finds_the_fixtures_by_itself(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(THEIRS)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]

@@ -13,6 +13,7 @@ import pytest
 from tenants_api.cli.gitops.intake import Format
 from tenants_api.cli.gitops.outlet import exported
 from tenants_api.db import Database
+from tenants_api.registry.bulk import AT_ONCE
 from tests.cli.conftest import Cli
 from tests.cli.gitops.conftest import lines, ndjson, realm, summary, tenant
 from tests.support.databases import database_url, migrated_database
@@ -93,7 +94,8 @@ def test_exported_file_is_there_whole_or_not_at_all(cli: Cli, write: Write, tmp_
 
 def test_export_is_one_snapshot_whatever_is_changed_meanwhile(cli: Cli, write: Write, database_url: str) -> None:
     here = Cli(cli.environment | {"TENANTS_DATABASE_URL": database_url})
-    many = [tenant(f"t{n:04}") for n in range(501)]  # more than one batch of the export
+    many = [tenant(f"t{n:04}") for n in range(AT_ONCE + 1)]  # more than one batch of the export
+    last = f"t{AT_ONCE:04}"
     assert here("tenants", "apply", "-f", write(ndjson(*many)), "--activate", "never").code == 0
 
     async def interrupted() -> list[Any]:
@@ -107,8 +109,8 @@ def test_export_is_one_snapshot_whatever_is_changed_meanwhile(cli: Cli, write: W
         return found
 
     def rename_last() -> None:
-        assert here("tenants", "update", "t0500", "--name", "Changed").code == 0
+        assert here("tenants", "update", last, "--name", "Changed").code == 0
 
     found = asyncio.run(interrupted())
-    assert (len(found), found[-1]["name"]) == (501, "T0500")
-    assert here.json("tenants", "show", "t0500")["name"] == "Changed"
+    assert (len(found), found[-1]["name"]) == (len(many), last.title())
+    assert here.json("tenants", "show", last)["name"] == "Changed"

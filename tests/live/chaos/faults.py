@@ -212,6 +212,29 @@ def database_locked(stage: Stage) -> None:
     stage.shaken.go_on(token=fresh)
 
 
+def read_only_file(stage: Stage) -> None:
+    """Started on a file that it may only read: what is registered is served, no change is half made."""
+    file = stage.folder / "tenants.db"
+    stage.process.stop()
+    file.chmod(0o444)
+    stage.process.start()
+    try:
+        stage.keycloak.admin.rotate_signing_key("shaken")
+        fresh = stage.token()
+        assert stage.status(fresh) == 200
+        assert stage.is_accepted(stage.shaken.token)
+        refused = stage.api.admin("POST", f"/tenants/{stage.tenants['calm'].id}/suspend", json={})
+        assert (refused.status_code, refused.json()["code"]) == (503, "registry_unavailable"), refused.text
+        time.sleep(LIFETIME)
+        assert stage.is_accepted(stage.calm.token)
+    finally:
+        stage.process.stop()
+        file.chmod(0o644)
+        stage.process.start()
+    assert stage.api.admin("GET", f"/tenants/{stage.tenants['calm'].id}").json()["state"] == "active"
+    stage.shaken.go_on(token=fresh)
+
+
 def restart_postgres(number: signal.Signals) -> Callable[[Stage], None]:
     """The database goes away for a lifetime and comes back; a change made after that is law as ever."""
 
@@ -274,6 +297,7 @@ FAULTS = (
     Fault("kill -9 the API on a bad network", restart_api_on_a_bad_network, ends_api=True),
     Fault("disk full", disk_full),
     Fault("SQLite locked by somebody else", database_locked),
+    Fault("SQLite file read-only", read_only_file, ends_api=True),
     Fault("PostgreSQL restarted", restart_postgres(signal.SIGINT), database="postgres"),
     Fault("kill -9 PostgreSQL", restart_postgres(signal.SIGKILL), database="postgres"),
 )
