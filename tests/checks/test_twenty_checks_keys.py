@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tenants_api.devrealms import DevRealmServer
-from tests.support.realms import dev_realms
+from tenants_api.devrealms import DevRealmServer, serve_dev_realms
 from tests.support.stack import ApiClient, forget_keys, onboard, running_app, until
 from tests.support.tokens import b64
 
@@ -171,7 +170,7 @@ async def test_13_cold_outage_is_503_with_retry_after(realms: DevRealmServer, tm
 
 
 async def test_14_process_starts_with_every_realm_unreachable(tmp_path: Path) -> None:
-    with dev_realms("acme", "globex") as realms:
+    with serve_dev_realms(["acme", "globex"]) as realms:  # nobody listens once this ends
         async with running_app(tmp_path, realms) as first:
             for name in ("acme", "globex"):
                 await onboard(first, name)

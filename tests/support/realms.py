@@ -37,13 +37,30 @@ def pooled_rsa() -> RSAPrivateKey:
     return next(_pool())
 
 
+_idle: list[DevRealmServer] = []
+
+
 @contextmanager
 def dev_realms(*names: str) -> Iterator[DevRealmServer]:
-    """Development realms on a free port of this machine."""
-    with serve_dev_realms(list(names)) as server:
-        for realm in server.realms.values():
-            realm.keys = SigningKeys(subject=realm.name, make_rsa=pooled_rsa)
+    """New development realms on a port of this machine that no other running test uses.
+
+    Only the server is used again: to start and to stop one takes longer than most tests.
+    """
+    server = _idle.pop() if _idle else _started()
+    for name in names:
+        realm = server.add(name)
+        realm.keys = SigningKeys(subject=realm.name, make_rsa=pooled_rsa)
+    try:
         yield server
+    finally:
+        server.realms.clear()
+        _idle.append(server)
+
+
+def _started() -> DevRealmServer:
+    server = serve_dev_realms([]).start()
+    atexit.register(server.stop)
+    return server
 
 
 def settings_for(server: DevRealmServer, folder: Path, **changes: Any) -> Settings:
