@@ -48,6 +48,17 @@ def _loose(text: str) -> str:
     return text[:-1] + ALPHABET[ALPHABET.index(text[-1]) + 1]
 
 
+def _loose_payload(rest: int) -> Callable[[Mint], str]:
+    """A payload whose last group has this many characters, loose, and signed as it stands."""
+
+    def make(mint: Mint) -> str:
+        payloads = (b64(mint.payload()[:-1] + b" " * more + b"}") for more in range(3))
+        payload = next(text for text in payloads if len(text) % 4 == rest)
+        return mint.compact(f"{mint.joined()[0]}.{_loose(payload)}", sign=mint.signer())
+
+    return make
+
+
 def _dumped(mint: Mint, more: bytes) -> bytes:
     return mint.payload()[:-1] + b", " + more + b"}"
 
@@ -107,6 +118,10 @@ _B3 = (
 _B4 = (
     _spelled("B4", "loose trailing bits of the signature", _loose, "not_base64url"),
     *(_segment("B4", "loose trailing bits", n, _loose, "not_base64url") for n in (0, 1)),
+    *(
+        Hostile("B4", f"loose trailing bits of {rest} characters", _loose_payload(rest), "not_base64url")
+        for rest in (2, 3)
+    ),
     _spelled("B4", "! at the end", lambda raw: raw + "!!!!", "not_base64url"),
     _spelled("B4", "+ in the signature", lambda raw: raw[:-8] + "++++" + raw[-4:], "not_base64url"),
     _spelled("B4", "/ in the signature", lambda raw: raw[:-8] + "////" + raw[-4:], "not_base64url"),
