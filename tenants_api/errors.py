@@ -39,6 +39,7 @@ class ApiError(Exception):
     cause: ClassVar[str] = "Something failed inside this API."
     cure: ClassVar[str] = "Retry; if it stays, give the request id to the operator."
     errors: tuple[FieldError, ...] = ()
+    headers: Mapping[str, str] = MappingProxyType({})
     extra: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
@@ -51,7 +52,8 @@ class ApiError(Exception):
     ) -> None:
         # A flood of refused tokens makes a flood of these: what is not given costs nothing.
         self.detail = self.title if detail is None else detail
-        self.headers = dict(headers) if headers else {}
+        if headers:
+            self.headers = dict(headers)
         if errors:
             self.errors = tuple(errors)
         if extra:

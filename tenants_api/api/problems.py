@@ -73,7 +73,7 @@ def install_problem_handlers(app: Starlette, *, kinds: Sequence[type[Exception]]
         kind = request.headers.get("content-type", "")
         found = _as_api_error(error, content_type=kind)
         if isinstance(found, MethodNotAllowed):
-            found.headers["Allow"] = ", ".join(_allowed(request))
+            found.headers = {**found.headers, "Allow": ", ".join(_allowed(request))}
         return problem_response(found, request_id=request_id)
 
     for kind in kinds or (ApiError, RequestValidationError, HTTPException, *_OF_DATABASE):

@@ -45,7 +45,7 @@ def add_metadata(refused: TokenError, *, services: Services, slug: str | None) -
     challenge = refused.headers.get("WWW-Authenticate")
     if refused.status == 401 and challenge and slug is not None and _published(services, slug=slug) is not None:
         url = metadata_url(services, slug=slug)
-        refused.headers["WWW-Authenticate"] = f'{challenge}, resource_metadata="{url}"'
+        refused.headers = {**refused.headers, "WWW-Authenticate": f'{challenge}, resource_metadata="{url}"'}
 
 
 def _published(services: Services, *, slug: str) -> TenantRow | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
+from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.realms import TrustedRealm
 
@@ -34,8 +35,8 @@ class VerifiedTokens:
     def __len__(self) -> int:
         return len(self._hot) + len(self._cold)
 
-    def recall(self, digest: bytes, *, now: float, monotonic: float) -> Principal | None:
-        """The principal of the token with this digest if it may still be used; `now` is epoch seconds."""
+    def recall(self, digest: bytes, *, clocks: Clocks) -> Principal | None:
+        """The principal of the token with this digest if it may still be used."""
         entry = self._hot.get(digest)
         if entry is None:
             entry = self._cold.get(digest)
@@ -43,7 +44,11 @@ class VerifiedTokens:
                 return None
             self._insert(digest, entry=entry)
         realm = entry.realm
-        if entry.principal.expires_at > now and entry.epoch == realm.epoch and monotonic < realm.renew_at:
+        if (
+            entry.principal.expires_at > clocks.wall()
+            and entry.epoch == realm.epoch
+            and clocks.monotonic() < realm.renew_at
+        ):
             return entry.principal
         return None
 

@@ -7,7 +7,9 @@ The public face of every refused token is one and the same (RFC 6750 section 3.1
 from __future__ import annotations
 
 import uuid
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 from tenants_api.errors import ApiError, InvalidRequest
 
@@ -35,13 +37,19 @@ class Refusal(NamedTuple):
 class TokenError(ApiError):
     """A refusal by the verifier: public face outside, `refusal` for the operator."""
 
-    challenge = ""
+    challenge: ClassVar[str] = ""
 
-    def __init__(self, refusal: Refusal | None = None, *, headers: dict[str, str] | None = None) -> None:
-        super().__init__(None, headers=headers)
+    def __init_subclass__(cls) -> None:
+        # Of the class, not of each error: a flood of garbage makes a flood of these.
+        cls.detail = cls.title
+        if cls.challenge:
+            cls.headers = MappingProxyType({"WWW-Authenticate": cls.challenge})
+
+    def __init__(self, refusal: Refusal | None = None, *, headers: Mapping[str, str] | None = None) -> None:
+        Exception.__init__(self, self.detail)
         self.refusal = refusal
-        if self.challenge:
-            self.headers["WWW-Authenticate"] = self.challenge
+        if headers:
+            self.headers = headers
 
 
 class MalformedCredentials(InvalidRequest):

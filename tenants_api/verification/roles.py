@@ -108,11 +108,11 @@ class RoleTable:
 
     def roles_of(self, claims: Mapping[str, Any]) -> frozenset[str]:
         """The application roles that the claims give. Users with the same roles share one set."""
-        held: set[str] = set()
+        held: list[str] = []
         for path, table in self._by_path.items():
             for name in _names_at(claims, path=path):
                 if name in table:
-                    held |= table[name]
+                    held += table[name]
         roles = frozenset(held)
         if len(self._sets) < MAX_SETS:
             return self._sets.setdefault(roles, roles)

@@ -24,6 +24,7 @@ _LAST_OF_TWO = frozenset(b"AQgw")
 _LAST_OF_THREE = frozenset(b"AEIMQUYcgkosw048")
 # `crit` and `b64` change what is signed, `jwk jku x5u x5c` offer a key of the sender's own, the rest is not JWS.
 _REFUSED_HEADERS = ("crit", "b64", "jwk", "jku", "x5u", "x5c", "enc", "zip", "cty")
+_NOT_BASE64URL = Refusal("format", "not_base64url", expected="canonical base64url without padding")
 _ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 
@@ -123,15 +124,11 @@ def _decode(segment: bytes) -> bytes:
         or (rest == 2 and segment[-1] not in _LAST_OF_TWO)
         or (rest == 3 and segment[-1] not in _LAST_OF_THREE)
     ):
-        _not_base64url()
+        raise InvalidToken(_NOT_BASE64URL)
     try:
         return binascii.a2b_base64(segment.translate(_TO_STANDARD) + b"==="[: -rest % 4], strict_mode=True)
     except binascii.Error:
-        _not_base64url()
-
-
-def _not_base64url() -> NoReturn:
-    refuse("format", "not_base64url", expected="canonical base64url without padding")
+        raise InvalidToken(_NOT_BASE64URL) from None
 
 
 def _parse(data: bytes, *, step: str) -> dict[str, Any]:

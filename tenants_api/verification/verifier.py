@@ -50,7 +50,7 @@ class TokenVerifier:
 
     def recall(self, raw: str) -> Principal | None:
         """The principal of a token that was verified before and is still good; no I/O, no await."""
-        return self._recall(self._cache, digest_of(raw)) if self._cache is not None else None
+        return self._cache.recall(digest_of(raw), clocks=self._clocks) if self._cache is not None else None
 
     async def verify(self, raw: str, *, patience: float = PATIENT) -> Principal:
         """The principal of a token.
@@ -63,20 +63,17 @@ class TokenVerifier:
             KeysUnavailable: the realm is registered, its keys cannot be had.
         """
         if self._cache is None:
-            return (await self._verify(raw, patience=patience))[0]
+            return (await self._verify(peek(raw, headers=self._headers), patience=patience))[0]
         digest = digest_of(raw)
-        principal = self._recall(self._cache, digest)
+        principal = self._cache.recall(digest, clocks=self._clocks)
         if principal is None:
-            principal, realm, epoch = await self._verify(raw, patience=patience)
+            token = peek(raw, headers=self._headers)
+            principal, realm, epoch = await self._verify(token, patience=patience)
             self._cache.remember(digest, principal=principal, realm=realm, epoch=epoch)
         return principal
 
-    def _recall(self, cache: VerifiedTokens, digest: bytes) -> Principal | None:
-        return cache.recall(digest, now=self._clocks.wall(), monotonic=self._clocks.monotonic())
-
-    async def _verify(self, raw: str, *, patience: float) -> tuple[Principal, TrustedRealm, int]:
+    async def _verify(self, token: UntrustedToken, *, patience: float) -> tuple[Principal, TrustedRealm, int]:
         """The principal, and its realm in the epoch for which it was verified."""
-        token = peek(raw, headers=self._headers)
         realm = self.realm_of(token)
         try:
             if token.algorithm not in realm.algorithms:
@@ -149,7 +146,7 @@ class TokenVerifier:
             email_verified=verified if isinstance(verified, bool) else None,
             full_name=_text(claims, "name"),
             authorized_party=claims.get("azp"),
-            scopes=tuple(one for one in scope.split(" ") if one) if scope else (),
+            scopes=tuple(filter(None, scope.split(" "))) if scope else (),
             expires_at=claims["exp"],
             service_account="sid" not in claims and (username or "").startswith("service-account-"),
         )

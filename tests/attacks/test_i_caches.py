@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tenants_api.verification.cache import VerifiedTokens
+from tenants_api.verification.clocks import Clocks
 from tests.attacks.arena import Arena, Outcome
 from tests.attacks.battery.signature import twin
 from tests.support.stack import ADMIN_KEY
@@ -111,8 +112,9 @@ async def test_i6_more_tokens_than_the_cache_holds_do_not_make_it_grow() -> None
         cache.remember(str(number), principal=principal, realm=realm, epoch=realm.epoch)
         assert len(cache) <= 100
     realm.renew_at = float("inf")
-    assert cache.recall("4999", now=0, monotonic=0) is principal
-    assert cache.recall("0", now=0, monotonic=0) is None
+    clocks = Clocks(wall=lambda: 0, monotonic=lambda: 0)
+    assert cache.recall("4999", clocks=clocks) is principal
+    assert cache.recall("0", clocks=clocks) is None
 
 
 async def test_i6_refused_tokens_leave_no_trace_in_the_cache() -> None:
