@@ -59,7 +59,9 @@ def once(stage: Stage, fault: Fault, total: Total) -> None:
     total.mistakes += counts.mistakes
     total.lost += counts.lost
     if failure:
-        total.failures.append(failure)
+        log = stage.folder / f"failed-{time.strftime('%H%M%S')}.log"
+        log.write_bytes(b"".join(stage.process.log))
+        total.failures.append(f"{failure} ({log})")
     print(
         f"{time.strftime('%H:%M:%S')} {fault.name:<40} {counts.answered:>5} good, "
         f"{dict(counts.refused)} refused, {dict(counts.calm_refused)} of the other, {failure or 'as promised'}",
