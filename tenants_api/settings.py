@@ -100,6 +100,12 @@ class Settings(BaseSettings):
     assertion_key_lifetime: int = Field(
         86_400, ge=3600, le=31_536_000, description="seconds for which one key signs assertions"
     )
+    audit_retention_days: int = Field(
+        0, ge=0, le=36_500, description="days after which `maintenance` removes audit events; 0 = never"
+    )
+    rejection_retention_days: int = Field(
+        90, ge=0, le=36_500, description="days after which `maintenance` removes rejections last seen then; 0 = never"
+    )
 
     @property
     def serves_docs(self) -> bool:

@@ -12,6 +12,7 @@ from tenants_api.cli.demo import demo
 from tenants_api.cli.doctor import doctor
 from tenants_api.cli.exits import Edge
 from tenants_api.cli.gitops.verbs import apply, export
+from tenants_api.cli.maintenance import maintenance
 from tenants_api.cli.openapi import openapi
 from tenants_api.cli.serve import serve
 from tenants_api.cli.settings_table import settings
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(serve)
 app.command()(doctor)
+app.command()(maintenance)
 app.add_typer(database.app, name="db")
 tenants.app.command()(apply)
 tenants.app.command()(export)
