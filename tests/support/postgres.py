@@ -13,10 +13,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, LiteralString
 from uuid import uuid4
 
@@ -145,13 +146,15 @@ def _initdb(binaries: Path, *, folder: Path, identity: dict[str, Any]) -> None:
         raise PostgresFailed(f"initdb exited with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
 
 
-def _start(binaries: Path, *, folder: Path, identity: dict[str, Any]) -> tuple[subprocess.Popen[bytes], PostgresServer]:
+def _start(
+    binaries: Path, *, folder: Path, identity: dict[str, Any], options: Mapping[str, str] = MappingProxyType({})
+) -> tuple[subprocess.Popen[bytes], PostgresServer]:
     log = folder / "server.log"
     for _ in range(3):  # somebody else may take the free port in between
         server = PostgresServer(port=_free_port())
         with log.open("wb") as output:
             process = subprocess.Popen(
-                _command(binaries, folder=folder, port=server.port),
+                _command(binaries, folder=folder, port=server.port, options=options),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -165,10 +168,10 @@ def _start(binaries: Path, *, folder: Path, identity: dict[str, Any]) -> tuple[s
     raise PostgresFailed(f"PostgreSQL did not start:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
 
 
-def _command(binaries: Path, *, folder: Path, port: int) -> list[str]:
+def _command(binaries: Path, *, folder: Path, port: int, options: Mapping[str, str]) -> list[str]:
     own = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(folder)}
-    options = [part for name, value in (own | OPTIONS).items() for part in ("-c", f"{name}={value}")]
-    return [str(binaries / "postgres"), "-D", str(folder / "data"), *options]
+    words = [part for name, value in (own | OPTIONS | dict(options)).items() for part in ("-c", f"{name}={value}")]
+    return [str(binaries / "postgres"), "-D", str(folder / "data"), *words]
 
 
 def _is_ready(process: subprocess.Popen[bytes], *, server: PostgresServer) -> bool:
@@ -216,14 +219,41 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 class PostgresProcess:
-    """A server of its own that keeps its port and data while it is ended and started again."""
+    """A server of its own that keeps its port and data while it is ended and started again.
 
-    def __init__(self, binaries: Path, *, folder: Path) -> None:
-        self._binaries, self._folder = binaries, folder
+    `options` are server settings; relative paths in them are below the data folder. `files` are put there first.
+    With `primary` it is a standby of that server, streaming from it until it is promoted.
+    """
+
+    def __init__(
+        self,
+        binaries: Path,
+        *,
+        folder: Path,
+        options: Mapping[str, str] = MappingProxyType({}),
+        files: Mapping[str, bytes] = MappingProxyType({}),
+        primary: PostgresServer | None = None,
+    ) -> None:
+        self._binaries, self._folder, self._options = binaries, folder, options
         self._identity = _other_user(folder)
-        _initdb(binaries, folder=folder, identity=self._identity)
-        self._process, self.server = _start(binaries, folder=folder, identity=self._identity)
-        _make_roles(self.server)
+        if primary is None:
+            _initdb(binaries, folder=folder, identity=self._identity)
+        else:
+            self._run("pg_basebackup", "-D", str(folder / "data"), "-h", "127.0.0.1", "-p", str(primary.port),
+                      "-U", SUPERUSER, "-R", "-X", "stream", "-c", "fast")  # fmt: skip
+        for name, content in files.items():
+            path = folder / "data" / name
+            path.write_bytes(content)
+            path.chmod(0o600)
+            if self._identity:
+                shutil.chown(path, user=self._identity["user"])
+        self._process, self.server = _start(binaries, folder=folder, identity=self._identity, options=options)
+        if primary is None:
+            _make_roles(self.server)
+
+    def promote(self) -> None:
+        """A standby takes over; returns when it takes writes."""
+        self._run("pg_ctl", "promote", "-D", str(self._folder / "data"), "-w")
 
     def signal(self, number: signal.Signals) -> None:
         """SIGINT ends all sessions and stops in order; SIGKILL leaves it no time for anything."""
@@ -237,7 +267,7 @@ class PostgresProcess:
         """Start it again on the same port and data."""
         with (self._folder / "server.log").open("ab") as output:
             self._process = subprocess.Popen(
-                _command(self._binaries, folder=self._folder, port=self.server.port),
+                _command(self._binaries, folder=self._folder, port=self.server.port, options=self._options),
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -252,17 +282,31 @@ class PostgresProcess:
         if self._process.poll() is None:
             _stop(self._process)
 
+    def _run(self, program: str, *words: str) -> None:
+        done = subprocess.run(
+            [self._binaries / program, *words], cwd=self._folder, capture_output=True, text=True, check=False,
+            **self._identity,
+        )  # fmt: skip
+        if done.returncode:
+            raise PostgresFailed(f"{program} exited with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
+
 
 @contextmanager
-def restartable_postgres(binaries: Path) -> Iterator[PostgresProcess]:
-    """Gone with its data after the block.
+def restartable_postgres(
+    binaries: Path,
+    *,
+    options: Mapping[str, str] = MappingProxyType({}),
+    files: Mapping[str, bytes] = MappingProxyType({}),
+    primary: PostgresServer | None = None,
+) -> Iterator[PostgresProcess]:
+    """See `PostgresProcess`; gone with its data after the block.
 
     Raises:
-        PostgresFailed: initdb failed, or the server did not become ready.
+        PostgresFailed: a program of PostgreSQL failed, or the server did not become ready.
     """
     folder = Path(tempfile.mkdtemp(prefix="tenants-pg-"))
     try:
-        process = PostgresProcess(binaries, folder=folder)
+        process = PostgresProcess(binaries, folder=folder, options=options, files=files, primary=primary)
         try:
             yield process
         finally:

@@ -1,10 +1,12 @@
-"""Servers that a test started: whether they answer, and their end."""
+"""Servers that a test started: whether they answer, what is waited for, and their end."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 
 import httpx
 
@@ -29,3 +31,12 @@ def stop_group(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def wait_for(true: Callable[[], bool], *, within: float, what: str) -> float:
+    """Seconds that it took. AssertionError when it does not come true in time."""
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < within, f"not within {within:g} s: {what}"
+        time.sleep(0.05)
+    return time.monotonic() - begun

@@ -46,8 +46,12 @@ class Served:
 
 @contextmanager
 def serving(folder: Path, server: DevRealmServer, *, workers: int = 2, **variables: str) -> Iterator[Served]:
-    """Serve from a migrated SQLite file in `folder` while the block runs; `variables` are more `TENANTS_*` ones."""
-    migrate(settings_for(server, folder))
+    """Serve while the block runs, from a migrated SQLite file in `folder` unless a variable names another database.
+
+    `variables` are more `TENANTS_*` ones.
+    """
+    if "TENANTS_DATABASE_URL" not in variables:
+        migrate(settings_for(server, folder))
     port, log = free_port(), folder / "serve.log"
     command = [sys.executable, "-m", "tenants_api.cli", "serve", "--port", str(port), "--workers", str(workers)]
     with log.open("wb") as output:

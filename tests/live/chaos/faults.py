@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from tests.live.chaos.load import wait_for
 from tests.live.chaos.stage import LIFETIME, Stage
+from tests.support.processes import wait_for
 
 
 @dataclass(frozen=True)

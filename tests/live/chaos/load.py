@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 
 import httpx
 
@@ -62,12 +61,3 @@ class Caller:
             time.sleep(PACE)
             return "no answer"
         return str(answer.status_code)
-
-
-def wait_for(true: Callable[[], bool], *, within: float, what: str) -> float:
-    """Seconds that it took. AssertionError when it does not come true in time."""
-    begun = time.monotonic()
-    while not true():
-        assert time.monotonic() - begun < within, f"not within {within:g} s: {what}"
-        time.sleep(0.05)
-    return time.monotonic() - begun

@@ -20,12 +20,12 @@ from pathlib import Path
 import jwt
 
 from tests.live.api_server import COMMAND, WORKERS, ApiServer, Tenant, api_environment
-from tests.live.chaos.load import Caller, wait_for
+from tests.live.chaos.load import Caller
 from tests.live.chaos.proxy import Proxy, running_proxy
 from tests.live.keycloak_server import KeycloakServer, free_port
 from tests.live.realms import tenant_realm
 from tests.support.postgres import PostgresProcess
-from tests.support.processes import answers, stop_group
+from tests.support.processes import answers, stop_group, wait_for
 from tests.support.tokens import Key
 
 LIFETIME = 3.0  # seconds of a key set here; 300 in production
