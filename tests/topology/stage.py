@@ -20,6 +20,7 @@ from tests.support.processes import answers, stop_group, wait_for
 from tests.support.serving import Served, free_port, serving
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
 
+LAW = 1.0  # seconds until a change is law on every worker
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 
 
@@ -49,7 +50,7 @@ class Replicas:
             "realms": [{"issuer": self.realms.realm(realm).issuer, "client_id": CLIENT_ID}],
         }
         assert self.admin("POST", "/tenants", json=body).json()["state"] == "active"
-        return self.realms.realm(realm).mint(username="bob")
+        return self.realms.realm(realm).mint()
 
     def forget(self, slug: str) -> None:
         """Delete and purge: its issuer is free again."""

@@ -15,10 +15,9 @@ from tenants_api.devrealms import DevRealmServer
 from tests.live.chaos.load import Caller
 from tests.support.postgres import PostgresServer
 from tests.support.processes import wait_for
-from tests.topology.stage import Replicas, replicas
+from tests.topology.stage import LAW, Replicas, replicas
 
 pytestmark = pytest.mark.xdist_group("replicas")
-LAW = 1.0  # seconds until a change is law on every worker
 
 
 @pytest.fixture(scope="module", params=["notified", "polling"])

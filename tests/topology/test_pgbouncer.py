@@ -1,0 +1,72 @@
+"""Behind PgBouncer in transaction mode: each transaction may be on another connection, and no setting may stay on it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tenants_api.devrealms import DevRealmServer
+from tests.support.postgres import PostgresServer
+from tests.topology.stage import LAW, Replicas, pooled, replicas
+
+pytestmark = pytest.mark.xdist_group("pgbouncer")
+CONNECTIONS = 3  # to PostgreSQL, for everything that the four workers have open
+
+
+@pytest.fixture(scope="module", params=["direct", "pooled only"])
+def stage(
+    request: pytest.FixtureRequest,
+    needs_pgbouncer: None,
+    postgres_server: PostgresServer,
+    owner_url: str,
+    realms: DevRealmServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Replicas]:
+    """With a URL past the pooler for LISTEN, and without one, where nothing is ever notified."""
+    folder = tmp_path_factory.mktemp("pooled")
+    app_url = postgres_server.app_url(owner_url)
+    with pooled(folder, port=postgres_server.port, pool=CONNECTIONS) as port:
+        variables = {"TENANTS_DATABASE_URL": app_url.replace(f":{postgres_server.port}/", f":{port}/")}
+        if request.param == "direct":
+            variables["TENANTS_DATABASE_DIRECT_URL"] = app_url
+        with replicas(folder, realms, count=2, workers=2, **variables) as opened:
+            yield opened
+
+
+def test_two_tenants_share_connections_and_never_rows(stage: Replicas) -> None:
+    slugs = {realm: f"{realm}-{time.monotonic_ns()}" for realm in ("globex", "initech")}
+    tokens = {realm: stage.onboard(slug, realm=realm) for realm, slug in slugs.items()}
+    time.sleep(LAW)
+    for realm, token in tokens.items():
+        assert stage.call("POST", "/v1/items", token=token, json={"title": realm}).status_code == 201
+
+    def read(number: int) -> tuple[str, int, frozenset[str]]:
+        realm = ("globex", "initech")[number % 2]
+        url = stage.served[number // 2 % len(stage.served)].base_url
+        answer = stage.client.get(f"{url}/v1/items", headers={"Authorization": f"Bearer {tokens[realm]}"})
+        return realm, answer.status_code, frozenset(item["title"] for item in answer.json()["data"])
+
+    with ThreadPoolExecutor(16) as pool:
+        seen = Counter(pool.map(read, range(800)))
+    assert seen == {(realm, 200, frozenset({realm})): 400 for realm in slugs}
+    for slug in slugs.values():
+        stage.forget(slug)
+
+
+def test_suspension_is_law_on_every_worker_within_a_second(stage: Replicas) -> None:
+    slug = f"acme-{time.monotonic_ns()}"
+    token = stage.onboard(slug, realm="acme")
+    time.sleep(LAW)
+    assert stage.everywhere(token) == {200}
+    for _ in range(3):
+        stage.admin("POST", f"/tenants/{slug}/suspend", json={})
+        time.sleep(LAW)
+        assert stage.everywhere(token) == {403}
+        stage.admin("POST", f"/tenants/{slug}/resume", json={})
+        time.sleep(LAW)
+        assert stage.everywhere(token) == {200}
+    stage.forget(slug)
