@@ -15,6 +15,7 @@ from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, Engine, event, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from tenants_api.assertion import models as assertion_models
 from tenants_api.db import Base
@@ -24,6 +25,8 @@ from tenants_api.registry import models as registry_models
 from tenants_api.settings import load_settings
 
 LOCK = 7_406_114_583_105_001  # any number that no other application on this database uses
+LOCK_TIMEOUT = 2  # seconds
+LOCK_NOT_AVAILABLE = "55P03"
 MODELS = (registry_models, items_models, assertion_models)  # imported so that their tables are in the metadata
 
 
@@ -64,14 +67,35 @@ def _on_postgresql(engine: Engine) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as guard:
         _wait_for(lambda: bool(guard.scalar(text("select pg_try_advisory_lock(:lock)"), {"lock": LOCK})))
         try:
-            with engine.connect() as connection:
-                # A change of a table must not queue behind a long transaction and stop all others behind itself.
-                connection.execute(text("set lock_timeout = '10s'"))
-                connection.execute(text("set statement_timeout = '10min'"))
-                connection.commit()
-                _migrate(connection)
+            _again_while_locked(lambda: _once_on_postgresql(engine))
         finally:
             guard.execute(text("select pg_advisory_unlock(:lock)"), {"lock": LOCK})
+
+
+def _once_on_postgresql(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text(f"set lock_timeout = '{LOCK_TIMEOUT}s'"))
+        connection.execute(text("set statement_timeout = '10min'"))
+        connection.commit()
+        _migrate(connection)
+
+
+def _again_while_locked(migrate: Callable[[], None]) -> None:
+    """A change that waits for a lock stops all who come behind it: it steps back after LOCK_TIMEOUT, and tries again.
+
+    A revision is one transaction: the tries before left nothing of it.
+    """
+    patience: float = context.config.attributes.get("patience", PATIENCE)
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return migrate()
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"a transaction has held a table for {patience:g} s") from error
+            time.sleep(LOCK_TIMEOUT)
 
 
 def _on_sqlite(engine: Engine, *, path: str | None) -> None:

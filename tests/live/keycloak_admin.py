@@ -16,7 +16,7 @@ class KeycloakAdmin:
     """The admin of the master realm. Every method raises `httpx.HTTPStatusError` when Keycloak says no."""
 
     def __init__(self, *, base_url: str, username: str, password: str) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=base_url, timeout=120, trust_env=False)
         self._credentials = {"username": username, "password": password}
         self._token, self._token_until = "", 0.0
 

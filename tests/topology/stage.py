@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -43,13 +44,14 @@ class Replicas:
         return answer
 
     def onboard(self, slug: str, *, realm: str) -> str:
-        """An active tenant; a token of its realm."""
+        """An active tenant that every worker knows; a token of its realm."""
         body = {
             "slug": slug,
             "name": slug,
             "realms": [{"issuer": self.realms.realm(realm).issuer, "client_id": CLIENT_ID}],
         }
         assert self.admin("POST", "/tenants", json=body).json()["state"] == "active"
+        time.sleep(LAW)
         return self.realms.realm(realm).mint()
 
     def forget(self, slug: str) -> None:

@@ -37,7 +37,7 @@ class Pair:
     def caught_up(self) -> bool:
         """Whether the standby has replayed all that the primary wrote."""
         with psycopg.connect(f"postgresql://{SUPERUSER}@127.0.0.1:{self.primary.server.port}/postgres") as primary:
-            written = primary.execute("select pg_current_wal_flush_lsn()").fetchone()
+            written = primary.execute("select pg_current_wal_insert_lsn()").fetchone()
         with psycopg.connect(f"postgresql://{SUPERUSER}@127.0.0.1:{self.standby.server.port}/postgres") as standby:
             query = "select pg_last_wal_replay_lsn() >= %s::pg_lsn"
             replayed = standby.execute(query, written).fetchone()
@@ -62,23 +62,20 @@ def stage(pair: Pair, realms: DevRealmServer, tmp_path: Path) -> Iterator[Replic
 def test_standby_takes_over_and_no_good_token_is_refused(pair: Pair, stage: Replicas) -> None:
     token = stage.onboard("acme", realm="acme")
     assert stage.call("POST", "/v1/items", token=token, json={"title": "before"}).status_code == 201
-    time.sleep(LAW)
     wait_for(pair.caught_up, within=10, what="the standby has it all")
     callers = [Caller(one.base_url, token=token) for one in stage.served]
     try:
+        wait_for(lambda: all(one.answers()["200"] > 20 for one in callers), within=20, what="there is load")
         pair.primary.signal(signal.SIGKILL)
         without = stage.call("GET", "/v1/items", token=token)
-        assert (without.status_code, without.json()["code"]) == (503, "service_unavailable")
+        assert (without.status_code, without.json()["code"]) == (503, "registry_unavailable")
         assert "Retry-After" in without.headers
         pair.standby.promote()
-        took = wait_for(lambda: titles(stage, token=token) == {"before"}, within=20, what="items are read again")
-        assert took < 20
+        wait_for(lambda: titles(stage, token=token) == {"before"}, within=20, what="items are read again")
         assert stage.call("POST", "/v1/items", token=token, json={"title": "after"}).status_code == 201
         assert titles(stage, token=token) == {"before", "after"}
         wait_for(lambda: feeds(stage) == {"listening"}, within=30, what="every replica listens to the new primary")
-        answers = sum((one.answers() for one in callers), Counter())
-        assert answers.keys() == {"200"}
-        assert answers["200"] > 100
+        assert sum((one.answers() for one in callers), Counter()).keys() == {"200"}
     finally:
         for one in callers:
             one.end()

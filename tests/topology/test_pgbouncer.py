@@ -40,7 +40,6 @@ def stage(
 def test_two_tenants_share_connections_and_never_rows(stage: Replicas) -> None:
     slugs = {realm: f"{realm}-{time.monotonic_ns()}" for realm in ("globex", "initech")}
     tokens = {realm: stage.onboard(slug, realm=realm) for realm, slug in slugs.items()}
-    time.sleep(LAW)
     for realm, token in tokens.items():
         assert stage.call("POST", "/v1/items", token=token, json={"title": realm}).status_code == 201
 
@@ -60,7 +59,6 @@ def test_two_tenants_share_connections_and_never_rows(stage: Replicas) -> None:
 def test_suspension_is_law_on_every_worker_within_a_second(stage: Replicas) -> None:
     slug = f"acme-{time.monotonic_ns()}"
     token = stage.onboard(slug, realm="acme")
-    time.sleep(LAW)
     assert stage.everywhere(token) == {200}
     for _ in range(3):
         stage.admin("POST", f"/tenants/{slug}/suspend", json={})

@@ -28,6 +28,7 @@ class RegistryStatus(WireOut):
     version: int
     lag_seconds: float
     feed_alive: bool
+    feed: str  # `listening` where PostgreSQL notifies, else `polling`
     realms: int
 
 
@@ -51,6 +52,7 @@ async def get_status(caller: Reader, services: ServicesDep) -> dict[str, Any]:
             "version": trust.version,
             "lag_seconds": round(trust.feed.lag, 3),
             "feed_alive": trust.feed.alive,
+            "feed": trust.feed.state,
             "realms": trust.realm_count,
         },
         "migration_head": head(),

@@ -176,6 +176,7 @@ async def test_status_shows_the_worker_that_answers(api: ApiClient) -> None:
     after = (await api.admin("GET", "/status")).json()
     assert after["registry"]["version"] > before["registry"]["version"]
     assert after["registry"]["feed_alive"] is True
+    assert after["registry"]["feed"] == "polling"
     assert after["registry"]["lag_seconds"] < 5
     assert (after["registry"]["realms"], after["verified_tokens"], after["keys"]["healthy"]) == (1, 1, 1)
     assert after["migration_head"]

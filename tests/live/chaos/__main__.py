@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from tests.live.chaos.faults import FAULTS, Fault
 from tests.live.chaos.stage import LIFETIME, Stage, chaos_realms, chaos_stage
 from tests.live.keycloak_server import DEFAULT_VERSION, KeycloakServer, running_keycloak
@@ -52,6 +54,8 @@ def once(stage: Stage, fault: Fault, total: Total) -> None:
             fault.happen(stage)
         except AssertionError as error:
             failure = (str(error).splitlines() or ["an expectation of the fault itself"])[0]
+        except httpx.HTTPError as error:  # the rest of the long run is worth having
+            failure = f"the fault could not be made: {error!r}"
     total.answered += counts.answered
     total.refused += counts.refused
     total.calm_refused += counts.calm_refused
