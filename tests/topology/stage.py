@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -71,9 +71,9 @@ class Replicas:
 
 @contextmanager
 def replicas(
-    folder: Path, realms: DevRealmServer, *, count: int, workers: int, nginx: bool = False, **variables: str
+    folder: Path, realms: DevRealmServer, *, count: int, workers: int, variables: Mapping[str, str], nginx: bool = False
 ) -> Iterator[Replicas]:
-    """So many `serve` processes on the database that `variables` name, which is migrated."""
+    """So many `serve` processes on the migrated database that `variables` name; they are more `TENANTS_*` ones."""
     with ExitStack() as stack:
         served = []
         for number in range(count):

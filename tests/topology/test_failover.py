@@ -55,7 +55,7 @@ def pair(postgres_programs: Path) -> Iterator[Pair]:
 @pytest.fixture
 def stage(pair: Pair, realms: DevRealmServer, tmp_path: Path) -> Iterator[Replicas]:
     migrating.upgrade(pair.url(OWNER))
-    with replicas(tmp_path, realms, count=2, workers=2, TENANTS_DATABASE_URL=pair.url(APP)) as opened:
+    with replicas(tmp_path, realms, count=2, workers=2, variables={"TENANTS_DATABASE_URL": pair.url(APP)}) as opened:
         yield opened
 
 

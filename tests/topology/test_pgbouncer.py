@@ -1,4 +1,4 @@
-"""Behind PgBouncer in transaction mode: each transaction may be on another connection, and no setting may stay on it."""
+"""Behind PgBouncer in transaction mode: each transaction may have another connection, where no setting may stay."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def stage(
         variables = {"TENANTS_DATABASE_URL": app_url.replace(f":{postgres_server.port}/", f":{port}/")}
         if request.param == "direct":
             variables["TENANTS_DATABASE_DIRECT_URL"] = app_url
-        with replicas(folder, realms, count=2, workers=2, **variables) as opened:
+        with replicas(folder, realms, count=2, workers=2, variables=variables) as opened:
             yield opened
 
 

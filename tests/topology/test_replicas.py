@@ -35,7 +35,7 @@ def stage(
     if request.param == "polling":
         variables |= cut
     folder = tmp_path_factory.mktemp("replicas")
-    with replicas(folder, realms, count=3, workers=2, nginx=True, **variables) as opened:
+    with replicas(folder, realms, count=3, workers=2, nginx=True, variables=variables) as opened:
         yield opened
 
 

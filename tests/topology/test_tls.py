@@ -44,7 +44,7 @@ def test_service_and_migrations_go_over_verified_tls(
     verified = f"?sslmode=verify-full&sslrootcert={trusted[0]}"
     migrating.upgrade(f"{owner_url}{verified}")
     app_url = f"{tls_server.app_url(owner_url)}{verified}"
-    with replicas(tmp_path, realms, count=1, workers=2, TENANTS_DATABASE_URL=app_url) as stage:
+    with replicas(tmp_path, realms, count=1, workers=2, variables={"TENANTS_DATABASE_URL": app_url}) as stage:
         token = stage.onboard("acme", realm="acme")
         assert stage.call("POST", "/v1/items", token=token, json={"title": "one"}).status_code == 201
         engine = migrating.sync_engine(tls_server.superuser_url(owner_url))
