@@ -1,0 +1,94 @@
+"""Load from outside, the same for every benchmark: wrk on one core, the server on the other, tokens in turn.
+
+Knows nothing of what answers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+CONNECTIONS = 32
+SERVER_CORE, LOAD_CORE = 0, 1
+# wrk runs `request` for each call; the shuffle is the same for whoever is compared.
+SCRIPT = """
+local tokens = {}
+for line in io.lines("%s") do tokens[#tokens + 1] = line end
+math.randomseed(1)
+for i = #tokens, 2, -1 do local j = math.random(i); tokens[i], tokens[j] = tokens[j], tokens[i] end
+local next_token = 0
+request = function()
+  next_token = next_token %% #tokens + 1
+  return wrk.format("GET", nil, {["Authorization"] = "Bearer " .. tokens[next_token]})
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What wrk saw of one run."""
+
+    rps: float
+    p50: float  # milliseconds
+    p99: float
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """What is started inside stays on that core, and so do its children."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core} & before or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def wrk(url: str, *, tokens: list[str], folder: Path, seconds: float, connections: int = CONNECTIONS) -> Measured:
+    """Closed-loop load on one URL for so long; each call carries the next token.
+
+    Raises:
+        RuntimeError: wrk is missing, or an answer was not a success.
+    """
+    program = shutil.which("wrk")
+    if program is None:
+        raise RuntimeError("wrk is missing: apt-get install wrk")
+    (folder / "tokens.txt").write_text("\n".join(tokens) + "\n", encoding="ascii")
+    (folder / "load.lua").write_text(SCRIPT % (folder / "tokens.txt"), encoding="utf-8")
+    command = [
+        program,
+        "--latency",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds:.0f}s",
+        "-s",
+        str(folder / "load.lua"),
+        url,
+    ]
+    with on_core(LOAD_CORE):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+        raise RuntimeError(f"not every call to {url} succeeded:\n{done.stdout}")
+    return Measured(
+        _number(r"Requests/sec:\s+([\d.]+)", done.stdout), _time("50%", done.stdout), _time("99%", done.stdout)
+    )
+
+
+def _number(pattern: str, text: str) -> float:
+    found = re.search(pattern, text)
+    if found is None:
+        raise RuntimeError(f"wrk printed no {pattern!r}:\n{text}")
+    return float(found[1])
+
+
+def _time(share: str, text: str) -> float:
+    found = re.search(rf"{share}\s+([\d.]+)(us|ms|s)\n", text)
+    if found is None:
+        raise RuntimeError(f"wrk printed no {share}:\n{text}")
+    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
