@@ -10,7 +10,6 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tenants_api.verification.credentials import bearer_token_of
-from tenants_api.verification.errors import TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.verifier import TokenVerifier
 from tenants_api.wiring import Services
@@ -56,13 +55,7 @@ async def authenticate(raw: str, *, verifier: TokenVerifier, services: Services)
     Raises:
         TokenError: the refusal with its public face.
     """
-    try:
-        principal = await verifier.verify(raw)
-    except TokenError as error:
-        services.outcomes.refused(error)
-        raise
-    services.outcomes.accepted()
-    return principal
+    return await services.outcomes.of(verifier.verify(raw))
 
 
 def _single_token(scope: Scope) -> str | None:

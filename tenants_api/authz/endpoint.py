@@ -14,7 +14,7 @@ from tenants_api.authz.identity import ASSERTION, Headers, identity_headers
 from tenants_api.authz.options import Options, parse_options
 from tenants_api.errors import ApiError, InvalidRequest
 from tenants_api.verification.credentials import bearer_token_of
-from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenError, TokenExpired
+from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenExpired
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.roles import RoleModel
 from tenants_api.verification.verifier import TokenVerifier
@@ -30,9 +30,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Outcomes(Protocol):
     """Who is told what became of a token."""
 
-    def accepted(self) -> None: ...
-
-    def refused(self, error: TokenError) -> None: ...
+    async def of(self, verification: Awaitable[Principal]) -> Principal: ...
 
 
 class Authorizer:
@@ -85,13 +83,7 @@ class Authorizer:
         principal = self._verifier.recall(raw)
         if principal is not None:
             return principal
-        try:
-            principal = await self._verifier.verify(raw, patience=PATIENCE)
-        except TokenError as error:
-            self._outcomes.refused(error)
-            raise
-        self._outcomes.accepted()
-        return principal
+        return await self._outcomes.of(self._verifier.verify(raw, patience=PATIENCE))
 
 
 def is_authz(path: str) -> bool:

@@ -6,21 +6,36 @@ from fixed lists; nothing that a caller sent becomes a label. Knows nothing of w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 FETCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds; a fetch has 5 s
+VERIFY_BUCKETS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.1,
+    1.0,
+    5.0,
+)  # seconds; it may wait for a fetch
 
 
 class Metrics:
     """Every metric of a process.
 
     token_verifications{result, reason}   result: accepted | refused; reason: `none` or the refusal's stable reason
+    verify_duration                       seconds of one verification of a token that was not known before
     jwks_fetches{result}                  result: success | failure
     jwks_fetch_duration                   seconds of one fetch, with the realm's status beside it
     jwks_last_success                     epoch seconds of the last fetch that brought keys, of any realm
@@ -33,9 +48,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
-        self._watched: dict[str, Gauge] = {}
         self.token_verifications = Counter(
             "tenants_token_verifications", "Verified tokens", ["result", "reason"], registry=self.registry
+        )
+        self.verify_duration = Histogram(
+            "tenants_verify_duration_seconds",
+            "Time to verify a token that was not known before",
+            buckets=VERIFY_BUCKETS,
+            registry=self.registry,
         )
         self.jwks_fetches = Counter(
             "tenants_jwks_fetches", "Fetches of a realm's key set", ["result"], registry=self.registry
@@ -70,16 +90,20 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
-    def watch(self, name: str, read: Callable[[], float], *, about: str, **labels: str) -> None:
+    def watch(self, name: str, read: Callable[[], float], *, about: str) -> None:
         """A gauge `tenants_<name>` that is read at each scrape; `read` is called in another thread."""
-        gauge = self._watched.get(name)
-        if gauge is None:
-            gauge = self._watched[name] = Gauge(f"tenants_{name}", about, list(labels), registry=self.registry)
-        (gauge.labels(**labels) if labels else gauge).set_function(read)
+        Gauge(f"tenants_{name}", about, registry=self.registry).set_function(read)
 
-    def token_verified(self, result: str, *, reason: str = "none") -> None:
-        """One verification: `accepted`, or `refused` for a reason."""
+    def watch_each(
+        self, name: str, read: Callable[[], Mapping[tuple[str, ...], float]], *, about: str, labels: Sequence[str]
+    ) -> None:
+        """The same with labels: `read` gives all values of one scrape by their labels."""
+        self.registry.register(_Read(f"tenants_{name}", about, labels=labels, read=read))
+
+    def token_verified(self, result: str, *, reason: str = "none", seconds: float) -> None:
+        """One verification: `accepted`, or `refused` for a reason; and how long it took."""
         self.token_verifications.labels(result, reason).inc()
+        self.verify_duration.observe(seconds)
 
     def jwks_fetched(self, result: str, *, seconds: float) -> None:
         """One fetch of a key set: `success` or `failure`, and how long it took."""
@@ -99,3 +123,21 @@ class Metrics:
     def render(self) -> tuple[bytes, str]:
         """The exposition for a scrape: body and content type."""
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+class _Read(Collector):
+    def __init__(
+        self,
+        name: str,
+        about: str,
+        *,
+        labels: Sequence[str],
+        read: Callable[[], Mapping[tuple[str, ...], float]],
+    ) -> None:
+        self._name, self._about, self._labels, self._read = name, about, labels, read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(self._name, self._about, labels=self._labels)
+        for values, number in self._read().items():
+            family.add_metric(values, number)
+        yield family

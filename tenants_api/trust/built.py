@@ -12,6 +12,7 @@ from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy, target_policy
 from tenants_api.observability.metrics import Metrics
 from tenants_api.settings import Settings
+from tenants_api.trust.counts import realms_by_health_and_source, tenants_by_state_and_health
 from tenants_api.trust.outcomes import Outcomes
 from tenants_api.trust.rejections import Rejections
 from tenants_api.trust.source import RealmKeySource
@@ -105,8 +106,12 @@ def watch(metrics: Metrics, *, trust: Trust, verifier: TokenVerifier) -> None:
     gauge("realms", lambda: trust.realm_count, about="Realms whose tokens are read")
     gauge("jwks_in_flight", trust.rings.in_flight, about="Fetches of key sets that are under way")
     gauge("jwks_oldest_age_seconds", trust.rings.oldest_age, about="Age of the oldest key set in use")
-    for health in trust.keys_by_health():
-        gauge(
-            "jwks_realms", lambda health=health: trust.keys_by_health()[health],  # type: ignore[misc]
-            about="Realms that were used, by the health of their keys", health=health,
-        )  # fmt: skip
+    metrics.watch_each(
+        "jwks_realms", lambda: realms_by_health_and_source(trust.rings), labels=("health", "source"),
+        about="Realms that were used, by the health of their keys and where those come from",
+    )  # fmt: skip
+    metrics.watch_each(
+        "tenants", lambda: tenants_by_state_and_health(trust.tenants(), rings=trust.rings),
+        labels=("state", "health"),
+        about="Tenants, by state and by the worst health of the keys of their realms that were used",
+    )  # fmt: skip

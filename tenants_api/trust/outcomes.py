@@ -5,11 +5,15 @@ The one place where the precise reason of a refusal leaves the process; never wi
 
 from __future__ import annotations
 
+import time
+from collections.abc import Awaitable
+
 import structlog
 
 from tenants_api.observability.metrics import Metrics
 from tenants_api.trust.rejections import Rejections
 from tenants_api.verification.errors import KeysUnavailable, TokenError
+from tenants_api.verification.principal import Principal
 
 log = structlog.get_logger("tenants_api.trust")
 
@@ -20,14 +24,25 @@ class Outcomes:
     def __init__(self, metrics: Metrics, *, rejections: Rejections) -> None:
         self._metrics, self._rejections = metrics, rejections
 
-    def accepted(self) -> None:
-        """A token that was not known before is good."""
-        self._metrics.token_verified("accepted")
+    async def of(self, verification: Awaitable[Principal]) -> Principal:
+        """The principal of a token that was not known before.
 
-    def refused(self, error: TokenError) -> None:
-        """A token was refused, or its realm's keys could not be had."""
+        Raises:
+            TokenError: what the verification raised, after it was noted.
+        """
+        begun = time.perf_counter()
+        try:
+            principal = await verification
+        except TokenError as error:
+            self._refused(error, seconds=time.perf_counter() - begun)
+            raise
+        self._metrics.token_verified("accepted", seconds=time.perf_counter() - begun)
+        return principal
+
+    def _refused(self, error: TokenError, *, seconds: float) -> None:
         refusal = error.refusal
-        self._metrics.token_verified("refused", reason=refusal.reason if refusal is not None else error.code)
+        reason = refusal.reason if refusal is not None else error.code
+        self._metrics.token_verified("refused", reason=reason, seconds=seconds)
         if refusal is None:
             return
         if not isinstance(error, KeysUnavailable):  # the realm's trouble says nothing of the token

@@ -89,12 +89,9 @@ class Trust:
         """How many realms' tokens are read."""
         return len(self._snapshot)
 
-    def keys_by_health(self) -> dict[str, int]:
-        """How many realms that were used here have fresh, stale or no keys."""
-        counts = {"healthy": 0, "degraded": 0, "failing": 0}
-        for ring in self.rings:
-            counts["healthy" if ring.fresh else "degraded" if ring.usable else "failing"] += 1
-        return counts
+    def tenants(self) -> list[TenantRow]:
+        """All but the deleted ones; a list of its own, for metrics are read in another thread."""
+        return list(self._tenants.values())
 
     async def load(self) -> None:
         """Read the whole registry and all stored keys; at start.

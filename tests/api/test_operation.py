@@ -71,6 +71,25 @@ async def test_version_lag_and_state_of_the_feed_are_shown(client: ApiClient) ->
     assert "tenants_registry_listening 0.0" in metrics
 
 
+async def test_metrics_count_tenants_and_realms_by_state_and_health(client: ApiClient, tmp_path: Path) -> None:
+    async with running_app(tmp_path, client.server) as api:
+        await onboard(api, "acme")
+        await onboard(api, "globex")
+        await api.admin("POST", "/tenants/globex/suspend")
+        before = (await api.get("/metrics")).text
+        assert 'tenants_tenants{health="healthy",state="active"} 1.0' in before
+        assert 'tenants_tenants{health="healthy",state="suspended"} 1.0' in before
+        assert 'tenants_jwks_realms{health="healthy",source="live"} 2.0' in before
+        realm = (await api.admin("GET", "/tenants/globex/realms")).json()["data"][0]["id"]
+        client.server.realm("globex").faults.down = True
+        assert (await api.admin("POST", f"/tenants/globex/realms/{realm}/keys/refresh")).status_code >= 500
+        client.server.realm("globex").faults.clear()
+        after = (await api.get("/metrics")).text
+        assert 'tenants_tenants{health="degraded",state="suspended"} 1.0' in after
+        assert 'tenants_jwks_realms{health="degraded",source="live"} 1.0' in after
+        assert "tenants_verify_duration_seconds_count 0.0" in after
+
+
 async def test_metrics_count_without_naming_tenants(client: ApiClient) -> None:
     realm = client.server.realm("acme")
     await client.me(realm.mint())

@@ -14,6 +14,7 @@ from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.wire import WireOut
 from tenants_api.migrating import head
+from tenants_api.trust.counts import realms_by_health
 
 router = APIRouter(prefix="/v1/status", tags=["operation"], route_class=AdminRoute)
 
@@ -57,5 +58,5 @@ async def get_status(caller: Reader, services: ServicesDep) -> dict[str, Any]:
         },
         "migration_head": head(),
         "verified_tokens": services.verifier.cached_tokens,
-        "keys": trust.keys_by_health(),
+        "keys": realms_by_health(trust.rings),
     }
