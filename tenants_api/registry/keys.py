@@ -27,9 +27,10 @@ async def load_keys(session: AsyncSession, *, realm_ids: Collection[uuid.UUID] |
     return found
 
 
-async def store_keys(session: AsyncSession, keys: StoredKeys) -> bool:
-    """Keep a set that was just fetched; True when it says something new, and then every replica learns of it.
+async def store_keys(session: AsyncSession, keys: StoredKeys, *, tell: bool = False) -> bool:
+    """Keep a set that was just fetched; True when it says something new.
 
+    Every replica learns of it then, and with `tell` also of one that says nothing new.
     A realm that is gone meanwhile is no error: nothing is kept for it. An older set never replaces a newer one.
     """
     tenant_id = await lock_tenant_of(session, realm_id=keys.realm_id)
@@ -43,7 +44,7 @@ async def store_keys(session: AsyncSession, keys: StoredKeys) -> bool:
     for name in StoredKeys.__slots__:
         setattr(row, name, getattr(keys, name))
     await session.flush()
-    if changed:
+    if changed or tell:
         version = await bump_version(session, tenant_id=tenant_id)
         await session.execute(update(Tenant).where(Tenant.id == tenant_id).values(changed_version=version))
     return changed

@@ -129,10 +129,12 @@ class Trust:
                 headers={"Retry-After": str(max(1, round(wait)))},
             )
         self._refreshed[realm_id] = self._clocks.monotonic()
-        failure = await self.rings.of(realm).refresh()
-        await self._stored.written()
+        ring = self.rings.of(realm)
+        failure = await ring.refresh()
         if failure is not None:
             raise KeysUnavailable(Refusal("key", failure), retry_after=MANUAL_COOLDOWN)
+        self._stored.save(ring, tell=True)
+        await self._stored.written()
         return self.key_report(realm_id)
 
     def key_report(self, realm_id: uuid.UUID) -> KeyReport:

@@ -51,14 +51,22 @@ class StoredKeySets:
             age = max(0.0, self._clocks.wall() - keys.fetched_at.timestamp())
             ring.restore(keys.jwks, age=age, not_before=keys.not_before, enabled=keys.realm_enabled)
 
-    def save(self, ring: KeyRing) -> None:
-        """Write what the ring has just fetched, unless the database says the same; no caller waits for it."""
+    def save(self, ring: KeyRing, *, tell: bool = False) -> None:
+        """Write what the ring has just fetched; no caller waits for it.
+
+        What the database says already is written with `tell` alone: that ends the back-off of the other replicas.
+        """
         keys = self._of(ring)
         known = self._known.get(ring.realm.id)
-        if known is not None and _says(known) == _says(keys) and keys.fetched_at - known.fetched_at < self._every:
+        if (
+            not tell
+            and known is not None
+            and _says(known) == _says(keys)
+            and keys.fetched_at - known.fetched_at < self._every
+        ):
             return
         self._known[ring.realm.id] = keys
-        self._writing.start(self._write(keys))
+        self._writing.start(self._write(keys, tell=tell))
 
     async def written(self) -> None:
         """Wait until everything is written, two seconds at most."""
@@ -70,10 +78,10 @@ class StoredKeySets:
         fetched = Fetched(state.jwks, state.not_before, state.enabled)
         return to_stored(ring.realm.id, fetched=fetched, fetched_at=datetime.fromtimestamp(fetched_at, UTC))
 
-    async def _write(self, keys: StoredKeys) -> None:
+    async def _write(self, keys: StoredKeys, *, tell: bool) -> None:
         try:
             async with self._database.begin() as session:
-                await store_keys(session, keys)
+                await store_keys(session, keys, tell=tell)
         except SQLAlchemyError as error:
             # The keys serve from memory all the same; the next fetch tries to store them again.
             self._known.pop(keys.realm_id, None)

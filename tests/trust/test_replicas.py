@@ -136,6 +136,31 @@ async def test_pushed_not_before_and_a_disabled_realm_take_effect_everywhere_aft
     await becomes("realm_disabled", lambda: reason(replicas.there, tokens[1]))
 
 
+async def test_manual_refresh_after_an_outage_ends_the_waiting_of_every_replica(replicas: Replicas) -> None:
+    """Each replica backs off by itself, for half a minute at last; the one that was asked tells the others."""
+    await replicas.onboard("acme")
+    acme = replicas.realms.realm("acme")
+    await becomes("accepted", lambda: reason(replicas.there, acme.mint()))
+    tenant = replicas.here.trust.tenant_by_slug("acme")
+    assert tenant is not None
+    realm_id = tenant.realms[0].id
+    acme.faults.down = True
+    waiting = replicas.there.trust.rings.find(realm_id)
+    assert waiting is not None
+    for _ in range(3):
+        await waiting.refresh()
+    assert (waiting.state.failures, waiting.state.last_failure) == (3, "HttpStatus")
+    acme.faults.down = False
+    await replicas.here.trust.refresh_keys(realm_id)
+
+    async def failures() -> str:
+        return str(waiting.state.failures)
+
+    await becomes("0", failures)
+    assert waiting.fresh
+    assert waiting.state.last_failure is None
+
+
 async def test_manual_refresh_has_a_cooldown_and_says_when_a_realm_is_gone(replicas: Replicas) -> None:
     await replicas.onboard("acme")
     await replicas.onboard("globex")
