@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.db import utc_now
 from tenants_api.errors import EtagMismatch
 from tenants_api.paging import Page, PageRequest
 from tenants_api.registry import audit, repository
 from tenants_api.registry.changes import bump_version, mark_purged
+from tenants_api.registry.creation import create
 from tenants_api.registry.errors import InvalidStateTransition
 from tenants_api.registry.models import Realm, Tenant
+from tenants_api.registry.recording import EVENTS, record_change
 from tenants_api.registry.rows import (
     fill_realm,
     in_one_order,
@@ -35,14 +36,6 @@ from tenants_api.registry.values import (
     Transition,
 )
 
-_EVENTS = {
-    Transition.ACTIVATE: "tenant.activated",
-    Transition.SUSPEND: "tenant.suspended",
-    Transition.RESUME: "tenant.resumed",
-    Transition.DELETE: "tenant.deleted",
-    Transition.RESTORE: "tenant.restored",
-}
-
 
 def etag(row: Any) -> str:
     """The strong ETag (RFC 9110 section 8.8.3) of a row with a `version`."""
@@ -55,18 +48,7 @@ async def create_tenant(session: AsyncSession, *, draft: TenantDraft, change: Ch
     Raises:
         SlugTaken, ExternalIdTaken, IssuerTaken
     """
-    tenant = Tenant(
-        slug=draft.slug,
-        name=draft.name,
-        external_id=draft.external_id,
-        metadata_=dict(draft.metadata),
-        resource_metadata=draft.resource_metadata,
-        realms=in_one_order(new_realm(realm) for realm in draft.realms),
-        role_rules=rules_of(draft.role_mapping),
-    )
-    async with repository.unique(session, tenant=tenant, realms=tenant.realms):
-        session.add(tenant)
-    await _changed(session, tenant=tenant, action="tenant.created", change=change, after=tenant_facts(tenant), new=True)
+    tenant = await create(session, draft=draft, change=change)
     return await repository.get_tenant(session, ref=str(tenant.id))
 
 
@@ -146,7 +128,7 @@ async def move(
     if transition not in allowed:
         raise InvalidStateTransition(tenant.state, wanted=transition, allowed=_allowed(tenant))
     tenant.state = allowed[transition]
-    return await _after_change(session, tenant=tenant, action=_EVENTS[transition], change=change, before=before)
+    return await _after_change(session, tenant=tenant, action=EVENTS[transition], change=change, before=before)
 
 
 async def purge_tenant(session: AsyncSession, *, ref: str, change: Change) -> None:
@@ -173,7 +155,9 @@ async def add_realm(session: AsyncSession, *, ref: str, draft: RealmDraft, chang
     realm = new_realm(draft)
     async with repository.unique(session, tenant=tenant, realms=[realm]):
         tenant.realms.append(realm)
-    await _changed(session, tenant=tenant, action="realm.added", change=change, after=realm_facts(realm), realm=realm)
+    await record_change(
+        session, tenant=tenant, action="realm.added", change=change, after=realm_facts(realm), realm=realm
+    )
     return await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm.id)
 
 
@@ -205,7 +189,7 @@ async def update_realm(
         fill_realm(realm, draft=draft)
         realm.version += 1
     after = realm_facts(realm)
-    await _changed(
+    await record_change(
         session, tenant=tenant, action="realm.updated", change=change, before=before, after=after, realm=realm
     )
     return await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm_id)
@@ -221,7 +205,7 @@ async def remove_realm(
     before = realm_facts(realm)
     tenant.realms.remove(realm)
     await session.flush()
-    await _changed(session, tenant=tenant, action="realm.removed", change=change, before=before, realm=realm)
+    await record_change(session, tenant=tenant, action="realm.removed", change=change, before=before, realm=realm)
 
 
 async def set_role_mapping(
@@ -253,36 +237,8 @@ async def _after_change(
     session: AsyncSession, *, tenant: Tenant, action: str, change: Change, before: Mapping[str, Any]
 ) -> Tenant:
     await session.flush()
-    await _changed(session, tenant=tenant, action=action, change=change, before=before, after=tenant_facts(tenant))
+    await record_change(session, tenant=tenant, action=action, change=change, before=before, after=tenant_facts(tenant))
     return await repository.get_tenant(session, ref=str(tenant.id))
-
-
-async def _changed(
-    session: AsyncSession,
-    *,
-    tenant: Tenant,
-    action: str,
-    change: Change,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-    realm: Realm | None = None,
-    new: bool = False,
-) -> None:
-    """What every change does: a new version for the row and the registry, and its line in the trail."""
-    tenant.changed_version = await bump_version(session, tenant_id=tenant.id)
-    tenant.updated_at = utc_now()
-    tenant.version += 0 if new else 1
-    await session.flush()
-    target = ("realm", realm.id) if realm is not None else ("tenant", tenant.id)
-    await audit.record(
-        session,
-        action=action,
-        target_type=target[0],
-        target_id=str(target[1]),
-        change=change,
-        before=before,
-        after=after,
-    )
 
 
 async def _replace_rules(session: AsyncSession, *, tenant: Tenant, rules: Sequence[Rule]) -> None:

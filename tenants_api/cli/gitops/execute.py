@@ -16,6 +16,7 @@ from tenants_api.cli.options import BulkActivation
 from tenants_api.errors import ApiError
 from tenants_api.onboarding.onboard import Activation
 from tenants_api.registry import service
+from tenants_api.registry.creation import create
 from tenants_api.registry.errors import ExternalIdTaken, IssuerTaken, RealmNotReady, SlugTaken
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Change, TenantDraft, TenantState, Transition
@@ -92,8 +93,8 @@ class Executor:
             activation: Activation = "now" if self._activate is BulkActivation.NOW else "when_ready"
             return await self._services.onboarding.onboard(draft, activate=activation, change=self._change)
         async with self._services.database.begin() as session:
-            tenant = await service.create_tenant(session, draft=draft, change=self._change)
-            return await self._move(session, tenant, goal=str(step.goal))
+            ways = _WAYS.get((TenantState.DRAFT, str(step.goal)), ())
+            return await create(session, draft=draft, change=self._change, transitions=ways)
 
     async def _update(self, step: Step, draft: TenantDraft) -> Tenant:
         ref = str(step.tenant_id)
