@@ -80,6 +80,15 @@ def wrk(url: str, *, tokens: list[str], folder: Path, seconds: float, connection
     )
 
 
+def cpu_seconds(processes: list[int]) -> float:
+    """User and system time of these processes so far (proc(5), stat fields 14 and 15)."""
+    ticks = 0
+    for process in processes:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _number(pattern: str, text: str) -> float:
     found = re.search(pattern, text)
     if found is None:

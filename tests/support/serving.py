@@ -58,7 +58,7 @@ def serving(folder: Path, server: DevRealmServer, *, workers: int = 2, **variabl
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=_environment(folder, server) | variables,
+            env=environment(folder, server) | variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -79,7 +79,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _environment(folder: Path, server: DevRealmServer) -> dict[str, str]:
+def environment(folder: Path, server: DevRealmServer) -> dict[str, str]:
+    """What a process on the SQLite file of `folder` needs to reach the development realms."""
     # Nothing of the caller's TENANTS_* may change what is tested.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TENANTS_")}
     return inherited | {

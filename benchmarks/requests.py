@@ -1,0 +1,132 @@
+"""What a request pays for being authenticated: the same application asked with and without, in turns.
+
+    python -m benchmarks.requests [--rounds N] [--seconds N] [--json]
+
+One worker on one core, wrk with 32 connections on the other, 200 tokens in Keycloak's shape, each known before. The middle ratio of the rounds counts. Then two workers against one, on both cores. Ends with 1 when a bound is
+passed. Needs wrk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, cpu_seconds, on_core, wrk
+from tenants_api.devrealms import DevRealmServer
+from tests.support.processes import answers, stop_group, wait_for
+from tests.support.realms import dev_realms, migrate, settings_for
+from tests.support.serving import environment, free_port
+from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
+
+TOKENS = 200
+TURNS = ("/bench/open", "/bench/scope", "/bench/principal", "/unchecked", "/authz")
+# Name, who is asked, against whom, the least that it may reach.
+RATIOS = (
+    ("principal from the scope / open", "/bench/scope", "/bench/open", 0.93),
+    ("CurrentPrincipal / open", "/bench/principal", "/bench/open", 0.85),
+    ("forward auth / the same answer unchecked", "/authz", "/unchecked", 0.85),
+)
+LEAST_OF_TWO = 1.8
+
+
+@contextmanager
+def running(folder: Path, realms: DevRealmServer, *, workers: int) -> Iterator[tuple[str, int]]:
+    """The application with a tenant; its address and process."""
+    folder.mkdir()
+    migrate(settings_for(realms, folder))
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.app:create", "--port", str(port)]
+    command += ["--workers", str(workers), "--log-level", "error", "--no-access-log"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"}, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: answers(f"{url}/readyz"), within=60, what="the application answers")
+        body = {
+            "slug": "acme",
+            "name": "A",
+            "realms": [{"issuer": realms.realm("acme").issuer, "client_id": CLIENT_ID}],
+        }
+        httpx.post(f"{url}/admin/v1/tenants", json=body, headers=bearer(ADMIN_KEY)).raise_for_status()
+        yield url, process.pid
+    finally:
+        stop_group(process)
+
+
+def measured(*, rounds: int, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Ratios by name, and microseconds of CPU of one request by path."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="requests-")))
+        realms = stack.enter_context(dev_realms("acme"))
+        tokens = [realms.realm("acme").mint(claims={"jti": f"{number}"}) for number in range(TOKENS)]
+        with on_core(SERVER_CORE):
+            url, process = stack.enter_context(running(folder / "one", realms, workers=1))
+        os.sched_setaffinity(0, {LOAD_CORE})
+        for raw in tokens:  # from here on each is known
+            httpx.get(f"{url}/bench/principal", headers=bearer(raw)).raise_for_status()
+        httpx.get(f"{url}/learn", headers=bearer(tokens[0])).raise_for_status()
+        taken: dict[str, list[Measured]] = {path: [] for path in TURNS}
+        spent: dict[str, list[float]] = {path: [] for path in TURNS}
+        for _ in range(rounds):
+            for path in TURNS:
+                before = cpu_seconds([process])
+                found = wrk(f"{url}{path}", tokens=tokens, folder=folder, seconds=seconds)
+                taken[path].append(found)
+                spent[path].append((cpu_seconds([process]) - before) / (found.rps * seconds) * 1e6)
+        ratios = {
+            name: median(one.rps / other.rps for one, other in zip(taken[path], taken[against], strict=True))
+            for name, path, against, _ in RATIOS
+        }
+    return ratios | {"two workers / one": _of_two(rounds=rounds, seconds=seconds)}, {
+        path: median(values) for path, values in spent.items()
+    }
+
+
+def _of_two(*, rounds: int, seconds: float) -> float:
+    """Two workers against one. All cores for everybody: wrk takes its part of them in both."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="requests-")))
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        realms = stack.enter_context(dev_realms("acme"))
+        tokens = [realms.realm("acme").mint(claims={"jti": f"{number}"}) for number in range(TOKENS)]
+        urls = [stack.enter_context(running(folder / f"{n}", realms, workers=n))[0] for n in (1, 2)]
+        pairs = [
+            [wrk(f"{url}/bench/principal", tokens=tokens, folder=folder, seconds=seconds).rps for url in urls]
+            for _ in range(rounds)
+        ]
+    return median(two / one for one, two in pairs)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.requests", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each turn")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    ratios, spent = measured(rounds=arguments.rounds, seconds=arguments.seconds)
+    least = {name: bound for name, _, _, bound in RATIOS} | {"two workers / one": LEAST_OF_TWO}
+    if arguments.json:
+        print(json.dumps({"ratios": ratios, "microseconds of CPU": spent, "least": least}))
+    else:
+        for name, value in ratios.items():
+            print(f"{name:44} {value:6.3f}   at least {least[name]}")
+        for path, value in spent.items():
+            print(f"{path:44} {value:6.0f} us of CPU a request")
+    return 1 if any(ratios[name] < bound for name, bound in least.items()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
