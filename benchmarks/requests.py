@@ -2,8 +2,9 @@
 
     python -m benchmarks.requests [--rounds N] [--seconds N] [--json]
 
-One worker on one core, wrk with 32 connections on the other, 200 tokens in Keycloak's shape, each known before. The middle ratio of the rounds counts. Then two workers against one, on both cores. Ends with 1 when a bound is
-passed. Needs wrk.
+One worker on one core, wrk with 32 connections on the other, 200 tokens in Keycloak's shape, each known before. The
+middle ratio of the rounds counts. Then two workers against one, on both cores. Ends with 1 when a bound is passed.
+Needs wrk.
 """
 
 from __future__ import annotations
