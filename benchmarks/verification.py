@@ -1,0 +1,195 @@
+"""What verifying a token costs beside the signature alone, and what a remembered one costs in time, memory and pauses.
+
+    python -m benchmarks.verification [--rounds N] [--json]
+
+The tokens have the claims that a real Keycloak put into its own (tests/data), each with another `jti`. Every kind is
+measured in each round beside `public_key.verify` of the same tokens; the middle ratio counts. Ends with 1 when a
+bound is passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from tenants_api.verification.cache import VerifiedTokens, digest_of
+from tenants_api.verification.token import peek
+from tests.support.tokens import Key, jwks
+from tests.support.verifying import Stage
+
+SAMPLES = Path(__file__).parents[1] / "tests" / "data" / "keycloak-samples.json"
+PER_ROUND = 300
+REMEMBERED = 50_000
+ALGORITHMS = ("RS256", "ES256", "EdDSA")
+MOST = {
+    "RS256, cold / raw": 1.9,
+    "ES256, cold / raw": 1.25,
+    "EdDSA, cold / raw": 1.2,
+    "remembered / raw RS256": 0.13,
+    "bytes of a remembered token": 600.0,
+    "longest pause / with claims kept": 0.1,
+}
+
+
+def keycloak_claims(stage: Stage) -> dict[str, Any]:
+    """Claims of a password grant as Keycloak made them, of the stage's realm and time."""
+    claims: dict[str, Any] = json.loads(SAMPLES.read_text(encoding="utf-8"))["access_token_password"]["claims"]
+    now = int(stage.clock.now)
+    return claims | {"iss": stage.issuer("acme"), "iat": now - 10, "exp": now + 290}
+
+
+class Kind:
+    """One algorithm: a verifier whose realm signs with it, and the bare check of the signature."""
+
+    def __init__(self, algorithm: str) -> None:
+        self.stage, self.key = Stage(cached=True), Key("acme", algorithm=algorithm)
+        self.stage.world.answers[self.stage.issuer("acme")] = jwks(self.key)
+        self.stage.add("acme", algorithms=frozenset(ALGORITHMS))
+        self._claims, self._made = keycloak_claims(self.stage), 0
+        self._public = self.key.private.public_key()
+        self._check = {"RS256": self._rsa, "ES256": self._ecdsa, "EdDSA": self._eddsa}[algorithm]
+
+    def tokens(self, count: int) -> list[str]:
+        """So many that nobody has seen."""
+        first, self._made = self._made, self._made + count
+        return [self.key.token(self._claims | {"jti": f"onrtro:{number}"}) for number in range(first, first + count)]
+
+    def raw(self, tokens: list[str]) -> float:
+        """Microseconds of one bare check."""
+        parts = [(token.signature, token.signing_input) for token in map(peek, tokens)]
+        begun = time.perf_counter()
+        for signature, data in parts:
+            self._check(signature, data)
+        return (time.perf_counter() - begun) / len(parts) * 1e6
+
+    async def verified(self, tokens: list[str]) -> float:
+        """Microseconds of one verification, whether remembered or not."""
+        begun = time.perf_counter()
+        for raw in tokens:
+            await self.stage.verifier.verify(raw)
+        return (time.perf_counter() - begun) / len(tokens) * 1e6
+
+    def recalled(self, tokens: list[str]) -> float:
+        """Microseconds of one recall, as the middleware asks."""
+        recall = self.stage.verifier.recall
+        begun = time.perf_counter()
+        for raw in tokens:
+            if recall(raw) is None:
+                raise RuntimeError("the token is not remembered")
+        return (time.perf_counter() - begun) / len(tokens) * 1e6
+
+    def _rsa(self, signature: bytes, data: bytes) -> None:
+        self._public.verify(signature, data, padding.PKCS1v15(), SHA256())
+
+    def _ecdsa(self, signature: bytes, data: bytes) -> None:
+        half = len(signature) // 2
+        pair = (int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
+        self._public.verify(utils.encode_dss_signature(*pair), data, ec.ECDSA(SHA256()))
+
+    def _eddsa(self, signature: bytes, data: bytes) -> None:
+        self._public.verify(signature, data)
+
+
+async def times(rounds: int) -> dict[str, float]:
+    """Ratios, and the fastest round of each in microseconds."""
+    kinds = {algorithm: Kind(algorithm) for algorithm in ALGORITHMS}
+    for kind in kinds.values():
+        await kind.verified(kind.tokens(10))  # the keys are there
+    ratios: dict[str, list[float]] = {}
+    fastest: dict[str, float] = {}
+
+    def note(name: str, value: float, *, raw: float) -> None:
+        ratios.setdefault(name, []).append(value / raw)
+        fastest[name] = min(value, fastest.get(name, value))
+
+    for _ in range(rounds):
+        for algorithm, kind in kinds.items():
+            tokens = kind.tokens(PER_ROUND)
+            raw = kind.raw(tokens)
+            note(f"{algorithm}, cold / raw", await kind.verified(tokens), raw=raw)
+            fastest[f"{algorithm} raw"] = min(raw, fastest.get(f"{algorithm} raw", raw))
+            if algorithm == "RS256":
+                note("remembered / raw RS256", kind.recalled(tokens), raw=raw)
+    return {name: median(values) for name, values in ratios.items()} | {
+        f"us, {name.removesuffix(' / raw')}": value for name, value in fastest.items()
+    }
+
+
+async def kept() -> dict[str, float]:
+    """Memory of a remembered token, and the longest collection beside a cache that keeps claims."""
+    kind = Kind("RS256")
+    principals, claims = [], []
+    for raw in kind.tokens(500):
+        principals.append(await kind.stage.verifier.verify(raw))
+        claims.append(peek(raw).claims)
+    realm = kind.stage.snapshot.find(kind.stage.issuer("acme"))
+    if realm is None:
+        raise RuntimeError("the realm is gone")
+
+    def remember() -> VerifiedTokens:
+        cache = VerifiedTokens(2 * REMEMBERED)
+        for number in range(REMEMBERED):
+            one = principals[number % len(principals)]
+            # A principal of its own, as each token has; what its texts share with others they share in life too.
+            own = type(one)(
+                **{name: getattr(one, name) for name in one.__slots__} | {"subject": f"subject-{number:036}"}
+            )
+            cache.remember(digest_of(f"{number}"), principal=own, realm=realm, epoch=0)
+        return cache
+
+    def keep_claims() -> dict[bytes, Any]:
+        return {digest_of(f"{n}"): json.loads(json.dumps(claims[n % len(claims)])) for n in range(REMEMBERED)}
+
+    gc.collect()
+    tracemalloc.start()
+    cache = remember()
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    del cache
+    pauses = [pause(remember), pause(keep_claims)]
+    return {"bytes of a remembered token": size / REMEMBERED, "longest pause / with claims kept": pauses[0] / pauses[1]}
+
+
+def pause(fill: Callable[[], Any]) -> float:
+    """Seconds of a full collection while what `fill` made is alive; the fastest of five."""
+    gc.collect()
+    gc.freeze()  # all that was there before
+    held = fill()
+    taken = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        gc.collect()
+        taken.append(time.perf_counter() - begun)
+    del held
+    gc.unfreeze()
+    return min(taken)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.verification", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    found = asyncio.run(times(arguments.rounds)) | asyncio.run(kept())
+    if arguments.json:
+        print(json.dumps({"found": found, "most": MOST}))
+    else:
+        for name, value in found.items():
+            print(f"{name:36} {value:10.3f}" + (f"   at most {MOST[name]}" if name in MOST else ""))
+    return 1 if any(found[name] > most for name, most in MOST.items()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
