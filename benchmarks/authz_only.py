@@ -95,6 +95,7 @@ def _megabytes(pid: int, name: str) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print one JSON object; it does so anyhow")
     rounds = parser.parse_args(arguments).rounds
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -108,7 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for kind, found in runs.items()
     }
     ratio = {field: round(middle["alone"][field] / middle["full"][field], 3) for field in middle["full"]}
-    print(json.dumps({"median": middle, "alone_to_full": ratio}, indent=2))
+    found = {f"{field}, alone / full": value for field, value in ratio.items()}
+    found |= {f"{field}, {kind}": value for kind in middle for field, value in middle[kind].items()}
+    print(json.dumps({"found": found}))
     return 0
 
 

@@ -110,7 +110,9 @@ def main() -> int:
     arguments = parser.parse_args()
     found = measured(arguments.reads)
     print(
-        json.dumps(found) if arguments.json else "\n".join(f"{name:10} {value:>12,}" for name, value in found.items())
+        json.dumps({"found": found})
+        if arguments.json
+        else "\n".join(f"{name:10} {value:>12,}" for name, value in found.items())
     )
     return 0 if found["foreign"] == found["missing"] == 0 and found["reads"] else 1
 

@@ -119,7 +119,7 @@ def main() -> int:
     arguments = parser.parse_args()
     found = renewing(seconds=arguments.seconds, rounds=arguments.rounds) | asyncio.run(counts())
     if arguments.json:
-        print(json.dumps({"found": found, "limits": MOST}))
+        print(json.dumps({"found": found}))
     else:
         for name, value in found.items():
             print(f"{name:32} {value:8.2f}" + (f"   at most {MOST[name]}" if name in MOST else ""))

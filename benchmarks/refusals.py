@@ -86,7 +86,7 @@ def main() -> int:
     arguments = parser.parse_args()
     found, ratios = asyncio.run(measured(arguments.rounds))
     if arguments.json:
-        print(json.dumps({"microseconds": found, "ratios": ratios, "limits": LIMITS}))
+        print(json.dumps({"found": ratios | {f"us, {kind}": value for kind, value in found.items()}}))
     else:
         for kind, time_taken in found.items():
             limit = f"  at most {LIMITS[kind]}" if kind in LIMITS else ""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
 import sys
 import threading
 import time
@@ -152,7 +151,8 @@ def main() -> int:
     arguments = parser.parse_args()
     found = measured(arguments.tries)
     if arguments.json:
-        print(json.dumps({"found": found, "limits": MOST, "cores": os.cpu_count()}))
+        flat = {f"{way}, {name}": value for way, row in found.items() for name, value in row.items()}
+        print(json.dumps({"found": flat}))
     else:
         for way, row in found.items():
             print(

@@ -184,7 +184,7 @@ def main() -> int:
     arguments = parser.parse_args()
     found = asyncio.run(times(arguments.rounds)) | asyncio.run(kept())
     if arguments.json:
-        print(json.dumps({"found": found, "most": MOST}))
+        print(json.dumps({"found": found}))
     else:
         for name, value in found.items():
             print(f"{name:36} {value:10.3f}" + (f"   at most {MOST[name]}" if name in MOST else ""))

@@ -1,0 +1,163 @@
+"""Runs every benchmark, and writes docs/performance.md and benchmarks/results.json from what they printed.
+
+    scripts/bench [--quick] [--only TEXT]
+
+A figure that was not measured in this run stays as it was, with the day of its own run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE, RESULTS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "results.json"
+BEGIN, END = "<!-- measured by scripts/bench -->\n", "<!-- end -->\n"
+# By module: what it is told, in full and when there are two minutes.
+RUNS: dict[str, tuple[list[str], list[str] | None]] = {
+    "verification": ([], ["--rounds", "3"]),
+    "refusals": ([], ["--rounds", "5"]),
+    "requests": ([], ["--rounds", "2", "--seconds", "2"]),
+    "refresh": ([], ["--rounds", "1"]),
+    "authz_only": ([], ["--rounds", "1"]),
+    "suspension": ([], None),
+    "isolation": ([], None),
+    "scale": ([], None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure: where it comes from, and between which bounds it should be."""
+
+    what: str
+    module: str
+    name: str
+    must: float
+    reach: float | None = None
+    at_least: bool = False
+
+    def kept(self, value: float, *, bound: float | None) -> bool:
+        if bound is None:
+            return False
+        return value >= bound if self.at_least else value <= bound
+
+
+ROWS = (
+    Row("authenticated ÷ open, principal from the scope", "requests", "scope / open", 0.93, 0.97, True),
+    Row("the same with `CurrentPrincipal`", "requests", "CurrentPrincipal / open", 0.85, 0.90, True),
+    Row("forward auth ÷ the same answer without any check", "requests", "forward auth / unchecked", 0.85, 0.94, True),
+    Row("cold verification ÷ the signature alone, RS256", "verification", "RS256, cold / raw", 1.9, 1.5),
+    Row("the same, ES256", "verification", "ES256, cold / raw", 1.25, 1.15),
+    Row("the same, EdDSA", "verification", "EdDSA, cold / raw", 1.2, 1.1),
+    Row("remembered token ÷ RS256 signature", "verification", "remembered / raw RS256", 0.13, 0.05),
+    Row("requests with 100,000 idle tenants ÷ with one", "scale", "rps, all / one", 0.98, 0.99, True),
+    Row("bytes of an idle tenant", "scale", "bytes of an idle tenant", 1000, 700),
+    Row("bytes of a remembered token", "verification", "bytes of a remembered token", 600, 450),
+    Row("longest GC pause ÷ with claims kept, 50,000 tokens", "verification", "longest pause / with claims kept", 0.1, 0.05),
+    Row("p99 while 20 realms a second renew their keys ÷ idle", "refresh", "p99 while renewing / idle", 1.25, 1.1),
+    Row("fetches for 200 cold requests of one realm", "refresh", "fetches for 200 cold requests", 1, 1),
+    Row("fetches for 500 unknown kids", "refresh", "fetches for 500 invented kids", 1, 0),
+    Row("suspension known on six workers, p99 in seconds, notified", "suspension", "notified, p99", 0.05, 0.01),
+    Row("the same, slowest in seconds, listener cut off", "suspension", "polled, slowest", 1.0),
+    Row("foreign rows in 1,000,000 reads", "isolation", "foreign", 0, 0),
+    Row("onboarding beside 100,000 tenants ÷ beside one", "scale", "onboarding, all / one", 1.25, 1.0),
+    Row("refusal ÷ accept: garbage", "refusals", "garbage", 0.05),
+    Row("refusal ÷ accept: unknown issuer", "refusals", "unknown issuer", 0.5),
+    Row("refusal ÷ accept: forged signature", "refusals", "forged signature", 1.1),
+    Row("two workers ÷ one", "requests", "two workers / one", 1.8, 1.9, True),
+    Row("forward auth alone ÷ the full API, start", "authz_only", "start, alone / full", 0.5),
+    Row("forward auth alone ÷ the full API, memory", "authz_only", "pss, alone / full", 0.5),
+)  # fmt: skip
+
+
+def run(module: str, words: list[str]) -> dict[str, float]:
+    """What one benchmark found. RuntimeError when it printed nothing to read."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", "--json", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])["found"]
+    except (IndexError, ValueError, KeyError) as error:
+        raise RuntimeError(f"benchmarks.{module} ended with {done.returncode}:\n{done.stderr[-2000:]}") from error
+    return found
+
+
+def page_of(results: dict[str, Any]) -> str:
+    """The table of all figures, and beneath it everything else that was found."""
+    lines = ["| figure | must | reach | measured | kept | command |", "|---|---|---|---|---|---|"]
+    for row in ROWS:
+        found = results.get(row.module, {}).get("found", {})
+        sign = "≥" if row.at_least else "≤"
+        reach = f"{sign} {row.reach:g}" if row.reach is not None else ""
+        value = found.get(row.name)
+        if value is None:
+            shown, kept = "not measured", ""
+        else:
+            shown = f"{value:.3g}"
+            kept = (
+                "reached"
+                if row.kept(value, bound=row.reach)
+                else "yes"
+                if row.kept(value, bound=row.must)
+                else "**no**"
+            )
+        command = f"`python -m benchmarks.{row.module}`"
+        lines.append(f"| {row.what} | {sign} {row.must:g} | {reach} | {shown} | {kept} | {command} |")
+    lines += ["", "| run | on | took | machine |", "|---|---|---|---|"]
+    for module, result in results.items():
+        lines.append(f"| `{module}` | {result['on']} | {result['seconds']:.0f} s | {result['machine']} |")
+    lines += ["", "Everything that was found:", ""]
+    for module, result in results.items():
+        found = ", ".join(f"{name} {value:,.4g}" for name, value in result["found"].items())
+        lines.append(f"- `{module}`: {found}")
+    return "\n".join(lines) + "\n"
+
+
+def machine() -> str:
+    versions = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "cryptography", "sqlalchemy"))
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two minutes; writes nothing")
+    parser.add_argument("--only", default="", metavar="TEXT", help="those whose name holds this")
+    arguments = parser.parse_args()
+    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    if arguments.quick:
+        results = {}
+    for module, (full, quick) in RUNS.items():
+        words = quick if arguments.quick else full
+        if arguments.only not in module or words is None:
+            continue
+        begun = time.monotonic()
+        found = run(module, words)
+        seconds = time.monotonic() - begun
+        print(f"{module}: {seconds:.0f} s", file=sys.stderr, flush=True)
+        on = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+        results[module] = {"on": on, "seconds": seconds, "machine": machine(), "found": found}
+        if not arguments.quick:
+            write(results)
+    print(page_of(results))
+    return 0
+
+
+def write(results: dict[str, Any]) -> None:
+    """Both files; after each benchmark, for the run is long."""
+    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    PAGE.write_text(before + BEGIN + page_of(results) + END + rest.partition(END)[2], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
