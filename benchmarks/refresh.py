@@ -10,9 +10,7 @@ with 1 when a bound is passed. Needs wrk.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
 import sys
 import time
@@ -23,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
+from benchmarks.report import parser, report
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.verification.errors import TokenError
 from tests.support.realms import dev_realms
@@ -112,18 +111,11 @@ async def refused(stage: Stage, kid: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.refresh", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each half of a round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
+    options = parser("benchmarks.refresh", __doc__, rounds=5)
+    options.add_argument("--seconds", type=float, default=5.0, help="of each half of a round")
+    arguments = options.parse_args()
     found = renewing(seconds=arguments.seconds, rounds=arguments.rounds) | asyncio.run(counts())
-    if arguments.json:
-        print(json.dumps({"found": found}))
-    else:
-        for name, value in found.items():
-            print(f"{name:32} {value:8.2f}" + (f"   at most {MOST[name]}" if name in MOST else ""))
-    return 1 if any(found[name] > most for name, most in MOST.items()) else 0
+    return report(found, most=MOST, as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ ratio counts, so that what else the machine does changes little. Ends with 1 whe
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import json
@@ -17,6 +16,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+from benchmarks.report import parser, report
 from tenants_api.verification.errors import TokenError
 from tenants_api.verification.verifier import TokenVerifier
 from tests.support.tokens import b64
@@ -80,18 +80,10 @@ async def measured(rounds: int) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.refusals", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
+    arguments = parser("benchmarks.refusals", __doc__, rounds=15).parse_args()
     found, ratios = asyncio.run(measured(arguments.rounds))
-    if arguments.json:
-        print(json.dumps({"found": ratios | {f"us, {kind}": value for kind, value in found.items()}}))
-    else:
-        for kind, time_taken in found.items():
-            limit = f"  at most {LIMITS[kind]}" if kind in LIMITS else ""
-            print(f"{kind:18} {time_taken:8.1f} us  {ratios[kind]:6.3f}{limit}")
-    return 1 if any(ratios[kind] > limit for kind, limit in LIMITS.items()) else 0
+    every = ratios | {f"us, {kind}": value for kind, value in found.items()}
+    return report(every, most=LIMITS, as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ Needs wrk.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, cpu_seconds, on_core, wrk
+from benchmarks.report import parser, report
 from tenants_api.devrealms import DevRealmServer
 from tests.support.processes import answers, stop_group, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for
@@ -112,21 +111,13 @@ def _of_two(*, rounds: int, seconds: float) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.requests", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each turn")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
+    options = parser("benchmarks.requests", __doc__, rounds=7)
+    options.add_argument("--seconds", type=float, default=3.0, help="of each turn")
+    arguments = options.parse_args()
     ratios, spent = measured(rounds=arguments.rounds, seconds=arguments.seconds)
     least = {name: bound for name, _, _, bound in RATIOS} | {"two workers / one": LEAST_OF_TWO}
-    if arguments.json:
-        print(json.dumps({"found": ratios | {f"us of CPU, {path}": value for path, value in spent.items()}}))
-    else:
-        for name, value in ratios.items():
-            print(f"{name:44} {value:6.3f}   at least {least[name]}")
-        for path, value in spent.items():
-            print(f"{path:44} {value:6.0f} us of CPU a request")
-    return 1 if any(ratios[name] < bound for name, bound in least.items()) else 0
+    found = ratios | {f"us of CPU, {path}": value for path, value in spent.items()}
+    return report(found, most={}, least=least, as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ when a bound is passed. Needs PostgreSQL and wrk.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -22,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core, wrk
+from benchmarks.report import parser, report
 from tenants_api import migrating
 from tenants_api.devrealms import DevRealmServer
 from tests.support.postgres import PostgresServer, find_binaries, running_postgres
@@ -185,21 +184,11 @@ def measured(*, count: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--tenants", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    found: dict[str, Any] = measured(count=arguments.tenants, rounds=arguments.rounds)
-    if arguments.json:
-        print(json.dumps({"found": found}))
-    else:
-        for name, value in found.items():
-            bounds = [f"at most {MOST[name]}"] if name in MOST else []
-            bounds += [f"at least {LEAST[name]}"] if name in LEAST else []
-            print(f"{name:36} {value:12,.2f}   {' '.join(bounds)}".rstrip())
-    broken = any(found[name] > bound for name, bound in MOST.items())
-    return 1 if broken or any(found[name] < bound for name, bound in LEAST.items()) else 0
+    options = parser("benchmarks.scale", __doc__, rounds=5)
+    options.add_argument("--tenants", type=int, default=100_000)
+    arguments = options.parse_args()
+    found = measured(count=arguments.tenants, rounds=arguments.rounds)
+    return report(found, most=MOST, least=LEAST, as_json=arguments.json)
 
 
 if __name__ == "__main__":

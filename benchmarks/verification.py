@@ -9,7 +9,6 @@ bound is passed.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import json
@@ -24,6 +23,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from benchmarks.report import parser, report
 from tenants_api.verification.cache import VerifiedTokens, digest_of
 from tenants_api.verification.token import peek
 from tests.support.tokens import Key, jwks
@@ -178,17 +178,9 @@ def pause(fill: Callable[[], Any]) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.verification", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
+    arguments = parser("benchmarks.verification", __doc__, rounds=11).parse_args()
     found = asyncio.run(times(arguments.rounds)) | asyncio.run(kept())
-    if arguments.json:
-        print(json.dumps({"found": found}))
-    else:
-        for name, value in found.items():
-            print(f"{name:36} {value:10.3f}" + (f"   at most {MOST[name]}" if name in MOST else ""))
-    return 1 if any(found[name] > most for name, most in MOST.items()) else 0
+    return report(found, most=MOST, as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,14 @@ class Replicas:
         time.sleep(LAW)
         return self.realms.realm(realm).mint()
 
+    def suspend_and_resume(self, slug: str, *, token: str, times: int) -> None:
+        """Each change is law on every worker within a second."""
+        for _ in range(times):
+            for change, status in (("suspend", 403), ("resume", 200)):
+                self.admin("POST", f"/tenants/{slug}/{change}", json={})
+                time.sleep(LAW)
+                assert self.everywhere(token) == {status}
+
     def forget(self, slug: str) -> None:
         """Delete and purge: its issuer is free again."""
         self.admin("DELETE", f"/tenants/{slug}", headers={"If-Match": "*"})

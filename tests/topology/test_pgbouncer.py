@@ -11,7 +11,7 @@ import pytest
 
 from tenants_api.devrealms import DevRealmServer
 from tests.support.postgres import PostgresServer
-from tests.topology.stage import LAW, Replicas, pooled, replicas
+from tests.topology.stage import Replicas, pooled, replicas
 
 pytestmark = pytest.mark.xdist_group("pgbouncer")
 CONNECTIONS = 3  # to PostgreSQL, for everything that the four workers have open
@@ -60,11 +60,5 @@ def test_suspension_is_law_on_every_worker_within_a_second(stage: Replicas) -> N
     slug = f"acme-{time.monotonic_ns()}"
     token = stage.onboard(slug, realm="acme")
     assert stage.everywhere(token) == {200}
-    for _ in range(3):
-        stage.admin("POST", f"/tenants/{slug}/suspend", json={})
-        time.sleep(LAW)
-        assert stage.everywhere(token) == {403}
-        stage.admin("POST", f"/tenants/{slug}/resume", json={})
-        time.sleep(LAW)
-        assert stage.everywhere(token) == {200}
+    stage.suspend_and_resume(slug, token=token, times=3)
     stage.forget(slug)

@@ -1,0 +1,32 @@
+"""How a benchmark tells what it found: a line each with its bound, or one JSON object; and its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+
+
+def report(
+    found: Mapping[str, float], *, most: Mapping[str, float], least: Mapping[str, float] | None = None, as_json: bool
+) -> int:
+    """Print it all; 1 when a bound is passed, else 0."""
+    least = least or {}
+    if as_json:
+        print(json.dumps({"found": found}))
+    else:
+        for name, value in found.items():
+            bound = f"at most {most[name]:g}" if name in most else f"at least {least[name]:g}" if name in least else ""
+            print(f"{name:40} {value:14,.3f}   {bound}".rstrip())
+    broken = any(found[name] > bound for name, bound in most.items())
+    return 1 if broken or any(found[name] < bound for name, bound in least.items()) else 0
+
+
+def parser(module: str, about: str | None, *, rounds: int) -> argparse.ArgumentParser:
+    """The options that every benchmark has."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m {module}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--rounds", type=int, default=rounds)
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    return made
