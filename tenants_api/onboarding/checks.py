@@ -111,8 +111,11 @@ class _Run:
         try:
             keys = parse_key_set(self.jwks)
         except BrokenKeySet as broken:
+            if broken.reason == "TooManyKeys":
+                message = f"{broken}: delete retired keys under Realm settings → Keys → Providers"
+                raise Failed(broken.reason, message=message) from broken
             listed = "; ".join(f"{key.kid}: {key.reason}" for key in broken.skipped[:8]) or "it is empty"
-            raise Failed("NoUsableSigningKeys", message=f"{broken} ({listed}); expected {wanted}: {cure}") from broken
+            raise Failed(broken.reason, message=f"{broken} ({listed}); expected {wanted}: {cure}") from broken
         fitting = [key.kid for key in keys.keys.values() if key.algorithms & set(self.draft.algorithms)]
         if not fitting:
             offered = ", ".join(sorted({name for key in keys.keys.values() for name in key.algorithms}))

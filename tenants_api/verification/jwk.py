@@ -16,7 +16,7 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 
 from tenants_api.verification.roca import is_guessable
 
-MAX_KEYS = 64
+MAX_KEYS = 256  # Keycloak keeps retired keys in the set until somebody deletes them
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
@@ -31,10 +31,15 @@ _PRIVATE = frozenset("dpqk") | {"dp", "dq", "qi", "oth"}
 
 
 class BrokenKeySet(Exception):
-    """The document is not a JWKS, or none of its keys can verify a signature. `skipped` says why, key by key."""
+    """The document is not a JWKS, lists too many keys, or none of them can verify a signature.
 
-    def __init__(self, message: str, *, skipped: tuple[SkippedKey, ...] = ()) -> None:
-        self.skipped = skipped
+    `skipped` says why, key by key; `reason` is the stable one of conditions, health and logs.
+    """
+
+    def __init__(
+        self, message: str, *, skipped: tuple[SkippedKey, ...] = (), reason: str = "NoUsableSigningKeys"
+    ) -> None:
+        self.skipped, self.reason = skipped, reason
         super().__init__(message)
 
 
@@ -80,7 +85,7 @@ def parse_key_set(document: bytes) -> KeySet:
     """Read a JWKS.
 
     Raises:
-        BrokenKeySet: it is no JWKS, lists more than 64 keys, or no key in it can verify a signature.
+        BrokenKeySet: it is no JWKS, lists more than 256 keys, or no key in it can verify a signature.
     """
     found: dict[str, VerifyKey] = {}
     doubled: set[str] = set()
@@ -128,7 +133,7 @@ def _entries(document: bytes) -> Iterator[Any]:
     if not isinstance(keys, list):
         raise BrokenKeySet("the document is not a JWKS")
     if len(keys) > MAX_KEYS:
-        raise BrokenKeySet(f"the set lists {len(keys)} keys; at most {MAX_KEYS} are read")
+        raise BrokenKeySet(f"the set lists {len(keys)} keys; at most {MAX_KEYS} are read", reason="TooManyKeys")
     return iter(keys)
 
 

@@ -239,8 +239,8 @@ class KeyRing:
             self._failed(failure.reason)
         except TimeoutError:
             self._failed("TimedOut")
-        except BrokenKeySet:
-            self._failed("NoUsableSigningKeys")  # and never in place of a good set
+        except BrokenKeySet as broken:
+            self._failed(broken.reason)  # and never in place of a good set
         else:
             state = self.state
             if state.keys is not None and state.fetched_at > begun:

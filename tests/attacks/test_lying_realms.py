@@ -54,7 +54,7 @@ LIES: dict[str, bytes | Answer] = {
     "wrong content type": http(b'{"keys": []}', kind="text/plain"),
     "no key at all": keys(),
     "10,000 keys": http(json.dumps({"keys": [{"kid": str(n)} for n in range(10_000)]}).encode()),
-    "65 keys": keys(*({**EC, **POINT, "kid": str(n)} for n in range(65))),
+    "257 keys": keys(*({**EC, **POINT, "kid": str(n)} for n in range(257))),
     "one kid twice": http(b'{"keys": [' + b",".join([json.dumps({**EC, **POINT}).encode()] * 2) + b"]}"),
     "a private key": keys({**EC, **POINT, "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}),
     "half an answer": http(b'{"keys": []}')[:-4],
@@ -105,7 +105,7 @@ async def register_liar(
 def settings(server: DevRealmServer, *fronts: Server) -> dict[str, Any]:
     ports = (server.port, *(front.port for front in fronts))
     hosts = tuple(f"127.0.0.1:{port}" for port in ports)
-    return {"insecure_http_hosts": hosts, "allowed_realm_ports": ports, "realm_timeout": 0.5}
+    return {"insecure_http_hosts": hosts, "allowed_realm_ports": ports, "realm_timeout": 1.0}
 
 
 def copy_without_keys(source: str, target: Path) -> None:

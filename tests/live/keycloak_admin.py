@@ -80,6 +80,17 @@ class KeycloakAdmin:
         component["config"] |= {"enabled": ["false"], "active": ["false"]}
         self._call("PUT", f"/{realm}/components/{provider_id}", json=component)
 
+    def delete_retired_keys(self, realm: str) -> None:
+        """Delete every RSA key that signs no more: their tokens end."""
+        listed = self._call("GET", f"/{realm}/keys").json()
+        retired = {
+            key["providerId"]
+            for key in listed["keys"]
+            if key.get("use") == "SIG" and key.get("type") == "RSA" and key["kid"] != listed["active"]["RS256"]
+        }
+        for provider in retired:
+            self._call("DELETE", f"/{realm}/components/{provider}")
+
     def logout_all(self, realm: str) -> None:
         """End all sessions and set the realm's not-before to this second."""
         self._call("POST", f"/{realm}/logout-all", json={})

@@ -103,6 +103,7 @@ def main() -> int:
                 continue
             with stages(keycloak, database) as stage:
                 for _ in range(arguments.times):
+                    stage.tidy()
                     for fault in mine:
                         once(stage, fault, totals[fault.name])
     rows = [totals[fault.name].row(fault) for fault in chosen]
