@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
-from itertools import cycle
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,24 @@ from tenants_api.registry.values import Actor, Change, TenantDraft
 from tenants_api.settings import Settings, load_settings
 from tenants_api.wiring import Services, open_services
 
+POOLED = 16
 CHANGE = Change(Actor("system", "tests"))
 
 
-@cache
-def _pool() -> Iterator[RSAPrivateKey]:
-    """Different RSA keys for the realms of one test, made once a process: they were a fifth of the tests' time."""
-    return cycle([generate_rsa() for _ in range(16)])
+_pool: list[RSAPrivateKey] = []
+_drawn = count()
 
 
 def pooled_rsa() -> RSAPrivateKey:
-    """The next key of the pool; sixteen calls give sixteen different keys."""
-    return next(_pool())
+    """The next key of a pool of sixteen, made as needed; to make them was a fifth of the tests' time."""
+    number = next(_drawn)
+    _fill(number + 1)
+    return _pool[number % POOLED]
+
+
+def _fill(wanted: int) -> None:
+    while len(_pool) < min(wanted, POOLED):
+        _pool.append(generate_rsa())
 
 
 _idle: list[DevRealmServer] = []
@@ -46,6 +52,7 @@ def dev_realms(*names: str) -> Iterator[DevRealmServer]:
 
     Only the server is used again: to start and to stop one takes longer than most tests.
     """
+    _fill(2 * len(names))  # before anybody waits for an answer: a realm that made its keys only then would be late
     server = _idle.pop() if _idle else _started()
     for name in names:
         realm = server.add(name)
