@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import uuid_utils.compat
-from sqlalchemy import URL, AsyncAdaptedQueuePool, DateTime, Dialect, ExceptionContext, MetaData, event, make_url, text
+from sqlalchemy import (
+    URL,
+    AsyncAdaptedQueuePool,
+    DateTime,
+    Dialect,
+    ExceptionContext,
+    MetaData,
+    QueuePool,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -25,6 +37,7 @@ NAMING = {
 }
 
 STATEMENT_TIMEOUT = 30.0  # seconds
+PATIENCE = 2.0  # seconds at shutdown
 READ_ONLY = "25006"  # read_only_sql_transaction
 
 
@@ -93,6 +106,12 @@ class Database:
                 yield session
 
     async def aclose(self) -> None:
+        """Close it. A cancelled reader gives its connection back in a task of its own: that is waited for, a while."""
+        pool = self.engine.pool
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while isinstance(pool, QueuePool) and pool.checkedout():  # noqa: ASYNC110 (the pool has no event)
+                    await asyncio.sleep(0.01)
         await self.engine.dispose()
 
 

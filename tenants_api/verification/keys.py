@@ -17,15 +17,13 @@ from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, any_lo
 from tenants_api.verification.key_state import FIRST_PATIENCE, KeyPolicy, RingState, left, loop_time
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.sources import KeySource, SourceFailed
+from tenants_api.verification.unknown_kids import Budget, UnknownKids
 
 REFRESH_AHEAD = 0.8  # of the lifetime
 PATIENCE = 0.5  # seconds that a request with known keys waits for their renewal before stale ones serve
 PATIENT = 3 * FIRST_PATIENCE  # seconds; who says nothing else waits for as long as the waits below last
 FETCH_DEADLINE = 12.0  # a source has deadlines of its own; this one ends a source that forgot them
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
-FIRST_PAUSE, LAST_PAUSE = 0.25, 1.0  # seconds between two fetches for the sake of unknown kids
-PATIENT_LOOKS = 3  # fetches in vain after which unknown kids no longer wait for the next
-
 
 RingEvent = Callable[["KeyRing", str], None]  # `fetched`, `failed`, or `not_asked`: an unknown kid over the budget
 
@@ -49,9 +47,7 @@ class KeyRing:
         self._refresh: asyncio.Task[None] | None = None
         self._retry_at = 0.0
         self._ahead = REFRESH_AHEAD + random.uniform(-0.05, 0.05)  # noqa: S311 (jitter, not a secret)
-        self._unknown_at = 0.0
-        self._in_vain = 0
-        self._later: asyncio.TimerHandle | None = None
+        self._unknown = UnknownKids()
 
     def ready(self, kid: str, *, algorithm: str) -> VerifyKey | None:
         """The key, if it is there and nothing has to be done for the keys; else ask `get`."""
@@ -128,8 +124,7 @@ class KeyRing:
         """End a fetch that is under way; for shutdown."""
         if self._refresh is not None:
             self._refresh.cancel()
-        if self._later is not None:
-            self._later.cancel()
+        self._unknown.cancel()
 
     def _find(self, kid: str) -> VerifyKey | None:
         return self.state.keys.keys.get(kid) if self.state.keys is not None else None
@@ -179,34 +174,31 @@ class KeyRing:
         Each fetch that brings nothing new doubles the pause before the next (0.25 s to 1 s); one that brings a new key
         resets it. After three in vain it is a flood: nobody waits any more, and the next fetch, at its turn, is in
         the background. So invented kids cost the realm a fetch a second at most and hold up nobody, and a key that is
-        really new is accepted within that second.
+        really new is accepted within that second. Kids that come again have a budget of their own.
         """
-        begun = self.state.fetches
+        begun, seen = self.state.fetches, self._clock()
         if self._refresh is not None:
             await self._settled(until)  # it began before this token came, so it may or may not bring the key
             if self._find(kid) is not None:
                 return
         # Not the back-off after failures: a realm that comes back with a new key issues tokens before we ask again.
-        pause = self._unknown_at - self._clock()
-        if pause > 0 and (self._in_vain >= PATIENT_LOOKS or pause > left(until)):
-            self._look_later(pause)
+        budget = self._unknown.budget_of(kid)
+        pause = budget.pause(self._clock())
+        if pause > 0 and (budget.flooded or pause > left(until)):
+            budget.spend_later(lambda: self._look(budget), pause=pause)
             self._on_event(self, "not_asked")
             return
         if pause > 0:
             await asyncio.sleep(pause)
         if self.state.fetches == begun:  # nobody else has looked meanwhile
-            self._look()
+            self._look(budget)
         await self._settled(until)
+        if self._find(kid) is None and self.state.fetched_at >= seen:
+            self._unknown.miss(kid)
 
-    def _look(self) -> None:
-        self._later = None
-        self._unknown_at = self._clock() + min(FIRST_PAUSE * 2**self._in_vain, LAST_PAUSE)
-        self._in_vain = min(self._in_vain + 1, 16)
+    def _look(self, budget: Budget) -> None:
+        budget.spend(self._clock())
         self._start()
-
-    def _look_later(self, pause: float) -> None:
-        if self._later is None:
-            self._later = asyncio.get_running_loop().call_later(pause, self._look)
 
     async def _settled(self, until: float) -> None:
         if self._refresh is not None:
@@ -273,7 +265,7 @@ class KeyRing:
         if any_lost(known, now=keys.keys) or not_before != before.not_before or enabled != before.enabled:
             self.realm.forget_verified()
         if set(keys.keys) - set(known):
-            self._in_vain, self._unknown_at = 0, 0.0
+            self._unknown.reset()
         for kid, key in keys.keys.items():
             same = kid in known and not any_lost({kid: known[kid]}, now=keys.keys)
             key.first_seen = known[kid].first_seen if same else self._clocks.wall()

@@ -10,6 +10,7 @@ import pytest
 
 from tenants_api.verification.jwk import BrokenKeySet, compact_key_set, parse_key_set
 from tenants_api.verification.key_state import KeyPolicy
+from tenants_api.verification.unknown_kids import MAX_MISSED, UnknownKids
 from tests.support.tokens import DROP, Key, b64, jwks
 from tests.support.verifying import Stage
 
@@ -93,6 +94,37 @@ async def test_rotated_key_is_accepted_within_a_second_of_a_lasting_flood(stage:
     before = stage.world.fetches[issuer]
     await stage.outcome(stage.keys["acme"].token(stage.claims(), kid="random-again"))
     assert stage.world.fetches[issuer] == before + 1, "a new key resets the budget"
+
+
+@pytest.mark.parametrize("kids", [1, 3])
+async def test_callers_that_go_on_with_withdrawn_keys_spend_nothing_that_a_rotated_key_needs(
+    stage: Stage, kids: int
+) -> None:
+    assert await stage.outcome(stage.token()) == "accepted:acme"
+    issuer, keys = stage.issuer("acme"), [stage.keys["acme"]]
+    gone = [keys[0].token(stage.claims(), kid=f"withdrawn-{number}") for number in range(kids)]
+    for _ in range(30):
+        assert {await stage.outcome(raw) for raw in gone} == {"invalid_token:unknown_key"}
+    stage.clock.pass_time(1.0)  # the last look for the first of them is a second ago
+    for number in range(5):
+        assert {await stage.outcome(raw) for raw in gone} == {"invalid_token:unknown_key"}
+        keys.append(Key(f"acme-{number}"))
+        stage.world.answers[issuer] = jwks(*keys)
+        assert await stage.outcome(keys[-1].token(stage.claims())) == "accepted:acme"
+    before = stage.world.fetches[issuer]
+    for _ in range(100):
+        await stage.outcome(gone[0])
+    assert stage.world.fetches[issuer] <= before + 3
+
+
+async def test_kids_that_were_asked_for_in_vain_take_a_bounded_memory() -> None:
+    kids = UnknownKids()
+    for number in range(1000):
+        kids.miss(f"random-{number}")
+    kids.miss("long" * 100)
+    repeated = kids.budget_of("random-999")
+    assert sum(kids.budget_of(f"random-{number}") is repeated for number in range(1000)) == MAX_MISSED
+    assert kids.budget_of("long" * 100) is not repeated
 
 
 async def test_new_key_in_a_flood_is_looked_for_in_the_background() -> None:

@@ -103,6 +103,16 @@ class Counts:
     mistakes: int = 0
     lost: int = 0
 
+    def broken(self, *, ends_api: bool) -> str | None:
+        """The first promise that was not kept."""
+        if self.answered <= 20:
+            return f"only {self.answered} calls were answered"
+        if self.refused or self.calm_refused:
+            return f"good tokens refused: {dict(self.refused)}, of the other tenant {dict(self.calm_refused)}"
+        if self.forged_accepted or self.mistakes:
+            return f"{self.forged_accepted} forged tokens accepted, {self.mistakes} mistakes logged"
+        return f"{self.lost} calls without an answer" if self.lost and not ends_api else None
+
 
 @dataclass
 class Stage:
@@ -155,10 +165,7 @@ class Stage:
         """Let it happen once, and hold the promises against what was counted."""
         with self.counting() as counts:
             happen(self)
-        assert counts.answered > 20
-        assert (counts.refused, counts.calm_refused) == ({}, {})
-        assert (counts.forged_accepted, counts.mistakes) == (0, 0)
-        assert ends_api or counts.lost == 0
+        assert counts.broken(ends_api=ends_api) is None
 
     @contextmanager
     def counting(self) -> Iterator[Counts]:
