@@ -95,8 +95,8 @@ def _check_ca_bundle(bundle: str | None, *, wrong: list[FieldError]) -> None:
         wrong.append(FieldError("/ca_bundle", "not a PEM bundle of CA certificates of at most 64 KiB"))
 
 
-def draft_of(realm: Realm) -> RealmDraft:
-    """A registered realm, as its checks want it."""
+def registered_draft(realm: Realm) -> RealmDraft:
+    """A registered realm as somebody would ask for it again."""
     return RealmDraft(
         issuer=realm.issuer,
         realm_url=realm.realm_url,
@@ -105,5 +105,8 @@ def draft_of(realm: Realm) -> RealmDraft:
         audiences=tuple(realm.audiences),
         authorized_parties=tuple(realm.authorized_parties),
         algorithms=tuple(realm.algorithms),
+        login_client_id=realm.login_client_id,
+        docs_client_id=realm.docs_client_id,
         ca_bundle=realm.ca_bundle,
+        enabled=realm.enabled,
     )

@@ -15,7 +15,7 @@ from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import WELL_KNOWN
 from tenants_api.onboarding.checks import Report, check_realm
-from tenants_api.onboarding.drafts import draft_of
+from tenants_api.onboarding.drafts import registered_draft
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry import conditions, service
 from tenants_api.registry import keys as registry_keys
@@ -139,7 +139,7 @@ class Onboarding:
 
     async def _reports(self, realms: Sequence[Realm]) -> list[tuple[Realm, Report]]:
         # One after the other: an onboarding call may hold one of the few connections to realms, not all of them.
-        return [(realm, await self._check(draft_of(realm))) for realm in realms]
+        return [(realm, await self._check(registered_draft(realm))) for realm in realms]
 
     async def _check(self, draft: RealmDraft) -> Report:
         return await check_realm(draft, client=self._client, policy=self._policy)

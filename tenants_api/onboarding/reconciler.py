@@ -19,7 +19,7 @@ from tenants_api.db import Database, utc_now
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.onboarding.checks import Report, check_realm
-from tenants_api.onboarding.drafts import draft_of
+from tenants_api.onboarding.drafts import registered_draft
 from tenants_api.registry import conditions
 from tenants_api.registry.keys import store_keys
 from tenants_api.registry.models import Realm
@@ -80,7 +80,7 @@ class Reconciler:
         return len(due)
 
     async def _check(self, realm: Realm) -> None:
-        report = await check_realm(draft_of(realm), client=self._client, policy=self._policy)
+        report = await check_realm(registered_draft(realm), client=self._client, policy=self._policy)
         health, told = judged(
             report, fetched_at=self._trust.stored_at(realm.id), now=utc_now(), stale_limit=self._stale_limit
         )

@@ -18,7 +18,8 @@ from tenants_api.api.wire import WireIn
 from tenants_api.cli.drafts import checked
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.targets import TargetPolicy
-from tenants_api.registry.models import Realm, Tenant
+from tenants_api.onboarding import registered_draft
+from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import RealmDraft, Rule, TenantDraft
 
 State = Literal["draft", "active", "suspended"]
@@ -97,7 +98,7 @@ def draft_of(tenant: Tenant) -> TenantDraft:
         slug=tenant.slug,
         name=tenant.name,
         external_id=tenant.external_id,
-        realms=tuple(_realm_draft(realm) for realm in tenant.realms),
+        realms=tuple(registered_draft(realm) for realm in tenant.realms),
         role_mapping=tuple(Rule(rule.source, rule.value, rule.role) for rule in tenant.role_rules),
         metadata=tenant.metadata_,
         resource_metadata=tenant.resource_metadata,
@@ -125,22 +126,6 @@ def _realm(realm: RealmDraft) -> dict[str, Any]:
         "enabled": None if realm.enabled else False,
     }
     return {name: value for name, value in whole.items() if value is not None}
-
-
-def _realm_draft(realm: Realm) -> RealmDraft:
-    return RealmDraft(
-        issuer=realm.issuer,
-        realm_url=realm.realm_url,
-        client_id=realm.client_id,
-        organization=realm.organization or None,
-        audiences=tuple(realm.audiences),
-        authorized_parties=tuple(realm.authorized_parties),
-        algorithms=tuple(realm.algorithms),
-        login_client_id=realm.login_client_id,
-        docs_client_id=realm.docs_client_id,
-        ca_bundle=realm.ca_bundle,
-        enabled=realm.enabled,
-    )
 
 
 def _sorted(value: Any) -> Any:
