@@ -176,7 +176,7 @@ class KeyRing:
         the background. So invented kids cost the realm a fetch a second at most and hold up nobody, and a key that is
         really new is accepted within that second. Kids that come again have a budget of their own.
         """
-        begun, seen = self.state.fetches, self._clock()
+        begun = self.state.fetches
         if self._refresh is not None:
             await self._settled(until)  # it began before this token came, so it may or may not bring the key
             if self._find(kid) is not None:
@@ -193,7 +193,7 @@ class KeyRing:
         if self.state.fetches == begun:  # nobody else has looked meanwhile
             self._look(budget)
         await self._settled(until)
-        if self._find(kid) is None and self.state.fetched_at >= seen:
+        if self._find(kid) is None:
             self._unknown.miss(kid)
 
     def _look(self, budget: Budget) -> None:

@@ -66,7 +66,7 @@ class UnknownKids:
         return self._repeated if kid in self._missed else self._fresh
 
     def miss(self, kid: str) -> None:
-        """A set that was fetched after this kid was seen does not hold it."""
+        """The realm was asked for its sake, and did not answer or does not have it."""
         if kid in self._missed or len(kid) > LONGEST_MISSED:
             return
         if len(self._missed) >= MAX_MISSED:
