@@ -1,7 +1,7 @@
 """Which headers a proxy must clear before it asks, in every spelling that a service behind it may take for the same.
 
-CGI and WSGI turn `X_Tenant_Id` and `X-Tenant-Id` into one variable, some frameworks do so with dots (Caddy
-GHSA-f59h-q822-g45g, Traefik GHSA-x677-9fxg-v5c5).
+CGI and WSGI turn `X_Tenant_Id` and `X-Tenant-Id` into one variable; PHP and others do so with every character that is
+neither letter nor digit (Caddy GHSA-f59h-q822-g45g, Traefik GHSA-x677-9fxg-v5c5).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ FOREIGN = (
     "Forwarded",
 )
 CLEARED = (*PASSED_ON, *FOREIGN)
+# What else a header's name may hold beside letters, digits and hyphens (`token`, RFC 9110 section 5.6.2).
+SEPARATORS = "!#$%&'*+.^_`|~"
 
 
 def aliases(name: str, *, separators: str = "_.") -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from string import Template
 
-from tenants_api.gateway.names import CLEARED, FOREIGN, PASSED_ON, aliases
+from tenants_api.authz.identity import ASSERTION
+from tenants_api.gateway.names import CLEARED, FOREIGN, PASSED_ON, SEPARATORS, aliases
 from tenants_api.gateway.plan import Address, Plan, PlanError
 
 _TEMP = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -55,8 +56,10 @@ def _caddy(plan: Plan) -> Mapping[str, str]:
         "authorizer": f"unix/{socket}" if socket else _host_port(plan.authorizer),
         "upstream": _host_port(plan.upstream),
         "query": plan.query(),
+        "aliases": "\n".join(f"\t\trequest_header -*{sign}*" for sign in SEPARATORS),
         "clear": "\n".join(f"\t\trequest_header -{name}" for name in CLEARED),
         "passed_on": " ".join(PASSED_ON),
+        "assertion": ASSERTION,
     }
 
 
@@ -68,7 +71,7 @@ def _traefik(plan: Plan) -> Mapping[str, str]:
         "authorizer": _host_port(plan.authorizer),
         "upstream": _host_port(plan.upstream),
         "query": plan.query(),
-        "clear": _lines((f'{name}: ""' for name in _with_aliases("_.")), indent=10),
+        "clear": _lines((f'{name}: ""' for name in _with_aliases()), indent=10),
         "passed_on": _lines((f"- {name}" for name in PASSED_ON), indent=10),
     }
 
@@ -77,16 +80,16 @@ def _envoy(plan: Plan) -> Mapping[str, str]:
     return {
         "listen": _envoy_address(plan.listen),
         "authorizer": _envoy_address(plan.authorizer),
+        "discovery": "STATIC" if plan.authorizer.socket else "STRICT_DNS",  # a path is no name to look up
         "upstream": _envoy_address(plan.upstream),
         "query": plan.query(profile="envoy"),
-        # Those with underscores are refused by the connection manager.
-        "clear": _lines((f"- remove: {name.lower()}" for name in _with_aliases(".")), indent=26),
+        "clear": _lines((f"- remove: {name.lower()}" for name in CLEARED), indent=26),
         "passed_on": _lines((f"- exact: {name.lower()}" for name in PASSED_ON), indent=30),
     }
 
 
-def _with_aliases(separators: str) -> list[str]:
-    return [spelling for name in CLEARED for spelling in (name, *aliases(name, separators=separators))]
+def _with_aliases() -> list[str]:
+    return [spelling for name in CLEARED for spelling in (name, *aliases(name))]
 
 
 def _envoy_address(address: Address) -> str:

@@ -23,6 +23,9 @@ from tenants_api.verification.roles import RoleTable, default_rules
 from tenants_api.verification.token import UntrustedToken, peek, refuse
 
 MAX_HEADERS = 4096  # different token headers that are remembered; one for each key in use
+# Characters of a name that are kept. More than forward auth has room for: it must refuse a long name, and not hand on
+# one that was cut here and may be another user's.
+LONGEST_TEXT = 4096
 
 
 class TokenVerifier:
@@ -169,4 +172,4 @@ def _kids(keys: Any) -> list[str]:
 
 def _text(claims: dict[str, Any], name: str) -> str | None:
     value = claims.get(name)
-    return value[:1000] if isinstance(value, str) else None
+    return value[:LONGEST_TEXT] if isinstance(value, str) else None

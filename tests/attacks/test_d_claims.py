@@ -111,7 +111,7 @@ async def test_d13_odd_profile_claims_never_break_the_answer(arena: Arena, value
     """D13"""
     me = await shown(arena, name=value, email=value, preferred_username=value, email_verified=value)
     texts = {me["full_name"], me["email"], me["username"]}
-    assert texts == ({None} if not isinstance(value, str) else {"x" * 1000})
+    assert texts == {value if isinstance(value, str) else None}
     assert me["email_verified"] is (True if value is True else None)
 
 

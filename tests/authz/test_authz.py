@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tenants_api.authz.identity import IDENTITY_HEADERS
@@ -18,6 +19,12 @@ pytestmark = pytest.mark.anyio
 def token(client: ApiClient, user: str = "alice", *, realm: str = "acme", **claims: Any) -> str:
     made: str = client.server.realm(realm).mint(username=user, claims=claims)
     return made
+
+
+async def timed(client: ApiClient, path: str, *, headers: dict[str, str]) -> tuple[httpx.Response, float]:
+    """The answer and the seconds that it took."""
+    begun = time.monotonic()
+    return await client.get(path, headers=headers), time.monotonic() - begun
 
 
 async def test_good_token_passes_with_every_identity_header(client: ApiClient) -> None:
@@ -137,8 +144,9 @@ async def test_names_of_any_script_arrive_as_ascii(client: ApiClient) -> None:
     assert answer.headers.get_list("x-tenant-slug") == ["acme"]
 
 
-async def test_identity_that_does_not_fit_is_refused(client: ApiClient) -> None:
-    huge = token(client, preferred_username="ü" * 400, email="é" * 350)
+@pytest.mark.parametrize(("name", "email"), [("ü" * 400, "é" * 350), ("a" * 4200, "a@acme.example")])
+async def test_identity_that_does_not_fit_is_refused(client: ApiClient, name: str, email: str) -> None:
+    huge = token(client, preferred_username=name, email=email)
     answer = await client.get("/authz?profile=nginx", headers=bearer(huge))
     assert (answer.status_code, answer.headers["x-authz-error"]) == (403, "identity_too_large")
     assert (await client.me(huge)).status_code == 200
@@ -167,16 +175,17 @@ async def test_realm_that_hangs_costs_no_proxy_more_than_its_patience(realms: De
     forget_keys(tmp_path)
     async with running_app(tmp_path, realms) as client:
         headers = bearer(token(client))
-        realm.faults.slow_seconds = 0.7
+        realm.faults.slow_seconds = 0.9
         try:
-            started = time.monotonic()
-            plain = await client.get("/authz", headers=headers)
-            nginx = await client.get("/authz?profile=nginx", headers=headers)
-            waited = time.monotonic() - started
+            begun = time.monotonic()
+            plain, first = await timed(client, "/authz", headers=headers)
+            nginx, second = await timed(client, "/authz?profile=nginx", headers=headers)
+            (_, third), waited = await timed(client, "/authz", headers=headers), time.monotonic() - begun
+            assert min(first, second, third) < 0.2  # Envoy's own patience; a busy machine may spoil one of three
             assert (plain.status_code, plain.json()["code"]) == (503, "keys_unavailable")
             assert plain.headers["retry-after"] == "1"
             assert (nginx.status_code, nginx.headers["x-authz-error"]) == (403, "keys_unavailable")
-            assert waited < 0.7  # the realm has not answered yet
+            assert waited < 0.9  # the realm has not answered yet
             # Nobody asks now: the fetch goes on by itself.
             passed = await until(200, lambda: client.get("/authz", headers=headers), within=5)
         finally:

@@ -13,7 +13,7 @@ import pytest
 from tenants_api.authz.endpoint import refusal
 from tenants_api.authz.identity import IDENTITY_HEADERS
 from tenants_api.authz.options import parse_options
-from tenants_api.gateway.names import CLEARED, aliases
+from tenants_api.gateway.names import CLEARED, SEPARATORS, aliases
 from tenants_api.verification.errors import KeysUnavailable
 from tests.gateways.conftest import Door, open_door
 from tests.gateways.proxies import HOW, binary, running_proxy
@@ -31,7 +31,7 @@ def arrived(answer: httpx.Response) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for line in answer.json()["headers"]:
         name, _, value = line.partition(":")
-        found.setdefault(re.sub(r"[_.]", "-", name.lower()), []).append(value.strip())
+        found.setdefault(re.sub(r"[^a-z0-9]", "-", name.lower()), []).append(value.strip())
     return found
 
 
@@ -63,9 +63,9 @@ async def test_forged_identity_never_reaches_the_service(door: Door, spelling: s
 
 
 async def test_no_mixed_spelling_slips_through(door: Door) -> None:
-    separators = "." if door.proxy == "envoy" else "_."
     for name in IDENTITY_HEADERS:
-        forged = [(spelt, "forged") for spelt in aliases(name, separators=separators)]
+        spellings = aliases(name) + [name.replace("-", sign) for sign in SEPARATORS]
+        forged = [(spelt, "forged") for spelt in spellings if door.proxy != "envoy" or "_" not in spelt]
         for start in range(0, len(forged), 40):
             got = arrived(await door.client.get("/", headers=[*door.bearer().items(), *forged[start : start + 40]]))
             assert [found for found, values in got.items() if "forged" in values] == []
