@@ -26,7 +26,7 @@ from tenants_api.migrating import upgrade
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {
     "full": ("-m", "tenants_api.cli", "serve"),
-    "alone": ("-m", "tenants_api.authz.process"),
+    "alone": ("-m", "tenants_api.cli", "serve", "--authz-only"),
 }
 
 

@@ -66,7 +66,11 @@ def served_app() -> ASGIApp:
 
 
 def _become_authz(*, host: str, port: int, workers: int, uds: Path | None) -> NoReturn:
-    """Go on as another program in this process: what the command line imported is not in its memory."""
+    """Go on as another program in this process: what the command line imported is not in its memory.
+
+    `serve --authz-only` does not come this far, `tenants_api.cli.main` knows it; whoever calls the command in another
+    way does.
+    """
     words = ["--host", host, "--port", str(port), "--workers", str(workers), *(["--uds", str(uds)] if uds else [])]
     os.execv(sys.executable, [sys.executable, "-m", AUTHZ_PROCESS, *words])  # noqa: S606 - our own interpreter
 

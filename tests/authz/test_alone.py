@@ -20,11 +20,12 @@ import pytest
 from tenants_api.authz.alone import AuthzApp, NotReady, open_authorizer
 from tenants_api.devrealms import DevRealmServer
 from tests.support.processes import stop_group
-from tests.support.realms import settings_for
+from tests.support.realms import migrate, settings_for
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer, onboard, running_app, until
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
+UNWANTED = ("fastapi", "starlette", "alembic", "typer", "rich", "jinja2", "multipart")
 
 
 @pytest.fixture
@@ -54,15 +55,54 @@ async def _lived(app: AuthzApp) -> AsyncIterator[None]:
 
 
 def test_it_imports_no_web_framework_no_migrations_and_no_command_line() -> None:
-    look = "import json, sys, tenants_api.authz.process; print(json.dumps(sorted(sys.modules)))"
+    look = "import json, sys, tenants_api.authz.process; print(json.dumps([n for n, m in sys.modules.items() if m]))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
     modules = set(json.loads(done.stdout))
-    unwanted = ("fastapi", "starlette", "alembic", "typer", "jinja2", "multipart")
     ours = ("tenants_api.api", "tenants_api.app", "tenants_api.cli", "tenants_api.wiring", "tenants_api.onboarding")
-    assert {name for name in modules if name.split(".")[0] in unwanted} == set()
+    assert {name for name in modules if name.split(".")[0] in UNWANTED} == set()
     assert {name for name in modules if name.startswith(ours)} == set()
     assert "tenants_api.authz.endpoint" in modules
+
+
+SPY = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(sorted(name for name, module in sys.modules.items() if module))))
+sys.argv = ["tenants-api", "serve", "--authz-only", "--uds", "/nowhere/authz.sock"]
+from tenants_api.cli import main
+main()
+"""
+
+
+def test_the_command_itself_imports_no_more(realms: DevRealmServer, tmp_path: Path) -> None:
+    """Up to the end of its start: the socket cannot be made."""
+    migrate(settings_for(realms, tmp_path))
+    run = [sys.executable, "-c", SPY]
+    done = subprocess.run(run, cwd=tmp_path, env=_environment(realms, tmp_path), capture_output=True, check=False)
+    modules = set(json.loads(done.stdout.splitlines()[-1]))
+    assert "tenants_api.authz.process" in modules
+    assert {name for name in modules if name.split(".")[0] in UNWANTED} == set()
+    assert {name for name in modules if name.startswith(("tenants_api.api", "tenants_api.cli."))} == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "code", "said"),
+    [
+        ([], {"TENANTS_DATABASE_URL": "sqlite+aiosqlite:///none.db"}, 7, "tenants-api db upgrade"),
+        (["--workers", "2"], {"TENANTS_ENVIRONMENT": "production"}, 2, "PostgreSQL"),
+        (["--port", "0"], {}, 2, "1 to 65535"),
+        ([], {"TENANTS_LEEWAY": "x"}, 1, "TENANTS_LEEWAY"),
+    ],
+    ids=["no database", "workers on SQLite", "port", "setting"],
+)
+def test_it_says_in_one_line_why_it_does_not_start(
+    words: list[str], environment: dict[str, str], code: int, said: str, realms: DevRealmServer, tmp_path: Path
+) -> None:
+    run = [sys.executable, "-m", "tenants_api.cli", "serve", "--authz-only", *words]
+    variables = _environment(realms, tmp_path) | environment
+    done = subprocess.run(run, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, said in done.stderr.splitlines()[-1]) == (code, True), done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_it_decides_like_the_whole_api_and_follows_its_changes(

@@ -14,7 +14,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from tenants_api.cli import app
+from tenants_api.cli.commands import app
 from tenants_api.devrealms import DevRealmServer, serve_dev_realms
 from tests.support.databases import migrated_file
 

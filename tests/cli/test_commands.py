@@ -10,7 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from tenants_api import __version__
-from tenants_api.cli import app
+from tenants_api.cli.commands import app
 from tenants_api.cli.exits import exit_code
 from tenants_api.errors import ApiError, all_errors
 from tests.cli.conftest import Cli
