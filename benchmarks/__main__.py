@@ -15,19 +15,23 @@ import platform
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import page_of, write_page
+from benchmarks.rows import Row
+
 ROOT = Path(__file__).parents[1]
-PAGE, RESULTS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "results.json"
-BEGIN, END = "<!-- measured by scripts/bench -->\n", "<!-- end -->\n"
+RESULTS = ROOT / "benchmarks" / "results.json"
 # By module: what it is told, in full and when there are two minutes.
 RUNS: dict[str, tuple[list[str], list[str] | None]] = {
     "verification": ([], ["--rounds", "3"]),
     "refusals": ([], ["--rounds", "5"]),
     "requests": ([], ["--rounds", "2", "--seconds", "2"]),
+    "behind_nginx": ([], ["--rounds", "1", "--seconds", "2"]),
+    "imports": ([], ["--rounds", "3"]),
+    "round_trips": ([], []),
     "refresh": ([], ["--rounds", "1"]),
     "liars": ([], ["--rounds", "1"]),
     "authz_only": ([], ["--rounds", "1"]),
@@ -37,27 +41,12 @@ RUNS: dict[str, tuple[list[str], list[str] | None]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure: where it comes from, and between which bounds it should be."""
-
-    what: str
-    module: str
-    name: str
-    must: float
-    reach: float | None = None
-    at_least: bool = False
-
-    def kept(self, value: float, *, bound: float | None) -> bool:
-        if bound is None:
-            return False
-        return value >= bound if self.at_least else value <= bound
-
-
 ROWS = (
     Row("authenticated ÷ open, principal from the scope", "requests", "scope / open", 0.93, 0.97, True),
     Row("the same with `CurrentPrincipal`", "requests", "CurrentPrincipal / open", 0.85, 0.90, True),
     Row("forward auth ÷ the same answer without any check", "requests", "forward auth / unchecked", 0.85, 0.94, True),
+    Row("behind nginx: `auth_request` ÷ no authentication", "behind_nginx", "auth_request / no auth", 0.75, 0.80, True),
+    Row("behind nginx: in the app ÷ no authentication", "behind_nginx", "auth in the app / no auth", 0.92, 0.95, True),
     Row("cold verification ÷ the signature alone, RS256", "verification", "RS256, cold / raw", 1.9, 1.5),
     Row("the same, ES256", "verification", "ES256, cold / raw", 1.25, 1.15),
     Row("the same, EdDSA", "verification", "EdDSA, cold / raw", 1.2, 1.1),
@@ -80,6 +69,11 @@ ROWS = (
     Row("two workers ÷ one", "requests", "two workers / one", 1.8, 1.9, True),
     Row("forward auth alone ÷ the full API, start", "authz_only", "start, alone / full", 0.5),
     Row("forward auth alone ÷ the full API, memory", "authz_only", "pss, alone / full", 0.5),
+    Row("import of the API ÷ FastAPI and SQLAlchemy", "imports", "API / FastAPI and SQLAlchemy", 1.25, 1.15),
+    Row("SQL statements of 1,000 warm requests", "round_trips", "statements of warm requests", 0, 0),
+    Row("requests to a realm for 1,000 warm requests", "round_trips", "fetches of warm requests", 0, 0),
+    Row("SQL statements for 200 new tokens of a warm realm", "round_trips", "statements of new tokens", 0, 0),
+    Row("requests to a realm for 200 new tokens", "round_trips", "fetches of new tokens", 0, 0),
 )  # fmt: skip
 
 
@@ -92,37 +86,6 @@ def run(module: str, words: list[str]) -> dict[str, float]:
     except (IndexError, ValueError, KeyError) as error:
         raise RuntimeError(f"benchmarks.{module} ended with {done.returncode}:\n{done.stderr[-2000:]}") from error
     return found
-
-
-def page_of(results: dict[str, Any]) -> str:
-    """The table of all figures, and beneath it everything else that was found."""
-    lines = ["| figure | must | reach | measured | kept | command |", "|---|---|---|---|---|---|"]
-    for row in ROWS:
-        found = results.get(row.module, {}).get("found", {})
-        sign = "≥" if row.at_least else "≤"
-        reach = f"{sign} {row.reach:g}" if row.reach is not None else ""
-        value = found.get(row.name)
-        if value is None:
-            shown, kept = "not measured", ""
-        else:
-            shown = f"{value:.3g}"
-            kept = (
-                "reached"
-                if row.kept(value, bound=row.reach)
-                else "yes"
-                if row.kept(value, bound=row.must)
-                else "**no**"
-            )
-        command = f"`python -m benchmarks.{row.module}`"
-        lines.append(f"| {row.what} | {sign} {row.must:g} | {reach} | {shown} | {kept} | {command} |")
-    lines += ["", "| run | on | took | machine |", "|---|---|---|---|"]
-    for module, result in results.items():
-        lines.append(f"| `{module}` | {result['on']} | {result['seconds']:.0f} s | {result['machine']} |")
-    lines += ["", "Everything that was found:", ""]
-    for module, result in results.items():
-        found = ", ".join(f"{name} {value:,.4g}" for name, value in result["found"].items())
-        lines.append(f"- `{module}`: {found}")
-    return "\n".join(lines) + "\n"
 
 
 def machine() -> str:
@@ -149,16 +112,10 @@ def main() -> int:
         on = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
         results[module] = {"on": on, "seconds": seconds, "machine": machine(), "found": found}
         if not arguments.quick:
-            write(results)
-    print(page_of(results))
+            RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_page(results, rows=ROWS)  # after each benchmark, for the run is long
+    print(page_of(results, rows=ROWS))
     return 0
-
-
-def write(results: dict[str, Any]) -> None:
-    """Both files; after each benchmark, for the run is long."""
-    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    PAGE.write_text(before + BEGIN + page_of(results) + END + rest.partition(END)[2], encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,157 @@
+"""What a request behind nginx pays for being authenticated: by auth_request, and in the application itself.
+
+    python -m benchmarks.behind_nginx [--rounds N] [--seconds N] [--json]
+
+nginx has the configuration that `tenants-api gateway render nginx` makes; for the open door its questions to forward
+auth are taken out, and nothing else. nginx, the application and forward auth share one core, wrk has the other. The
+four turns: open, auth_request to forward auth as a process of its own, auth_request to the application's own `/authz`,
+and the open door to a route that wants a principal. The middle ratio of the rounds counts. Ends with 1 when a bound is
+passed. Needs nginx and wrk.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
+from benchmarks.report import parser, report
+from benchmarks.requests import TOKENS, running
+from tenants_api.devrealms import DevRealmServer
+from tenants_api.gateway.plan import plan
+from tenants_api.gateway.render import render
+from tests.gateways.proxies import HOW, binary
+from tests.support.processes import answers, stop_group, wait_for
+from tests.support.realms import dev_realms
+from tests.support.serving import environment, free_port
+from tests.support.stack import bearer
+
+LEAST = {"auth_request / no auth": 0.75, "auth in the app / no auth": 0.92}
+
+
+@contextmanager
+def process_of(command: list[str], *, folder: Path, variables: dict[str, str] | None = None) -> Iterator[None]:
+    """Something that runs while the block does, and writes into a log."""
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        stop_group(process)
+
+
+@contextmanager
+def door(folder: Path, *, service: str, authorizer: str, is_open: bool = False) -> Iterator[str]:
+    """nginx before the service; the URL at which it listens."""
+    program = binary("nginx")
+    if program is None:
+        raise SystemExit(f"nginx is missing: {HOW['nginx']}")
+    folder.mkdir()
+    port = free_port()
+    chosen = plan(listen=f"127.0.0.1:{port}", authorizer=authorizer, upstream=service, folder=folder)
+    text = render("nginx", plan=chosen).replace("worker_processes auto;", "worker_processes 1;")
+    (folder / "nginx.conf").write_text(without_questions(text) if is_open else text, encoding="utf-8")
+    user = " user root;" if os.geteuid() == 0 else ""  # nobody may not write into this folder
+    command = [program, "-c", str(folder / "nginx.conf"), "-g", f"daemon off;{user}"]
+    with process_of(command, folder=folder):
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: listens(port), within=20, what="nginx listens")
+        yield url
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def without_questions(text: str) -> str:
+    """The same configuration that lets everybody pass: all headers are set and cleared as before."""
+    text = re.sub(r"auth_request_set (\$\w+) [^;]+;", r'set \1 "";', text)
+    return text.replace("auth_request /.authz;", "")
+
+
+@contextmanager
+def forward_auth(folder: Path, realms: DevRealmServer) -> Iterator[str]:
+    """`serve --authz-only` on the database of the application; its address."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "tenants_api.authz.process", "--port", address.rpartition(":")[2]]
+    with process_of(command, folder=folder, variables=environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"}):
+        wait_for(lambda: answers(f"http://{address}/readyz"), within=60, what="forward auth answers")
+        yield address
+
+
+def measured(*, rounds: int, seconds: float) -> dict[str, float]:
+    """All turns in each round."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="nginx-")))
+        realms = stack.enter_context(dev_realms("acme"))
+        tokens = [realms.realm("acme").mint(claims={"jti": f"{number}"}) for number in range(TOKENS)]
+        with on_core(SERVER_CORE):
+            url, _ = stack.enter_context(running(folder / "app", realms, workers=1))
+            app = url.removeprefix("http://")
+            alone = stack.enter_context(forward_auth(folder / "app", realms))
+            doors = [
+                stack.enter_context(door(folder / name, service=app, authorizer=asked, is_open=name == "open"))
+                for name, asked in (("open", alone), ("alone", alone), ("same", app))
+            ]
+        os.sched_setaffinity(0, {LOAD_CORE})
+        turns = {
+            "no auth": f"{doors[0]}/bench/open",
+            "auth_request": f"{doors[1]}/bench/open",
+            "auth_request to the app": f"{doors[2]}/bench/open",
+            "auth in the app": f"{doors[0]}/bench/scope",
+        }
+        make_known(turns, tokens=tokens, principal=f"{url}/bench/principal")
+        taken: dict[str, list[Measured]] = {name: [] for name in turns}
+        for _ in range(rounds):
+            for name, asked in turns.items():
+                taken[name].append(wrk(asked, tokens=tokens, folder=folder, seconds=seconds))
+    return found_in(taken)
+
+
+def make_known(turns: dict[str, str], *, tokens: list[str], principal: str) -> None:
+    """Each token is verified once by whoever is asked later; without one, the doors that ask let nobody pass."""
+    for raw in tokens:
+        for url in (principal, *turns.values()):
+            httpx.get(url, headers=bearer(raw)).raise_for_status()
+    refused = [name for name, url in turns.items() if httpx.get(url).status_code == 401]
+    if refused != ["auth_request", "auth_request to the app"]:
+        raise RuntimeError(f"without a token these refuse: {refused}")
+
+
+def found_in(taken: dict[str, list[Measured]]) -> dict[str, float]:
+    """Ratios to the open door, and what it does by itself."""
+    plain = taken.pop("no auth")
+    found = {
+        f"{name} / no auth": median(one.rps / other.rps for one, other in zip(each, plain, strict=True))
+        for name, each in taken.items()
+    }
+    found |= {
+        f"p99, {name} / no auth": median(one.p99 / other.p99 for one, other in zip(each, plain, strict=True))
+        for name, each in taken.items()
+    }
+    return found | {"rps, no auth": median(one.rps for one in plain)}
+
+
+def main() -> int:
+    options = parser("benchmarks.behind_nginx", __doc__, rounds=7)
+    options.add_argument("--seconds", type=float, default=3.0, help="of each turn")
+    arguments = options.parse_args()
+    found = measured(rounds=arguments.rounds, seconds=arguments.seconds)
+    return report(found, most={}, least=LEAST, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

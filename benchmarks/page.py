@@ -1,0 +1,67 @@
+"""From what was found to the table in docs/performance.md and the plot above it. Knows no benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plot import Bar, plot_of
+from benchmarks.rows import Row
+
+DOCS = Path(__file__).parents[1] / "docs"
+BEGIN, END = "<!-- measured by scripts/bench -->\n", "<!-- end -->\n"
+
+
+def write_page(results: Mapping[str, Any], *, rows: Sequence[Row]) -> None:
+    """The part of the page between its marks, and the plot beside it."""
+    page = DOCS / "performance.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    page.write_text(before + BEGIN + page_of(results, rows=rows) + END + rest.partition(END)[2], encoding="utf-8")
+    (DOCS / "performance.svg").write_text(plot_of(bars_of(results, rows=rows)), encoding="utf-8")
+
+
+def bars_of(results: Mapping[str, Any], *, rows: Sequence[Row]) -> list[Bar]:
+    """One for each figure that was measured."""
+    values = ((row, results.get(row.module, {}).get("found", {}).get(row.name)) for row in rows)
+    return [
+        Bar(
+            row.what.replace("`", ""),
+            shown=f"{value:.3g} ({'≥' if row.at_least else '≤'} {row.must:g})",
+            used=row.used(value),
+            reach=None if row.reach is None else row.used(row.reach),
+        )
+        for row, value in values
+        if value is not None
+    ]
+
+
+def page_of(results: Mapping[str, Any], *, rows: Sequence[Row]) -> str:
+    """The table of all figures, and beneath it everything else that was found."""
+    lines = ["| figure | must | reach | measured | kept | command |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        found = results.get(row.module, {}).get("found", {})
+        sign = "≥" if row.at_least else "≤"
+        reach = f"{sign} {row.reach:g}" if row.reach is not None else ""
+        value = found.get(row.name)
+        if value is None:
+            shown, kept = "not measured", ""
+        else:
+            shown = f"{value:.3g}"
+            kept = (
+                "reached"
+                if row.kept(value, bound=row.reach)
+                else "yes"
+                if row.kept(value, bound=row.must)
+                else "**no**"
+            )
+        command = f"`python -m benchmarks.{row.module}`"
+        lines.append(f"| {row.what} | {sign} {row.must:g} | {reach} | {shown} | {kept} | {command} |")
+    lines += ["", "| run | on | took | machine |", "|---|---|---|---|"]
+    for module, result in results.items():
+        lines.append(f"| `{module}` | {result['on']} | {result['seconds']:.0f} s | {result['machine']} |")
+    lines += ["", "Everything that was found:", ""]
+    for module, result in results.items():
+        found = ", ".join(f"{name} {value:,.4g}" for name, value in result["found"].items())
+        lines.append(f"- `{module}`: {found}")
+    return "\n".join(lines) + "\n"

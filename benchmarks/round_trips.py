@@ -1,0 +1,104 @@
+"""What a request asks of the database and of the realm: statements and HTTP requests, counted, not timed.
+
+    python -m benchmarks.round_trips [--rounds N] [--json]
+
+The whole API in this process: a thousand requests with tokens that it knows, and two hundred with tokens that it has
+never seen, of a realm whose keys it has. Statements are counted where the driver gets them, requests where the realm
+gets them. The look at the registry's version is asked for once a minute here; nobody's request waits for it. Ends with
+1 when anything was asked. `--rounds` repeats it all, and the largest count is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import event
+
+from benchmarks.report import parser, report
+from tenants_api.devrealms import DevRealmServer
+from tests.support.realms import dev_realms
+from tests.support.stack import ApiClient, onboard, running_app
+
+WARM, NEW = 1_000, 200
+NAMES = (
+    "statements of warm requests",
+    "fetches of warm requests",
+    "statements of new tokens",
+    "fetches of new tokens",
+)
+MOST = dict.fromkeys(NAMES, 0.0)
+
+
+@contextmanager
+def counting(client: ApiClient, server: DevRealmServer, *, kind: str) -> Iterator[Counter[str]]:
+    """What is asked while the block runs."""
+    found = Counter[str]()
+    engine = client.app.state.services.database.engine.sync_engine
+
+    def note(*_: Any) -> None:
+        found[f"statements of {kind}"] += 1
+
+    before = requests_of(server)
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+        found[f"fetches of {kind}"] = requests_of(server) - before
+
+
+def requests_of(server: DevRealmServer) -> int:
+    return sum(sum(realm.requests.values()) for realm in server.realms.values())
+
+
+async def ask(client: ApiClient, tokens: list[str], *, times: int = 1) -> None:
+    """Each of the tokens so often, one after the other."""
+    for raw in tokens * times:
+        answer = await client.me(raw)
+        if answer.status_code != 200:
+            raise RuntimeError(answer.text)
+
+
+async def once() -> Counter[str]:
+    with TemporaryDirectory(prefix="round-trips-") as folder, dev_realms("acme", "globex") as server:
+        async with running_app(Path(folder), server, registry_poll=60) as client:
+            for name in server.realms:
+                await onboard(client, name)
+            realms = list(server.realms.values())
+            known = [realm.mint(claims={"jti": f"{number}"}) for realm in realms for number in range(50)]
+            unseen = [realm.mint(claims={"jti": f"new-{number}"}) for realm in realms for number in range(NEW // 2)]
+            await check_counts(client, server)
+            await ask(client, known)
+            await asyncio.sleep(1)  # what onboarding and the first fetches left to write
+            with counting(client, server, kind="warm requests") as warm:
+                await ask(client, known, times=WARM // len(known))
+            with counting(client, server, kind="new tokens") as new:
+                await ask(client, unseen)
+            return warm + new
+
+
+async def check_counts(client: ApiClient, server: DevRealmServer) -> None:
+    """Both counters see what they should: onboarding reads the database and asks the realm."""
+    with counting(client, server, kind="onboarding") as found:
+        server.add("hooli")
+        await onboard(client, "hooli")
+    if not all(found.values()):
+        raise RuntimeError(f"the counters are blind: {found}")
+
+
+def main() -> int:
+    arguments = parser("benchmarks.round_trips", __doc__, rounds=1).parse_args()
+    rounds = [asyncio.run(once()) for _ in range(arguments.rounds)]
+    found: dict[str, float] = {name: max(one[name] for one in rounds) for name in NAMES}
+    return report(found, most=MOST, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
