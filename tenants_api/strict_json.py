@@ -1,9 +1,20 @@
-"""JSON read strictly (RFC 8259 as RFC 8725 wants it): what two parsers could read in two ways is refused."""
+"""JSON read strictly (RFC 8259 as RFC 8725 wants it): what two parsers could read in two ways is refused.
+
+The standard library's parser is the judge. Where orjson is installed (the extra `fast`), it reads those texts of which
+it can show that the judge would say the same; docs/decisions/0015-orjson.md.
+"""
 
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from typing import Any, NoReturn
+
+orjson: Any
+try:
+    orjson = import_module("orjson")
+except ModuleNotFoundError:  # the extra `fast` is not installed
+    orjson = None
 
 
 def parse_json(data: bytes) -> Any:
@@ -13,6 +24,12 @@ def parse_json(data: bytes) -> Any:
         ValueError: not UTF-8 (or with a byte order mark), not JSON, a duplicate member, NaN or Infinity, a lone
             surrogate, or nested deeper than the interpreter can follow.
     """
+    value = _proven(data) if orjson is not None else None
+    return value if value is not None else judged(data)
+
+
+def judged(data: bytes) -> Any:
+    """The same, by the standard library alone."""
     try:
         # Decoded first: json.loads on bytes would also take UTF-16, UTF-32 and a byte order mark.
         value = _read(data.decode("utf-8"))
@@ -22,6 +39,19 @@ def parse_json(data: bytes) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     return value
+
+
+def _proven(data: bytes) -> Any:
+    """What orjson reads, if it writes the same bytes again; None if not.
+
+    A value has each member once. So a text that is what is written of a value has none twice; and no integer that
+    became a float, no number without an end, no lone surrogate, no byte order mark.
+    """
+    try:
+        value = orjson.loads(data)
+        return value if orjson.dumps(value) == data else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # not JSON, or nested deeper than orjson writes
+        return None
 
 
 def _read(text: str) -> Any:

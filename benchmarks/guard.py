@@ -1,0 +1,204 @@
+"""Guards the two hot paths by what can be counted: a remembered token in the middleware, and a verification.
+
+    scripts/bench --guard [--write] [--instructions]
+
+Counted are the functions that one pass calls (Python's and C's, by sys.setprofile), the blocks that stay allocated and
+the most bytes that it held at once. No clock is read, so a busy machine changes nothing. Compared with
+benchmarks/baseline.json under the minor version of this Python: a tenth more fails with exit code 1.
+`--write` makes the present counts the baseline. `--instructions` adds those that the CPU executes, by callgrind of
+valgrind: minutes, and comparable only on one kind of CPU, so they are told and not compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+from benchmarks.verification import Kind
+from tenants_api.api.authentication import PRINCIPAL, Authentication
+
+BASELINE = Path(__file__).with_name("baseline.json")
+MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
+GRANTED, FEW = 1.10, 20  # of a few, one more is a tenth: those may not grow at all
+REPEATS = 20
+ROOT = Path(__file__).parents[1]
+Pass = Callable[[str], Awaitable[None]]
+
+
+async def _nothing(*_: Any) -> None:
+    """The application behind the middleware, and both channels of its connection."""
+
+
+def warm_pass(kind: Kind) -> Pass:
+    """A request whose token is remembered, through the middleware."""
+    middleware = Authentication(_nothing)
+    app = SimpleNamespace(state=SimpleNamespace(services=SimpleNamespace(verifier=kind.stage.verifier)))
+
+    async def once(raw: str) -> None:
+        headers = [(b"host", b"api.example"), (b"accept", b"*/*"), (b"authorization", b"Bearer " + raw.encode())]
+        scope = {"type": "http", "headers": headers, "query_string": b"", "app": app}
+        await middleware(scope, _nothing, _nothing)
+        if PRINCIPAL not in scope:
+            raise RuntimeError("the token is not remembered")
+
+    return once
+
+
+def cold_pass(kind: Kind) -> Pass:
+    """A token that nobody has seen, of a realm whose keys are there."""
+
+    async def once(raw: str) -> None:
+        await kind.stage.verifier.verify(raw)
+
+    return once
+
+
+def calls_of(once: Pass, raw: str) -> dict[str, int]:
+    """Functions that a pass calls, without those of the counting itself."""
+    found = {"python calls": 0, "c calls": 0}
+
+    def note(_: FrameType, event: str, what: Any) -> None:
+        if event == "call":
+            found["python calls"] += 1
+        elif event == "c_call" and what is not sys.setprofile:
+            found["c calls"] += 1
+
+    step = once(raw).__await__()
+    sys.setprofile(note)
+    try:
+        step.send(None)  # type: ignore[attr-defined]
+    except StopIteration:
+        pass
+    else:
+        raise RuntimeError("the pass waited for something")
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+async def bytes_of(once: Pass, raws: list[str]) -> dict[str, int]:
+    """The least that a pass held at once and left behind: now and then one makes a cache grow."""
+    held, left = [], []
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for raw in raws:
+            before, blocks = tracemalloc.get_traced_memory()[0], sys.getallocatedblocks()
+            tracemalloc.reset_peak()
+            await once(raw)
+            left.append(sys.getallocatedblocks() - blocks)
+            held.append(tracemalloc.get_traced_memory()[1] - before)
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    return {"bytes held": min(held), "blocks left": max(0, min(left))}
+
+
+async def counted() -> dict[str, int]:
+    """All counts, by name."""
+    kind = Kind("RS256")
+    known, unseen = kind.tokens(REPEATS), kind.tokens(2 * REPEATS)
+    await kind.verified(known)
+    found: dict[str, int] = {}
+    for name, once, raws in (("warm", warm_pass(kind), known * 2), ("cold", cold_pass(kind), unseen)):
+        for raw in raws[:5]:
+            await once(raw)  # what is made at the first use
+        each = [calls_of(once, raw) for raw in raws[5:REPEATS]]
+        if any(one != each[0] for one in each):
+            raise RuntimeError(f"the {name} pass does not do the same each time: {each}")
+        counts = each[0] | await bytes_of(once, raws[REPEATS:])
+        found |= {f"{name}, {what}": count for what, count in counts.items()}
+    return found
+
+
+def worse(found: Mapping[str, int], *, baseline: Mapping[str, int]) -> list[str]:
+    """What is more than a tenth above the baseline, above it where that is a few, or not in it."""
+    return [
+        f"{name}: {count}, the baseline has {baseline.get(name, 'nothing')}"
+        for name, count in found.items()
+        if name not in baseline or count > baseline[name] * (GRANTED if baseline[name] >= FEW else 1)
+    ]
+
+
+def baseline_of(version: str = MINOR) -> dict[str, int]:
+    """The committed counts for a Python; empty when there are none."""
+    kept: dict[str, dict[str, int]] = json.loads(BASELINE.read_text(encoding="utf-8")) if BASELINE.exists() else {}
+    return kept.get(version, {})
+
+
+def write(found: Mapping[str, int]) -> None:
+    """These counts become the baseline of this Python."""
+    kept = json.loads(BASELINE.read_text(encoding="utf-8")) if BASELINE.exists() else {}
+    BASELINE.write_text(json.dumps({**kept, MINOR: dict(found)}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def loop(name: str, passes: int) -> None:
+    """So many passes: what callgrind looks at."""
+
+    async def all_of_them() -> None:
+        kind = Kind("RS256")
+        raws = kind.tokens(10 if name == "warm" else 10 + passes)
+        await kind.verified(raws[:10])
+        once = warm_pass(kind) if name == "warm" else cold_pass(kind)
+        for number in range(passes):
+            await once(raws[number % 10] if name == "warm" else raws[10 + number])
+
+    asyncio.run(all_of_them())
+
+
+def instructions(name: str, *, few: int, many: int) -> float:
+    """Instructions of one pass: what more passes took more. RuntimeError when valgrind failed."""
+    taken = []
+    with TemporaryDirectory() as folder:
+        for passes in (few, many):
+            code = f"from benchmarks.guard import loop; loop({name!r}, {passes})"
+            command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/{passes}"]
+            done = subprocess.run(
+                [*command, sys.executable, "-c", code],
+                cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            collected = re.search(r"Collected : (\d+)", done.stderr)
+            if done.returncode or collected is None:
+                raise RuntimeError(done.stderr[-2000:])
+            taken.append(int(collected[1]))
+    return (taken[1] - taken[0]) / (many - few)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench --guard", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="make the present counts the baseline")
+    parser.add_argument("--instructions", action="store_true", help="add the CPU's instructions; needs valgrind")
+    arguments = parser.parse_args()
+    found, baseline = asyncio.run(counted()), baseline_of()
+    for name, count in found.items():
+        print(f"{name:20} {count:8,}   baseline {baseline.get(name, 'none')}")
+    if arguments.instructions:
+        if shutil.which("valgrind") is None:
+            raise SystemExit("valgrind is missing: apt-get install valgrind")
+        print(f"{'warm, instructions':20} {instructions('warm', few=1_000, many=3_000):8,.0f}")
+    if arguments.write:
+        write(found)
+        return 0
+    broken = worse(found, baseline=baseline)
+    print("\n".join(broken), file=sys.stderr)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
