@@ -39,6 +39,7 @@ RUNS: dict[str, tuple[list[str], list[str] | None]] = {
     "suspension": ([], None),
     "isolation": ([], None),
     "scale": ([], None),
+    "jvm": ([], None),
 }
 
 
@@ -78,6 +79,10 @@ ROWS = (
     Row("requests to a realm for 1,000 warm requests", "round_trips", "fetches of warm requests", 0, 0),
     Row("SQL statements for 200 new tokens of a warm realm", "round_trips", "statements of new tokens", 0, 0),
     Row("requests to a realm for 200 new tokens", "round_trips", "fetches of new tokens", 0, 0),
+    Row("CPU of a request, remembered tokens: ours ÷ Spring Boot", "jvm", "remembered / Spring", 0.35, 0.30),
+    Row("the same ÷ Quarkus", "jvm", "remembered / Quarkus", 0.65, 0.55),
+    Row("CPU of a request, every token new to us: ours ÷ Spring Boot", "jvm", "new / Spring", 0.60, 0.50),
+    Row("the same ÷ Quarkus, every token new", "jvm", "new / Quarkus", 1.10, 0.90),
 )  # fmt: skip
 
 

@@ -1,0 +1,198 @@
+"""What a request costs beside the Java servers that do the same: CPU of a request, ours over theirs, in turns.
+
+    python -m benchmarks.jvm [--rounds N] [--seconds N] [--json]
+
+Spring Boot and Quarkus (benchmarks/peers) and this product trust the same fifty realms, and are sent the same thousand
+tokens with the claims of a real Keycloak's. Each server has one core and was warmed for 45 s or, ours, for 5. The Java
+servers remember no token; this product is asked twice, as it is and with every token new to it. The middle ratio of
+the rounds counts. Ends with 1 when a bound is passed. Needs wrk, java, and mvn for the first run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+
+from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, on_core, wrk
+from benchmarks.peers.maven import built, java, java_version
+from benchmarks.report import parser, report
+from benchmarks.verification import SAMPLES
+from tenants_api.devrealms import DevRealm, DevRealmServer
+from tests.support.processes import answers, stop_group, wait_for
+from tests.support.realms import dev_realms, migrate, settings_for
+from tests.support.serving import environment, free_port
+from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
+
+NAMES = tuple(f"realm-{number}" for number in range(50))
+TOKENS = 1000
+LIFETIME = 3600  # of a token, in seconds: longer than any run
+WARM, WARM_OURS = 45.0, 5.0
+SPRING, QUARKUS, REMEMBERING, EVERY_NEW = "Spring", "Quarkus", "remembered", "new"
+MOST = {
+    f"{REMEMBERING} / {SPRING}": 0.35,
+    f"{REMEMBERING} / {QUARKUS}": 0.65,
+    f"{EVERY_NEW} / {SPRING}": 0.60,
+    f"{EVERY_NEW} / {QUARKUS}": 1.10,
+}
+JARS = {SPRING: "target/peer.jar", QUARKUS: "target/quarkus-app/quarkus-run.jar"}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server under test: the route that tells the tenant of a token, and the seconds until it is warm."""
+
+    asked: str
+    process: int
+    warm: float
+
+
+@contextmanager
+def started(command: list[str], *, folder: Path, variables: dict[str, str], ready: str) -> Iterator[int]:
+    """The process of a server on the servers' core that answers at `ready`; its log lies in the folder."""
+    with on_core(SERVER_CORE), (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True, cwd=folder)
+    try:
+        wait_for(lambda: process.poll() is not None or answers(ready), within=180, what=f"{ready} answers")
+        if process.poll() is not None:
+            raise RuntimeError(f"{command[0]} ended:\n{(folder / 'log').read_text(errors='replace')[-3000:]}")
+        yield process.pid
+    finally:
+        stop_group(process)
+
+
+@contextmanager
+def running_java(*, jar: Path, realms: DevRealmServer, folder: Path) -> Iterator[Running]:
+    folder.mkdir()
+    port = free_port()
+    variables = os.environ | {
+        "PEER_ISSUERS": ",".join(realms.realm(name).issuer for name in NAMES),
+        "PEER_AUDIENCE": CLIENT_ID,
+        "SERVER_PORT": str(port),  # Spring's name for it
+        "SERVER_ADDRESS": "127.0.0.1",
+        "QUARKUS_HTTP_PORT": str(port),
+        "QUARKUS_HTTP_HOST": "127.0.0.1",
+    }
+    url = f"http://127.0.0.1:{port}"
+    command = [java(), "-XX:ActiveProcessorCount=1", "-jar", str(jar)]
+    with started(command, folder=folder, variables=variables, ready=f"{url}/open") as process:
+        yield Running(f"{url}/bench", process, WARM)
+
+
+@contextmanager
+def running_ours(*, realms: DevRealmServer, folder: Path, **variables: str) -> Iterator[Running]:
+    """One worker of this product, with each realm registered as a tenant."""
+    folder.mkdir()
+    migrate(settings_for(realms, folder))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.app:create", "--port", str(port)]
+    command += ["--log-level", "error", "--no-access-log"]
+    given = environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"} | variables
+    with started(command, folder=folder, variables=given, ready=f"{url}/readyz") as process:
+        with httpx.Client(base_url=url, headers=bearer(ADMIN_KEY), timeout=30, trust_env=False) as admin:
+            for name in NAMES:
+                realm = {"issuer": realms.realm(name).issuer, "client_id": CLIENT_ID}
+                body = {"slug": name, "name": name, "realms": [realm]}
+                admin.post("/admin/v1/tenants", json=body).raise_for_status()
+        yield Running(f"{url}/bench/principal", process, WARM_OURS)
+
+
+def claims_of(realm: DevRealm, *, number: int = 0) -> dict[str, Any]:
+    """The claims that a real Keycloak put into a token of a login, of this realm and of now."""
+    claims: dict[str, Any] = json.loads(SAMPLES.read_text(encoding="utf-8"))["access_token_password"]["claims"]
+    issued = int(time.time()) - 10
+    return claims | {"iss": realm.issuer, "iat": issued, "exp": issued + LIFETIME, "jti": f"onrtro:{number}"}
+
+
+def require_verdicts(server: Running, *, realms: DevRealmServer) -> None:
+    """RuntimeError unless it refuses what is forged, foreign, for others or missing, and tells every tenant.
+
+    Each realm's keys are there after this: no fetch of them has to wait for the load.
+    """
+    first, second = (realms.realm(name) for name in NAMES[:2])
+    genuine, other = (first.keys.encode(claims_of(first, number=number)) for number in (0, 1))
+    forged = f"{genuine.rpartition('.')[0]}.{other.rpartition('.')[2]}"
+    of_another = second.keys.encode(claims_of(first), header={"kid": first.keys.kid})
+    unknown = first.keys.encode(claims_of(first) | {"iss": f"{first.issuer}-unknown"})
+    elsewhere = first.keys.encode(claims_of(first) | {"aud": "another"})
+    with httpx.Client(timeout=30, trust_env=False) as client:
+        for bad in (forged, of_another, unknown, elsewhere, None):
+            answer = client.get(server.asked, headers=bearer(bad) if bad else {})
+            if answer.status_code != 401:
+                raise RuntimeError(f"{server.asked} answered {answer.status_code} to what it must refuse")
+        for realm in map(realms.realm, NAMES):
+            answer = client.get(server.asked, headers=bearer(realm.keys.encode(claims_of(realm))))
+            if answer.status_code != 200 or answer.json() != {"tenant": realm.name}:
+                raise RuntimeError(f"{server.asked} answered {answer.status_code} {answer.text} to {realm.name}")
+
+
+def spent(server: Running, *, tokens: list[str], folder: Path, seconds: float) -> float:
+    """Microseconds of CPU of one request, all threads of the process counted."""
+    before = cpu_seconds([server.process])
+    found = wrk(server.asked, tokens=tokens, folder=folder, seconds=seconds)
+    return (cpu_seconds([server.process]) - before) / (found.rps * seconds) * 1e6
+
+
+@contextmanager
+def all_running(realms: DevRealmServer, *, folder: Path) -> Iterator[dict[str, Running]]:
+    """The servers by name, one after the other started, tried and warmed; only one is ever asked at a time."""
+    jars = {name: built(name.lower(), made=made) for name, made in JARS.items()}
+    with ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(running_java(jar=jar, realms=realms, folder=folder / name))
+            for name, jar in jars.items()
+        }
+        servers[REMEMBERING] = stack.enter_context(running_ours(realms=realms, folder=folder / REMEMBERING))
+        servers[EVERY_NEW] = stack.enter_context(
+            running_ours(realms=realms, folder=folder / EVERY_NEW, TENANTS_VERIFIED_TOKENS="0")
+        )
+        yield servers
+
+
+def measured(*, rounds: int, seconds: float) -> dict[str, float]:
+    """Ratios, and microseconds of CPU of one request by server and route."""
+    taken: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="jvm-")))
+        realms = stack.enter_context(dev_realms(*NAMES))
+        servers = stack.enter_context(all_running(realms, folder=folder))
+        os.sched_setaffinity(0, {LOAD_CORE})  # the realms live in this process
+        makers = [realms.realm(NAMES[number % len(NAMES)]) for number in range(TOKENS)]
+        tokens = [realm.keys.encode(claims_of(realm, number=number)) for number, realm in enumerate(makers)]
+        for server in servers.values():
+            require_verdicts(server, realms=realms)
+            wrk(server.asked, tokens=tokens, folder=folder, seconds=server.warm)
+        for _ in range(rounds):
+            for name, server in servers.items():
+                cost = spent(server, tokens=tokens, folder=folder, seconds=seconds)
+                taken.setdefault(name, []).append(cost)
+    ratios = {
+        f"{ours} / {theirs}": median(one / other for one, other in zip(taken[ours], taken[theirs], strict=True))
+        for ours in (REMEMBERING, EVERY_NEW)
+        for theirs in (SPRING, QUARKUS)
+    }
+    return ratios | {f"us of CPU, {name}": median(costs) for name, costs in taken.items()} | {"Java": java_version()}
+
+
+def main() -> int:
+    options = parser("benchmarks.jvm", __doc__, rounds=9)
+    options.add_argument("--seconds", type=float, default=4.0, help="of each turn")
+    arguments = options.parse_args()
+    found = measured(rounds=arguments.rounds, seconds=arguments.seconds)
+    return report(found, most=MOST, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

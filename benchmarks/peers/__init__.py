@@ -1,0 +1,1 @@
+"""What this product is compared with, each as its own documentation says."""
