@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 
 from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, on_core, wrk
-from benchmarks.peers.maven import built, java, java_version
+from benchmarks.peers.maven import Missing, built, java, java_version
 from benchmarks.report import parser, report
 from benchmarks.verification import SAMPLES
 from tenants_api.devrealms import DevRealm, DevRealmServer
@@ -146,9 +146,8 @@ def spent(server: Running, *, tokens: list[str], folder: Path, seconds: float) -
 
 
 @contextmanager
-def all_running(realms: DevRealmServer, *, folder: Path) -> Iterator[dict[str, Running]]:
-    """The servers by name, one after the other started, tried and warmed; only one is ever asked at a time."""
-    jars = {name: built(name.lower(), made=made) for name, made in JARS.items()}
+def all_running(realms: DevRealmServer, *, jars: dict[str, Path], folder: Path) -> Iterator[dict[str, Running]]:
+    """The servers by name; all stay up, and only one is ever asked at a time."""
     with ExitStack() as stack:
         servers = {
             name: stack.enter_context(running_java(jar=jar, realms=realms, folder=folder / name))
@@ -164,10 +163,11 @@ def all_running(realms: DevRealmServer, *, folder: Path) -> Iterator[dict[str, R
 def measured(*, rounds: int, seconds: float) -> dict[str, float]:
     """Ratios, and microseconds of CPU of one request by server and route."""
     taken: dict[str, list[float]] = {}
+    jars = {name: built(name.lower(), made=made) for name, made in JARS.items()}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="jvm-")))
         realms = stack.enter_context(dev_realms(*NAMES))
-        servers = stack.enter_context(all_running(realms, folder=folder))
+        servers = stack.enter_context(all_running(realms, jars=jars, folder=folder))
         os.sched_setaffinity(0, {LOAD_CORE})  # the realms live in this process
         makers = [realms.realm(NAMES[number % len(NAMES)]) for number in range(TOKENS)]
         tokens = [realm.keys.encode(claims_of(realm, number=number)) for number, realm in enumerate(makers)]
@@ -190,7 +190,10 @@ def main() -> int:
     options = parser("benchmarks.jvm", __doc__, rounds=9)
     options.add_argument("--seconds", type=float, default=4.0, help="of each turn")
     arguments = options.parse_args()
-    found = measured(rounds=arguments.rounds, seconds=arguments.seconds)
+    try:
+        found = measured(rounds=arguments.rounds, seconds=arguments.seconds)
+    except Missing as missing:
+        sys.exit(str(missing))
     return report(found, most=MOST, as_json=arguments.json)
 
 

@@ -16,8 +16,12 @@ CACHE = Path.home() / ".cache" / "tenants-api"
 HOW = "on Debian or Ubuntu: apt-get install openjdk-17-jdk-headless maven"
 
 
+class Missing(Exception):
+    """A program that is needed is not on this machine; the message says which, and how to get it."""
+
+
 def java() -> str:
-    """The program: of JAVA_HOME where it is set, as Maven takes it too. RuntimeError when there is none."""
+    """The program: of JAVA_HOME where it is set, as Maven takes it too. Missing when there is none."""
     home = os.environ.get("JAVA_HOME")
     return _program("java", path=f"{home}/bin" if home else None)
 
@@ -35,7 +39,8 @@ def built(name: str, *, made: str) -> Path:
     """The file `made` of the server `benchmarks/peers/{name}`.
 
     Raises:
-        RuntimeError: Java, or Maven where it is not built yet, is missing, or the build failed.
+        Missing: Java, or Maven where it is not built yet.
+        RuntimeError: the build failed.
     """
     java()
     home = CACHE / f"jvm-{name}-{_checksum(HERE / name)}"
@@ -62,7 +67,7 @@ def _build(source: Path, *, home: Path, made: str) -> None:
 def _program(name: str, *, path: str | None = None) -> str:
     found = shutil.which(name, path=path)
     if found is None:
-        raise RuntimeError(f"{name} is missing; {HOW}")
+        raise Missing(f"{name} is missing; {HOW}")
     return found
 
 
