@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import delete, event, text
 
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.registry import service
@@ -89,8 +92,32 @@ async def test_full_compare_leaves_what_did_not_change_alone(replica: Services, 
 
 async def test_one_change_reads_one_tenant(replica: Services) -> None:
     before = {slug: replica.trust.tenant_by_slug(slug) for slug in ("acme", "globex")}
+    seen = replica.trust.version
     await move(replica, Transition.SUSPEND)
-    await replica.trust.refresh()
+    with reads(replica) as sent:
+        await replica.trust.refresh()
     after = {slug: replica.trust.tenant_by_slug(slug) for slug in ("acme", "globex")}
     assert after["globex"] is before["globex"]
     assert after["acme"] != before["acme"]
+    # A full compare leaves the others alone too: what was asked for shows that this was none.
+    assert [table for table, _, _ in sent] == ["purged_tenants", "tenants", "realms", "role_rules", "realm_keys"]
+    for _, statement, parameters in sent[:4]:
+        assert "changed_version > ?" in statement
+        assert parameters == (seen,)
+    assert len(sent[4][2]) == 1, "the keys of one realm"
+
+
+@contextmanager
+def reads(services: Services) -> Iterator[list[tuple[str, str, tuple[Any, ...]]]]:
+    """Table, statement and parameters of what is read meanwhile, the version's own row left out."""
+    sent: list[tuple[str, str, tuple[Any, ...]]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        table = re.search(r"FROM (\w+)", statement)
+        if table and table[1] != "registry_version":
+            sent.append((table[1], statement, tuple(parameters)))
+
+    engine = services.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(engine, "before_cursor_execute", note)
