@@ -6,6 +6,7 @@ The table in docs/settings.md is made from this class. A wrong value stops the s
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "TENANTS_"
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?", re.ASCII)
 
 
 class SettingsError(Exception):
@@ -40,9 +42,12 @@ class Settings(BaseSettings):
     environment: Literal["production", "development"] = Field(
         "production", description="`development` allows SQLite with several workers, debug logs and the API docs"
     )
-    database_url: str = Field("sqlite+aiosqlite:///tenants.db", description="or `postgresql+psycopg://…`")
+    # Not in the repr: a password stands in the URL.
+    database_url: str = Field(
+        "sqlite+aiosqlite:///tenants.db", repr=False, description="or `postgresql+psycopg://…`"
+    )
     database_direct_url: str | None = Field(
-        None, description="past a pooler, for migrations and LISTEN; the database URL if empty"
+        None, repr=False, description="past a pooler, for migrations and LISTEN; the database URL if empty"
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="connections of one worker to PostgreSQL")
     database_statement_timeout: float = Field(
@@ -147,6 +152,15 @@ class Settings(BaseSettings):
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
             ip_network(network)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # `*` would let every page in every browser read what a token opens.
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin[:200]!r} is no origin: give scheme://host[:port] in lower case, no pattern")
         return value
 
     @model_validator(mode="after")

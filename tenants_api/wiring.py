@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenants_api.assertion import UNREADABLE, Assertions, Unreadable, build_assertions
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.targets import TargetPolicy
+from tenants_api.keycloak.targets import Resolver, TargetPolicy, system_resolver
 from tenants_api.migrating import is_migrated
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding, Reconciler
@@ -69,6 +69,7 @@ async def open_services(
     background: bool = True,
     load: bool = True,
     clocks: Clocks | None = None,
+    resolver: Resolver = system_resolver,
 ) -> AsyncIterator[Services]:
     """Build everything, load the registry, and follow its changes while the block runs.
 
@@ -83,7 +84,7 @@ async def open_services(
         pool_size=settings.database_pool_size,
         statement_timeout=settings.database_statement_timeout,
     )
-    services = _build(settings, database=database, roles=roles, clocks=clocks or Clocks())
+    services = _build(settings, database=database, roles=roles, clocks=clocks or Clocks(), resolver=resolver)
     try:
         await _load(services, tenants=load)
         followers = await _follow(services) if background else []
@@ -98,9 +99,13 @@ async def open_services(
         await database.aclose()
 
 
-def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: Clocks) -> Services:
+def _build(
+    settings: Settings, *, database: Database, roles: RoleModel, clocks: Clocks, resolver: Resolver
+) -> Services:
     metrics = Metrics()
-    parts = build_verifying(settings, database=database, roles=roles, clocks=clocks, metrics=metrics)
+    parts = build_verifying(
+        settings, database=database, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver
+    )
     policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
     verifier = parts.verifier
     rings = KeyRings(

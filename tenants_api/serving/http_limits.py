@@ -1,7 +1,8 @@
-"""uvicorn's httptools protocol with a bound on the head of a request, which httptools itself does not have.
+"""uvicorn's httptools protocol with bounds on what a connection may cost before it has asked for anything.
 
-Without it one connection could send header lines for ever and grow this process, or send one byte a minute and keep
-its connection. A request whose head comes in one piece, as all honest ones do, costs nothing more.
+httptools itself bounds neither the size of a request's head nor its time. Without this one connection could send header
+lines for ever and grow this process; and by one byte a minute, or by none, anybody could hold all of its connections. A
+request that comes in one piece, as most honest ones do, costs nothing more.
 """
 
 from __future__ import annotations
@@ -15,23 +16,34 @@ LARGEST_HEAD = 32 * 1024  # bytes of request line and headers; a token may have 
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request head is too long or too slow.
+    """Closes a connection whose request is too long or too slow, or does not come.
 
-    `deadline` is the seconds that the rest of a head gets that came in pieces.
+    `deadline` is the seconds until the first head is whole, and until any later one is that came in pieces or behind
+    blank lines. `body_deadline` is what the rest of a body gets that came in pieces.
     """
 
     deadline = 10.0
+    body_deadline = 30.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._in_head = False
+        self._in_head = self._in_body = False
         self._head_size = 0
-        self._head_deadline: asyncio.TimerHandle | None = None
+        self._end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self._end_after(self.deadline)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._in_head:
             self._bound_head(len(data))
+        elif self._in_body:
+            self._end_after(self.body_deadline)
+        elif self.cycle is not None and self.cycle.response_complete:
+            # Blank lines, which a parser passes over: uvicorn took them for a request and let its own timer go.
+            self._end_after(self.deadline)
 
     def on_message_begin(self) -> None:
         self._in_head = True
@@ -45,22 +57,32 @@ class BoundedHttp(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._end_head()
+        self._in_head, self._in_body = False, True
+        self._go_on()
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._go_on()
+        super().on_message_complete()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_head()
+        self._go_on()
         super().connection_lost(exc)
 
     def _bound_head(self, size: int) -> None:
         self._head_size += size
         if self._head_size > LARGEST_HEAD:
             self.transport.abort()
-        elif self._head_deadline is None:
-            self._head_deadline = self.loop.call_later(self.deadline, self.transport.abort)
+        else:
+            self._end_after(self.deadline)
 
-    def _end_head(self) -> None:
-        self._in_head = False
-        if self._head_deadline is not None:
-            self._head_deadline.cancel()
-            self._head_deadline = None
+    def _end_after(self, seconds: float) -> None:
+        """Counted from the first call: no byte that comes meanwhile puts the end off."""
+        if self._end is None:
+            self._end = self.loop.call_later(seconds, self.transport.abort)
+
+    def _go_on(self) -> None:
+        if self._end is not None:
+            self._end.cancel()
+            self._end = None

@@ -9,7 +9,7 @@ import structlog
 
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.targets import TargetPolicy, target_policy
+from tenants_api.keycloak.targets import Resolver, TargetPolicy, system_resolver, target_policy
 from tenants_api.observability.metrics import Metrics
 from tenants_api.settings import Settings
 from tenants_api.trust.counts import realms_by_health_and_source, tenants_by_state_and_health
@@ -44,7 +44,13 @@ class Verifying:
 
 
 def build_verifying(
-    settings: Settings, *, database: Database, roles: RoleModel, clocks: Clocks, metrics: Metrics
+    settings: Settings,
+    *,
+    database: Database,
+    roles: RoleModel,
+    clocks: Clocks,
+    metrics: Metrics,
+    resolver: Resolver = system_resolver,
 ) -> Verifying:
     """Nothing is opened, read or fetched yet; `trust.load()` reads the registry."""
     policy = target_policy(
@@ -52,7 +58,7 @@ def build_verifying(
         allowed_private_networks=settings.allowed_private_networks,
         allowed_ports=settings.allowed_realm_ports,
     )
-    client = RealmClient(policy, total_timeout=settings.realm_timeout)
+    client = RealmClient(policy, resolver=resolver, total_timeout=settings.realm_timeout)
     source = RealmKeySource(client)
     keys = KeyPolicy(lifetime=settings.key_lifetime, stale_limit=settings.key_stale_limit)
     claims = ClaimPolicy(leeway=settings.leeway, max_lifetime=settings.max_token_lifetime)

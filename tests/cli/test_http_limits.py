@@ -15,14 +15,16 @@ from tenants_api.serving.http_limits import LARGEST_HEAD, BoundedHttp
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
 
 
 class QuickHttp(BoundedHttp):
-    """The same with a deadline that a test can wait for."""
+    """The same with deadlines that a test can wait for."""
 
-    deadline = 0.2
+    deadline = body_deadline = 0.2
 
 
 @pytest.fixture
@@ -46,6 +48,8 @@ def is_closed(connection: socket.socket) -> bool:
         return connection.recv(100) == b""
     except ConnectionError:
         return True
+    except TimeoutError:
+        return False
 
 
 def test_ordinary_requests_on_one_connection_are_answered(address: tuple[str, int]) -> None:
@@ -78,3 +82,58 @@ def test_slow_head_that_ends_in_time_is_answered_and_its_connection_lives_on(add
         time.sleep(0.3)
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_connection_that_says_nothing_is_given_up(address: tuple[str, int]) -> None:
+    """Else a stranger could hold every file descriptor of the process and never send a byte."""
+    with socket.create_connection(address) as connection:
+        assert is_closed(connection)
+
+
+def test_body_that_never_ends_is_given_up(address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+        assert is_ended(connection)
+
+
+def test_body_that_drips_is_given_up_and_one_in_two_pieces_is_not(address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
+        time.sleep(0.05)
+        connection.sendall(b"2")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert drips(connection, b"1\r\nx\r\n") < 60
+
+
+def test_blank_lines_between_requests_keep_no_connection_open(address: tuple[str, int]) -> None:
+    """A parser passes over them (RFC 9112 section 2.2), and each one would put the idle connection's end off."""
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        assert drips(connection, b"\r\n") < 60
+
+
+def is_ended(connection: socket.socket) -> bool:
+    """Closed, whether or not something was answered before."""
+    connection.settimeout(3)
+    try:
+        while connection.recv(4096):
+            pass
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+def drips(connection: socket.socket, piece: bytes) -> int:
+    """How many pieces went out, one every 20 ms, before the other side had enough; 60 when it never had."""
+    for number in range(60):
+        try:
+            connection.sendall(piece)
+        except ConnectionError:
+            return number
+        time.sleep(0.02)
+    return 60

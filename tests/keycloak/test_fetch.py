@@ -128,7 +128,9 @@ async def test_nobody_listens() -> None:
 @pytest.mark.parametrize(
     "addresses",
     [("10.0.0.1",), ("169.254.169.254",), ("::1",), ("::ffff:10.0.0.1",), ("64:ff9b::a9fe:a9fe",),
-     ("2002:a9fe:a9fe::",), ("100.64.0.1",), ("224.0.0.1",), ("168.63.129.16",), ("fec0::1",), ("::10.0.0.1",)],
+     ("2002:a9fe:a9fe::",), ("100.64.0.1",), ("224.0.0.1",), ("168.63.129.16",), ("fec0::1",), ("::10.0.0.1",),
+     ("::ffff:0:10.0.0.1",), ("64:ff9b:1::1",), ("2001:0:a00:1::",), ("fd00:ec2::254",), ("ff02::1",), ("3fff::1",),
+     ("5f00::1",), ("100.100.100.200",), ("0.0.0.0",), ("::",), ("255.255.255.255",), ("198.18.0.1",)],
     ids=str,
 )  # fmt: skip
 async def test_blocked_address_gets_no_packet(addresses: tuple[str, ...]) -> None:
@@ -138,9 +140,13 @@ async def test_blocked_address_gets_no_packet(addresses: tuple[str, ...]) -> Non
     assert server.connections == 0
 
 
-async def test_one_bad_address_among_good_ones_refuses_the_name() -> None:
+@pytest.mark.parametrize("bad", ["10.0.0.1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "fe80::1"])
+@pytest.mark.parametrize("last", [True, False], ids=["bad one last", "bad one first"])
+async def test_one_bad_address_among_good_ones_refuses_the_name(bad: str, last: bool) -> None:
+    """Dual-stack answers too: which of the families is connected to is the client's choice, so each must be good."""
+    addresses = ("127.0.0.1", bad) if last else (bad, "127.0.0.1")
     async with serving(http(KEYS)) as server:
-        assert (await fault_of(server, resolver=resolving("127.0.0.1", "10.0.0.1"))).reason == "TargetBlocked"
+        assert (await fault_of(server, resolver=resolving(*addresses))).reason == "TargetBlocked"
     assert server.connections == 0
 
 

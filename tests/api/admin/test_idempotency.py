@@ -16,9 +16,9 @@ from tests.support.stack import ApiClient, bearer, onboard
 pytestmark = pytest.mark.anyio
 
 
-async def create(api: ApiClient, key: str, **changes: Any) -> httpx.Response:
+async def create(api: ApiClient, key: str, *, slug: str = "acme", **changes: Any) -> httpx.Response:
     headers = {"Idempotency-Key": key}
-    return await api.admin("POST", "/tenants", json=tenant_body(api, **changes), headers=headers)
+    return await api.admin("POST", "/tenants", json=tenant_body(api, slug, **changes), headers=headers)
 
 
 async def test_repeated_create_gets_the_first_answer_again(api: ApiClient) -> None:
@@ -48,6 +48,20 @@ async def test_while_the_first_runs_the_second_is_told_to_wait(api: ApiClient) -
     assert said(answers[1]) == (409, "idempotency_in_flight")
     assert answers[1].headers["Retry-After"] == "1"
     assert (await create(api, "k1")).headers["Idempotency-Replayed"] == "true"
+
+
+async def test_crowd_with_one_key_makes_one_tenant_also_where_half_of_it_asks_for_another(api: ApiClient) -> None:
+    """Replay and conflict at the same instant: one effect, and nobody gets the answer to another's question."""
+    asked = ("acme" if number % 2 else "globex" for number in range(24))
+    answers = await asyncio.gather(*(create(api, "k1", slug=slug, realm=slug) for slug in asked))
+    made = [answer.json()["slug"] for answer in answers if answer.status_code == 201]
+    told = {said(answer) for answer in answers if answer.status_code != 201}
+    assert len(set(made)) == 1
+    assert told <= {(409, "idempotency_in_flight"), (422, "idempotency_mismatch")}
+    assert await slugs(api) == made[:1]
+    assert len((await api.admin("GET", "/audit-events", params={"action": "tenant.created"})).json()["data"]) == 1
+    other = "globex" if made[0] == "acme" else "acme"
+    assert said(await create(api, "k1", slug=other, realm=other)) == (422, "idempotency_mismatch")
 
 
 async def test_refused_request_leaves_its_key_free(api: ApiClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -43,6 +44,26 @@ async def test_key_may_do_what_its_scopes_say_until_it_is_revoked(api: ApiClient
     assert said(await api.get("/admin/v1/tenants", headers=headers)) == (401, "invalid_token")
     assert (await api.admin("GET", "/api-keys")).json()["data"][0]["revoked_at"] is not None
     assert said(await api.admin("DELETE", "/api-keys/nobody")) == (404, "not_found")
+
+
+async def test_key_is_replaced_without_a_moment_in_which_none_works(api: ApiClient) -> None:
+    """The new one works before the old one ends, and its end is the old one's alone."""
+    old = await new_key(api, "tenants:read")
+    new = await new_key(api, "tenants:read")
+    statuses = {one: [] for one in (old["key"], new["key"])}
+
+    async def ask() -> None:
+        for key, found in statuses.items():
+            found.append((await api.get("/admin/v1/tenants", headers=bearer(key))).status_code)
+
+    await ask()
+    ending = asyncio.create_task(api.admin("DELETE", f"/api-keys/{old['key_id']}"))
+    for _ in range(5):
+        await ask()
+    assert (await ending).status_code == 204
+    await ask()
+    assert statuses[new["key"]] == [200] * 7
+    assert (statuses[old["key"]][0], statuses[old["key"]][-1]) == (200, 401)
 
 
 async def test_key_can_make_no_key_that_may_do_more(api: ApiClient) -> None:
