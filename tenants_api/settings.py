@@ -43,9 +43,7 @@ class Settings(BaseSettings):
         "production", description="`development` allows SQLite with several workers, debug logs and the API docs"
     )
     # Not in the repr: a password stands in the URL.
-    database_url: str = Field(
-        "sqlite+aiosqlite:///tenants.db", repr=False, description="or `postgresql+psycopg://…`"
-    )
+    database_url: str = Field("sqlite+aiosqlite:///tenants.db", repr=False, description="or `postgresql+psycopg://…`")
     database_direct_url: str | None = Field(
         None, repr=False, description="past a pooler, for migrations and LISTEN; the database URL if empty"
     )

@@ -99,13 +99,9 @@ async def open_services(
         await database.aclose()
 
 
-def _build(
-    settings: Settings, *, database: Database, roles: RoleModel, clocks: Clocks, resolver: Resolver
-) -> Services:
+def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: Clocks, resolver: Resolver) -> Services:
     metrics = Metrics()
-    parts = build_verifying(
-        settings, database=database, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver
-    )
+    parts = build_verifying(settings, database=database, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver)
     policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
     verifier = parts.verifier
     rings = KeyRings(

@@ -1,11 +1,13 @@
 """Data on stdout, talk on stderr: tables for people, JSON for machines. Knows no tenant.
 
-Rich honours NO_COLOR and prints no escape codes when the stream is no terminal.
+Rich honours NO_COLOR and prints no escape codes when the stream is no terminal. Those that a realm or an admin wrote
+into a name are never printed: they would drive the terminal of whoever looks at it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
@@ -18,21 +20,24 @@ from rich.text import Text
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 _WIDEST_PIPE = 200  # columns of a table that no terminal limits
+# C0, DEL, C1; what some reader takes for the end of a line; what turns the direction of the text round it.
+_DRIVING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_DRIVING_BUT_LINES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def say(text: str, *, style: str = "") -> None:
     """One line for the person at the terminal, on stderr."""
-    _console(stderr=True).print(Text(text, style=style), soft_wrap=True)
+    _console(stderr=True).print(Text(_harmless(text, driving=_DRIVING_BUT_LINES), style=style), soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
     """One JSON document on stdout, indented."""
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    typer.echo(_json(data, indent=2))
 
 
 def print_line(data: Any) -> None:
     """One JSON document on one line of stdout (NDJSON)."""
-    typer.echo(json.dumps(data, ensure_ascii=False, default=str, separators=(",", ":")))
+    typer.echo(_json(data, separators=(",", ":")))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -56,10 +61,10 @@ def cell(value: Any) -> Text:
     if value is None or value in ("", (), [], {}):
         return Text("-", style="dim")
     if isinstance(value, (list, tuple)):
-        return Text(", ".join(str(part) for part in value))
+        return Text(_harmless(", ".join(str(part) for part in value)))
     if isinstance(value, Mapping):
-        return Text(json.dumps(value, ensure_ascii=False, default=str))
-    text = str(value)
+        return Text(_json(value))
+    text = _harmless(str(value))
     return Text(text, style=_COLOURS.get(text, ""))
 
 
@@ -68,6 +73,15 @@ _COLOURS = {
     "suspended": "yellow", "degraded": "yellow", "draft": "cyan", "Unknown": "dim",
     "deleted": "red", "failing": "red", "False": "red", "failed": "red",
 }  # fmt: skip
+
+
+def _json(data: Any, **form: Any) -> str:
+    """JSON that keeps letters of every script; what JSON itself would not escape is escaped as JSON can read it."""
+    return _harmless(json.dumps(data, ensure_ascii=False, default=str, **form), driving=_DRIVING_BUT_LINES)
+
+
+def _harmless(text: str, *, driving: re.Pattern[str] = _DRIVING) -> str:
+    return driving.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -41,7 +41,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._bound_head(len(data))
         elif self._in_body:
             self._end_after(self.body_deadline)
-        elif self.cycle is not None and self.cycle.response_complete:
+        elif getattr(self.cycle, "response_complete", False):  # no cycle before the first request
             # Blank lines, which a parser passes over: uvicorn took them for a request and let its own timer go.
             self._end_after(self.deadline)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from fastapi.routing import iter_route_contexts
 
 from tests.support.stack import ApiClient, bearer
-import pytest
 
 pytestmark = pytest.mark.anyio
 PARAMETERS = {"tenant_slug": "acme", "code": "invalid_token", "item_id": "01890a5d-ac96-774b-bcce-b302099a8057"}
@@ -41,7 +41,9 @@ async def test_every_page_has_its_policy_and_runs_no_script_of_elsewhere(client:
             continue
         pages.add(path)
         policy = answer.headers["Content-Security-Policy"].split("; ")
-        assert {"default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"} <= set(policy), path
+        assert {"default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"} <= set(
+            policy
+        ), path
         scripts = [one for one in policy if one.startswith("script-src")]
         assert scripts in ([], ["script-src 'self'"]), path
         assert answer.headers["Referrer-Policy"] == "no-referrer", path

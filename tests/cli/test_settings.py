@@ -97,7 +97,9 @@ def test_wrong_secret_is_named_and_not_shown(
 
 def test_no_secret_is_in_the_text_of_the_settings() -> None:
     """Whoever logs them, or a traceback that prints local variables."""
-    chosen = {name: OTHER[name] for name in ("database_url", "database_direct_url", "admin_api_key", "assertion_secret")}
+    chosen = {
+        name: OTHER[name] for name in ("database_url", "database_direct_url", "admin_api_key", "assertion_secret")
+    }
     settings = load_settings(**chosen, public_url="https://api.example")
     for text in (repr(settings), str(settings)):
         assert PASSWORD not in text
@@ -105,7 +107,9 @@ def test_no_secret_is_in_the_text_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["*", "null", "https://*.example", "https://app.example/", "app.example", "https://u@app.example", "https://App.example", "ftp://app.example", "https://app.example:0443"]
+    "origin",
+    ["*", "null", "https://*.example", "https://app.example/", "app.example", "https://u@app.example",
+     "https://App.example", "ftp://app.example", "https://app.example:0443"],
 )  # fmt: skip
 def test_origin_that_is_not_exactly_one_is_refused(origin: str) -> None:
     """A wildcard would let every page of the world read answers; anything else than an origin never matches one."""
@@ -113,6 +117,8 @@ def test_origin_that_is_not_exactly_one_is_refused(origin: str) -> None:
         load_settings(cors_origins=("https://ok.example", origin))
 
 
-@pytest.mark.parametrize("origin", ["https://app.example", "http://localhost:5173", "https://app.example:8443", "http://[::1]:3000"])  # fmt: skip
+@pytest.mark.parametrize(
+    "origin", ["https://app.example", "http://localhost:5173", "https://app.example:8443", "http://[::1]:3000"]
+)
 def test_exact_origin_is_accepted(origin: str) -> None:
     assert load_settings(cors_origins=(origin,)).cors_origins == (origin,)

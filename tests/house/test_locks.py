@@ -27,15 +27,15 @@ def test_lock_names_no_registry(lock: Path) -> None:
 
 @pytest.mark.parametrize("lock", [EVERYTHING, RUNTIME, BUILD], ids=lambda path: path.name)
 def test_every_pin_has_a_hash(lock: Path) -> None:
-    pins = _pins(lock)
+    pins = pinned(lock)
     assert pins
     assert [name for name, (_, hashes) in pins.items() if not hashes] == []
 
 
 @pytest.mark.parametrize("lock", [RUNTIME, BUILD], ids=lambda path: path.name)
 def test_smaller_lock_pins_the_very_same_files(lock: Path) -> None:
-    everything = _pins(EVERYTHING)
-    assert {name: pin for name, pin in _pins(lock).items() if everything.get(name) != pin} == {}
+    everything = pinned(EVERYTHING)
+    assert {name: pin for name, pin in pinned(lock).items() if everything.get(name) != pin} == {}
 
 
 def test_runtime_lock_satisfies_every_dependency() -> None:
@@ -50,13 +50,13 @@ def test_lock_satisfies_what_builds_and_tests() -> None:
 
 
 def _assert_satisfied(wanted: list[str], *, lock: Path) -> None:
-    pins = _pins(lock)
+    pins = pinned(lock)
     for requirement in map(Requirement, wanted):
         version, _ = pins[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version, prereleases=True), f"{requirement} but the lock has {version}"
 
 
-def _pins(lock: Path) -> dict[str, tuple[str, frozenset[str]]]:
+def pinned(lock: Path) -> dict[str, tuple[str, frozenset[str]]]:
     """Name to version and hashes; a name that stands twice (one line a platform) fails the test that reads it."""
     found: dict[str, tuple[str, frozenset[str]]] = {}
     for entry in re.split(r"\n(?=[A-Za-z0-9])", lock.read_text("utf-8")):

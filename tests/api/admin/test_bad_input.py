@@ -51,7 +51,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (body(slug="ácme"), "/slug"),
     *((body(slug=twin), "/slug") for twin in (  # what looks like acme: Cyrillic, full-width, combining, invisible, …
         "\u0430cme", "a\u0441me", "\uff41cme", "acme\u0301", "ac\u200bme", "ac\u00adme", "acme\u202e", "\ufeffacme",
-        "a\u2010me", "acm\u212f", "\u1d43cme", "acme\u0000", "a\u0131me", "\U0001d41ecme", "xn--cme\u0430", "acme\u0660")),
+        "a\u2010me", "acm\u212f", "\u1d43cme", "acme\u0000", "a\u0131me", "\U0001d41ecme", "xn--cme\u0430",
+        "acme\u0660")),
     (body(slug="01890a5d-ac96-774b-bcce-b302099a8057"), "/slug"),
     (body(slug="deadbeefdeadbeefdeadbeefdeadbeef"), "/slug"),
     (body(name=""), "/name"),
