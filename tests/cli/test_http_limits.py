@@ -73,6 +73,14 @@ def test_head_that_never_ends_is_given_up(address: tuple[str, int]) -> None:
         assert is_closed(connection)
 
 
+def test_later_head_that_never_ends_is_given_up_too(address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET / HTTP/1.1\r\nHost:")
+        assert is_closed(connection)
+
+
 def test_slow_head_that_ends_in_time_is_answered_and_its_connection_lives_on(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost:")
