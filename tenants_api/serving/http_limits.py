@@ -37,7 +37,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._in_head:
+        if self.transport.get_protocol() is not self:
+            self._go_on()  # a WebSocket now, which may be silent for as long as it likes
+        elif self._in_head:
             self._bound_head(len(data))
         elif self._in_body:
             self._end_after(self.body_deadline)

@@ -15,6 +15,12 @@ from tenants_api.serving.http_limits import LARGEST_HEAD, BoundedHttp
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        return
     while (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
@@ -30,7 +36,9 @@ class QuickHttp(BoundedHttp):
 @pytest.fixture
 def address() -> Iterator[tuple[str, int]]:
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(nothing, http=QuickHttp, ws="none", lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        nothing, http=QuickHttp, ws="websockets-sansio", lifespan="off", log_config=None, access_log=False
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
@@ -145,3 +153,19 @@ def drips(connection: socket.socket, piece: bytes) -> int:
             return number
         time.sleep(0.02)
     return 60
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["at once", "after a request"])
+def test_websocket_is_held_to_no_deadline_of_requests(address: tuple[str, int], before: int) -> None:
+    with socket.create_connection(address) as connection:
+        for _ in range(before):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        connection.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert connection.recv(4096).startswith(b"HTTP/1.1 101")
+        connection.settimeout(4 * QuickHttp.deadline)
+        with pytest.raises(TimeoutError):  # nothing comes, not even the end
+            connection.recv(4096)
