@@ -39,6 +39,7 @@ RUNS: dict[str, tuple[list[str], list[str] | None]] = {
     "suspension": ([], None),
     "isolation": ([], None),
     "scale": ([], None),
+    "peers": ([], ["--rounds", "1", "--seconds", "1"]),
     "jvm": ([], None),
 }
 
@@ -75,6 +76,12 @@ ROWS = (
     Row("forward auth alone ÷ the full API, start", "authz_only", "start, alone / full", 0.5),
     Row("forward auth alone ÷ the full API, memory", "authz_only", "pss, alone / full", 0.5),
     Row("import of the API ÷ FastAPI and SQLAlchemy", "imports", "API / FastAPI and SQLAlchemy", 1.25, 1.15),
+    Row("requests a second ÷ python-keycloak `userinfo`", "peers", "remembered ÷ userinfo", 7, 8, True),
+    Row("the same ÷ python-jose", "peers", "remembered ÷ python-jose", 3, 3.3, True),
+    Row("the same ÷ the best Keycloak package", "peers", "remembered ÷ best Keycloak package", 3, 3.4, True),
+    Row("the same ÷ the best of all peers", "peers", "remembered ÷ best peer", 1.8, 2, True),
+    Row("every token new ÷ best Keycloak package", "peers", "every token new ÷ best Keycloak package", 2, 2.3, True),
+    Row("every token new ÷ best of all peers", "peers", "every token new ÷ best peer", 1.2, 1.35, True),
     Row("SQL statements of 1,000 warm requests", "round_trips", "statements of warm requests", 0, 0),
     Row("requests to a realm for 1,000 warm requests", "round_trips", "fetches of warm requests", 0, 0),
     Row("SQL statements for 200 new tokens of a warm realm", "round_trips", "statements of new tokens", 0, 0),

@@ -40,7 +40,7 @@ LEAST_OF_TWO = 1.8
 
 
 @contextmanager
-def running(folder: Path, realms: DevRealmServer, *, workers: int) -> Iterator[tuple[str, int]]:
+def running(folder: Path, realms: DevRealmServer, *, workers: int, **variables: str) -> Iterator[tuple[str, int]]:
     """The application with a tenant; its address and process."""
     folder.mkdir()
     migrate(settings_for(realms, folder))
@@ -49,8 +49,8 @@ def running(folder: Path, realms: DevRealmServer, *, workers: int) -> Iterator[t
     command += ["--workers", str(workers), "--log-level", "error", "--no-access-log"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            command, env=environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"}, stdout=log, stderr=log,
-            start_new_session=True,
+            command, env=environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"} | variables, stdout=log,
+            stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"

@@ -1,0 +1,132 @@
+"""The same request through other packages: this product's requests a second divided by theirs, in turns.
+
+    python -m benchmarks.peers [--rounds N] [--seconds N] [--json]
+
+One worker at a time is asked, on one core; wrk with 32 connections and the realm are on the other. Every peer serves
+the same FastAPI route, is given a good and a forged token first, and is warm before it is measured. This product is
+asked twice: with tokens that it remembers, and with its cache switched off (`TENANTS_VERIFIED_TOKENS=0`), as if every
+token were new. Ends with 1 when a bound is passed. Needs wrk, and pip's registry once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from benchmarks.load import LOAD_CORE, cpu_seconds, wrk
+from benchmarks.peers.serving import OURS, REALM, UNCACHED, started
+from benchmarks.report import parser, report
+from benchmarks.verification import compact, sample_claims
+from tenants_api.devrealms import DevRealm
+from tests.support.realms import dev_realms
+from tests.support.stack import CLIENT_ID, bearer
+
+PATH = "/bench/principal"
+TOKENS = 200
+LIFETIME = 3600  # seconds: longer than the run
+KEYCLOAK = ("userinfo", "introspect", "decode_token", "fastapi-keycloak-middleware", "fastapi-keycloak")
+PEERS = (*KEYCLOAK, "python-jose", "python-jose, async", "PyJWKClient", "authlib", "joserfc")
+# Name, which of ours, over the best of whom, the least that it may reach.
+RATIOS = (
+    ("remembered ÷ userinfo", OURS, ("userinfo",), 7.0),
+    ("remembered ÷ python-jose", OURS, ("python-jose",), 3.0),
+    ("remembered ÷ best Keycloak package", OURS, KEYCLOAK, 3.0),
+    ("remembered ÷ best peer", OURS, PEERS, 1.8),
+    ("every token new ÷ best Keycloak package", UNCACHED, KEYCLOAK, 2.0),
+    ("every token new ÷ best peer", UNCACHED, PEERS, 1.2),
+)
+Rates = dict[str, list[float]]
+
+
+def minted(realm: DevRealm) -> list[str]:
+    """Tokens with the claims that a real Keycloak gave, of this realm and time."""
+    claims = sample_claims()
+    now = int(realm.clock())
+    claims |= {"iss": realm.issuer, "iat": now - 10, "exp": now + LIFETIME}
+    if CLIENT_ID not in claims["aud"]:
+        raise RuntimeError(f"the sample is for {claims['aud']}, not for {CLIENT_ID}")
+    tokens = [realm.keys.encode(claims | {"jti": f"onrtro:{number:036}"}) for number in range(TOKENS)]
+    if len(tokens[0]) < len(compact(claims)) * 4 / 3:
+        raise RuntimeError("a token is shorter than its claims")
+    return tokens
+
+
+def answers_to(url: str, *, good: str, forged: str) -> float:
+    """The status that a forged token gets. RuntimeError when the good one is refused."""
+    found = [httpx.get(f"{url}{PATH}", headers=bearer(raw), timeout=30, trust_env=False) for raw in (good, forged)]
+    if found[0].status_code != 200:
+        raise RuntimeError(f"{url} answered {found[0].status_code} to a good token: {found[0].text[:200]}")
+    return float(found[1].status_code)
+
+
+def forged(tokens: Sequence[str]) -> str:
+    """The first token with the signature of the second."""
+    return f"{tokens[0].rpartition('.')[0]}.{tokens[1].rpartition('.')[2]}"
+
+
+def measured(*, rounds: int, seconds: float) -> dict[str, float]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="peers-")))
+        realms = stack.enter_context(dev_realms(REALM))
+        tokens = minted(realms.realm(REALM))
+        asked = started(stack, realms=realms, peers=PEERS, folder=folder)
+        os.sched_setaffinity(0, {LOAD_CORE})
+        told = {name: answers_to(url, good=tokens[0], forged=forged(tokens)) for name, (url, _) in asked.items()}
+        for url, _ in asked.values():  # warm: each has seen all tokens, and answered none with a refusal
+            wrk(f"{url}{PATH}", tokens=tokens, folder=folder, seconds=1)
+        rps: Rates = {name: [] for name in asked}
+        spent: Rates = {name: [] for name in asked}
+        for _ in range(rounds):
+            for name, (url, process) in asked.items():
+                before = cpu_seconds([process])
+                rate = wrk(f"{url}{PATH}", tokens=tokens, folder=folder, seconds=seconds).rps
+                rps[name].append(rate)
+                spent[name].append((cpu_seconds([process]) - before) / (rate * seconds) * 1e6)
+    return (
+        figures(rps)
+        | {f"us of CPU, {name}": median(values) for name, values in spent.items()}
+        | {f"status of a forged token, {name}": status for name, status in told.items()}
+        | {"bytes of a token": float(len(tokens[0]))}
+    )
+
+
+def ratio(rps: Rates, *, ours: str, peer: str) -> float:
+    """The middle of the rounds."""
+    return median(one / other for one, other in zip(rps[ours], rps[peer], strict=True))
+
+
+def best_of(rps: Rates, *, ours: str, peers: Sequence[str]) -> str:
+    """The peer that comes nearest."""
+    return min(peers, key=lambda peer: ratio(rps, ours=ours, peer=peer))
+
+
+def figures(rps: Rates) -> dict[str, float]:
+    """The ratios that have a bound, who was the best, and the ratio to each."""
+    best = {name: best_of(rps, ours=ours, peers=peers) for name, ours, peers, _ in RATIOS}
+    bounded = {name: ratio(rps, ours=ours, peer=best[name]) for name, ours, _, _ in RATIOS}
+    who = {
+        f"requests a second, {name.partition(' ÷ ')[2]} ({best[name]})": median(rps[best[name]])
+        for name, ours, peers, _ in RATIOS
+        if ours == OURS and len(peers) > 1
+    }
+    each = {f"{ours} ÷ {peer}": ratio(rps, ours=ours, peer=peer) for ours in (OURS, UNCACHED) for peer in PEERS}
+    return bounded | who | each
+
+
+def main() -> int:
+    options = parser("benchmarks.peers", __doc__, rounds=5)
+    options.add_argument("--seconds", type=float, default=2.0, help="of each turn")
+    arguments = options.parse_args()
+    found = measured(rounds=arguments.rounds, seconds=arguments.seconds)
+    return report(found, most={}, least={name: least for name, _, _, least in RATIOS}, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

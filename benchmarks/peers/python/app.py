@@ -1,0 +1,34 @@
+"""The route that is asked, behind the peer that PEER names."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import keycloaks
+import libraries
+from fastapi import Depends, FastAPI
+
+PEERS = {
+    "userinfo": keycloaks.userinfo,
+    "introspect": keycloaks.introspect,
+    "decode_token": keycloaks.decode_token,
+    "fastapi-keycloak-middleware": keycloaks.middleware,
+    "fastapi-keycloak": keycloaks.fastapi_keycloak,
+    "python-jose": libraries.python_jose,
+    "python-jose, async": libraries.python_jose_async,
+    "PyJWKClient": libraries.pyjwk_client,
+    "authlib": libraries.authlib,
+    "joserfc": libraries.joserfc,
+}
+
+
+def create() -> FastAPI:
+    app = FastAPI()
+    verified = PEERS[os.environ["PEER"]](app)
+
+    @app.get("/bench/principal")
+    async def ask(caller: Annotated[Any, Depends(verified)]) -> dict[str, str]:
+        return {"tenant": "acme"}
+
+    return app

@@ -1,0 +1,14 @@
+"""What every peer is told: whose tokens it should take, and where the realm is asked."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+ISSUER, CLIENT_ID = os.environ["ISSUER"], os.environ["CLIENT_ID"]
+SERVER, REALM = os.environ["SERVER"], os.environ["REALM"]
+CERTS = f"{SERVER}/realms/{REALM}/protocol/openid-connect/certs"
+Bearer = Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]

@@ -1,0 +1,86 @@
+"""Starts what is asked: this product twice, the realm's stand-in, and every peer. Measures nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+
+from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core
+from benchmarks.peers import issuer
+from benchmarks.peers.environments import python_of
+from benchmarks.requests import running
+from benchmarks.verification import sample_claims
+from tenants_api.devrealms import DevRealmServer
+from tests.support.processes import stop_group, wait_for
+from tests.support.serving import free_port
+from tests.support.stack import CLIENT_ID
+
+HERE = Path(__file__).parent
+REALM = "acme"
+OURS, UNCACHED = "remembered", "every token new"
+
+# The address and the process of each.
+Asked = dict[str, tuple[str, int]]
+
+
+def started(stack: ExitStack, *, realms: DevRealmServer, peers: tuple[str, ...], folder: Path) -> Asked:
+    """All of them until the stack ends: the realm's stand-in on the load's core, everybody else on the other."""
+    python = python_of(HERE / "python.lock")
+    realm, port = realms.realm(REALM), free_port()
+    server = f"http://127.0.0.1:{port}"
+    answers = issuer.answers_of(realm, url=f"{server}/realms/{REALM}", claims=sample_claims())
+    with on_core(LOAD_CORE):
+        told = {"ANSWERS": answers, "PYTHONPATH": str(HERE.parents[1])}
+        stack.enter_context(uvicorn("benchmarks.peers.issuer", port=port, log=folder / "issuer.log", variables=told))
+    where = {"ISSUER": realm.issuer, "SERVER": server, "REALM": REALM, "CLIENT_ID": CLIENT_ID}
+    with on_core(SERVER_CORE):
+        found = {
+            OURS: stack.enter_context(running(folder / "ours", realms, workers=1)),
+            UNCACHED: stack.enter_context(running(folder / "uncached", realms, workers=1, TENANTS_VERIFIED_TOKENS="0")),
+        }
+        for peer in peers:
+            log, told = folder / f"{peer}.log", {**where, "PEER": peer}
+            found[peer] = stack.enter_context(
+                uvicorn("app", port=free_port(), python=python, cwd=HERE / "python", log=log, variables=told)
+            )
+    return found
+
+
+@contextmanager
+def uvicorn(
+    module: str, *, port: int, log: Path, variables: dict[str, str], python: str = sys.executable, cwd: Path = HERE
+) -> Iterator[tuple[str, int]]:
+    """One worker; its address and process. RuntimeError with what it wrote when it does not start."""
+    command = [python, "-m", "uvicorn", "--factory", f"{module}:create", "--port", str(port)]
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--log-level", "error", "--no-access-log"],
+            cwd=cwd, env=inherited | variables, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        try:
+            wait_for(lambda: process.poll() is not None or _listens(url), within=60, what=f"{log.stem} answers")
+        except AssertionError as error:
+            raise RuntimeError(f"{log.stem} did not start:\n{log.read_text(errors='replace')[-2000:]}") from error
+        if process.poll() is not None:
+            raise RuntimeError(f"{log.stem} ended:\n{log.read_text(errors='replace')[-2000:]}")
+        yield url, process.pid
+    finally:
+        stop_group(process)
+
+
+def _listens(url: str) -> bool:
+    """Whether anything answers, also with a refusal."""
+    try:
+        httpx.get(url, timeout=2, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True
