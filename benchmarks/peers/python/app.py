@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import Any
 
 import keycloaks
 import libraries
@@ -28,7 +28,7 @@ def create() -> FastAPI:
     verified = PEERS[os.environ["PEER"]](app)
 
     @app.get("/bench/principal")
-    async def ask(caller: Annotated[Any, Depends(verified)]) -> dict[str, str]:
+    async def ask(caller: Any = Depends(verified)) -> dict[str, str]:
         return {"tenant": "acme"}
 
     return app
