@@ -25,9 +25,11 @@ from typing import Any
 
 import httpx
 
+from benchmarks.library import PATH
 from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, on_core, wrk
 from benchmarks.peers.maven import Missing, built, java, java_version
 from benchmarks.report import parser, report
+from benchmarks.requests import LIBRARY
 from benchmarks.verification import SAMPLES
 from tenants_api.devrealms import DevRealm, DevRealmServer
 from tests.support.processes import answers, stop_group, wait_for
@@ -92,21 +94,21 @@ def running_java(*, jar: Path, realms: DevRealmServer, folder: Path) -> Iterator
 
 @contextmanager
 def running_ours(*, realms: DevRealmServer, folder: Path, **variables: str) -> Iterator[Running]:
-    """One worker of this product, with each realm registered as a tenant."""
+    """One worker of this product as a library, with each realm registered as a tenant."""
     folder.mkdir()
     migrate(settings_for(realms, folder))
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.app:create", "--port", str(port)]
+    command = [sys.executable, "-m", "uvicorn", "--factory", LIBRARY, "--port", str(port)]
     command += ["--log-level", "error", "--no-access-log"]
     given = environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"} | variables
-    with started(command, folder=folder, variables=given, ready=f"{url}/readyz") as process:
+    with started(command, folder=folder, variables=given, ready=f"{url}/openapi.json") as process:
         with httpx.Client(base_url=url, headers=bearer(ADMIN_KEY), timeout=30, trust_env=False) as admin:
             for name in NAMES:
                 realm = {"issuer": realms.realm(name).issuer, "client_id": CLIENT_ID}
                 body = {"slug": name, "name": name, "realms": [realm]}
                 admin.post("/admin/v1/tenants", json=body).raise_for_status()
-        yield Running(f"{url}/bench/principal", process, WARM_OURS)
+        yield Running(f"{url}{PATH}", process, WARM_OURS)
 
 
 def claims_of(realm: DevRealm, *, number: int = 0) -> dict[str, Any]:

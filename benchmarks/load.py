@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 CONNECTIONS = 32
 SERVER_CORE, LOAD_CORE = 0, 1
 # wrk runs `request` for each call; the shuffle is the same for whoever is compared.
@@ -48,6 +50,15 @@ def on_core(core: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def listens(url: str) -> bool:
+    """Whether anything answers, also with a refusal."""
+    try:
+        httpx.get(url, timeout=2, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True
 
 
 def wrk(url: str, *, tokens: list[str], folder: Path, seconds: float, connections: int = CONNECTIONS) -> Measured:

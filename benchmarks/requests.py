@@ -1,10 +1,11 @@
-"""What a request pays for being authenticated: the same application asked with and without, in turns.
+"""What a request pays for being authenticated: the same route asked with and without, in turns.
 
     python -m benchmarks.requests [--rounds N] [--seconds N] [--json]
 
-One worker on one core, wrk with 32 connections on the other, 200 tokens in Keycloak's shape, each known before. The
-middle ratio of the rounds counts. Then two workers against one, on both cores. Ends with 1 when a bound is passed.
-Needs wrk.
+One worker at a time on one core, wrk with 32 connections on the other, 200 tokens in Keycloak's shape, each known
+before. The three kinds of the route are three applications that differ in nothing else (benchmarks.library); forward
+auth and the whole API's own `/v1/me` are asked of the whole API. The middle ratio of the rounds counts. Then two
+workers against one, on both cores. Ends with 1 when a bound is passed. Needs wrk.
 """
 
 from __future__ import annotations
@@ -20,32 +21,37 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, cpu_seconds, on_core, wrk
+from benchmarks.library import LEARN, PATH
+from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, cpu_seconds, listens, on_core, wrk
 from benchmarks.report import parser, report
 from tenants_api.devrealms import DevRealmServer
-from tests.support.processes import answers, stop_group, wait_for
+from tests.support.processes import stop_group, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for
 from tests.support.serving import environment, free_port
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
 
 TOKENS = 200
-TURNS = ("/bench/open", "/bench/scope", "/bench/principal", "/unchecked", "/authz")
+WHOLE, LIBRARY = "benchmarks.app:create", "benchmarks.library:create"
+KINDS = ("open", "scope", "principal")
+PATHS = ("/unchecked", "/authz", "/v1/me")  # of the whole API
 # Name, who is asked, against whom, the least that it may reach.
 RATIOS = (
-    ("scope / open", "/bench/scope", "/bench/open", 0.93),
-    ("CurrentPrincipal / open", "/bench/principal", "/bench/open", 0.85),
+    ("scope / open", "scope", "open", 0.93),
+    ("CurrentPrincipal / open", "principal", "open", 0.85),
     ("forward auth / unchecked", "/authz", "/unchecked", 0.85),
 )
 LEAST_OF_TWO = 1.8
 
 
 @contextmanager
-def running(folder: Path, realms: DevRealmServer, *, workers: int, **variables: str) -> Iterator[tuple[str, int]]:
+def running(
+    folder: Path, realms: DevRealmServer, *, workers: int, app: str = WHOLE, **variables: str
+) -> Iterator[tuple[str, int]]:
     """The application with a tenant; its address and process."""
     folder.mkdir()
     migrate(settings_for(realms, folder))
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.app:create", "--port", str(port)]
+    command = [sys.executable, "-m", "uvicorn", "--factory", app, "--port", str(port)]
     command += ["--workers", str(workers), "--log-level", "error", "--no-access-log"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -54,7 +60,7 @@ def running(folder: Path, realms: DevRealmServer, *, workers: int, **variables: 
         )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: answers(f"{url}/readyz"), within=60, what="the application answers")
+        wait_for(lambda: listens(url), within=60, what="the application answers")
         body = {
             "slug": "acme",
             "name": "A",
@@ -67,32 +73,46 @@ def running(folder: Path, realms: DevRealmServer, *, workers: int, **variables: 
 
 
 def measured(*, rounds: int, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
-    """Ratios by name, and microseconds of CPU of one request by path."""
+    """Ratios by name, and microseconds of CPU of one request by kind or path."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="requests-")))
         realms = stack.enter_context(dev_realms("acme"))
         tokens = [realms.realm("acme").mint(claims={"jti": f"{number}"}) for number in range(TOKENS)]
         with on_core(SERVER_CORE):
-            url, process = stack.enter_context(running(folder / "one", realms, workers=1))
+            asked = _started(stack, realms, folder=folder)
         os.sched_setaffinity(0, {LOAD_CORE})
         for raw in tokens:  # from here on each is known
-            httpx.get(f"{url}/bench/principal", headers=bearer(raw)).raise_for_status()
-        httpx.get(f"{url}/learn", headers=bearer(tokens[0])).raise_for_status()
-        taken: dict[str, list[Measured]] = {path: [] for path in TURNS}
-        spent: dict[str, list[float]] = {path: [] for path in TURNS}
+            for name, (url, _) in asked.items():
+                known = url.replace(PATH, LEARN) if name in KINDS else url
+                httpx.get(known, headers=bearer(raw)).raise_for_status()
+        taken: dict[str, list[Measured]] = {name: [] for name in asked}
+        spent: dict[str, list[float]] = {name: [] for name in asked}
         for _ in range(rounds):
-            for path in TURNS:
+            for name, (url, process) in asked.items():
                 before = cpu_seconds([process])
-                found = wrk(f"{url}{path}", tokens=tokens, folder=folder, seconds=seconds)
-                taken[path].append(found)
-                spent[path].append((cpu_seconds([process]) - before) / (found.rps * seconds) * 1e6)
+                found = wrk(url, tokens=tokens, folder=folder, seconds=seconds)
+                taken[name].append(found)
+                spent[name].append((cpu_seconds([process]) - before) / (found.rps * seconds) * 1e6)
         ratios = {
-            name: median(one.rps / other.rps for one, other in zip(taken[path], taken[against], strict=True))
-            for name, path, against, _ in RATIOS
+            name: median(one.rps / other.rps for one, other in zip(taken[asked_for], taken[against], strict=True))
+            for name, asked_for, against, _ in RATIOS
         }
     return ratios | {"two workers / one": _of_two(rounds=rounds, seconds=seconds)}, {
-        path: median(values) for path, values in spent.items()
+        name: median(values) for name, values in spent.items()
     }
+
+
+def _started(stack: ExitStack, realms: DevRealmServer, *, folder: Path) -> dict[str, tuple[str, int]]:
+    """What is asked, and the process that answers."""
+    asked = {}
+    for kind in KINDS:
+        url, process = stack.enter_context(running(folder / kind, realms, workers=1, app=LIBRARY, ROUTE=kind))
+        asked[kind] = (f"{url}{PATH}", process)
+    url, process = stack.enter_context(running(folder / "whole", realms, workers=1))
+    learnt = realms.realm("acme").mint()
+    for path in ("/v1/me", "/learn"):  # the second wants a token that is known
+        httpx.get(f"{url}{path}", headers=bearer(learnt)).raise_for_status()
+    return asked | {path: (f"{url}{path}", process) for path in PATHS}
 
 
 def _of_two(*, rounds: int, seconds: float) -> float:
@@ -104,7 +124,7 @@ def _of_two(*, rounds: int, seconds: float) -> float:
         tokens = [realms.realm("acme").mint(claims={"jti": f"{number}"}) for number in range(TOKENS)]
         urls = [stack.enter_context(running(folder / f"{n}", realms, workers=n))[0] for n in (1, 2)]
         pairs = [
-            [wrk(f"{url}/bench/principal", tokens=tokens, folder=folder, seconds=seconds).rps for url in urls]
+            [wrk(f"{url}/v1/me", tokens=tokens, folder=folder, seconds=seconds).rps for url in urls]
             for _ in range(rounds)
         ]
     return median(two / one for one, two in pairs)

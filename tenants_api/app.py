@@ -25,13 +25,15 @@ from tenants_api.api.forward_auth import ForwardAuth
 from tenants_api.api.middleware import Bodies, Guard, Heads
 from tenants_api.api.operations import document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
+from tenants_api.api.routing import JoinedRouter
 from tenants_api.errors import InternalError
 from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
 from tenants_api.wiring import open_services
 
-TENANT_PATH = "/t/{tenant_slug}"
+_TENANTS = "/t/"
+TENANT_PATH = f"{_TENANTS}{{tenant_slug}}"
 _OPEN = ("/", "/public", "/livez")
 
 
@@ -95,10 +97,9 @@ def _needs_token(path: str) -> bool:
 
 
 def _add_routes(app: FastAPI, *, own: Sequence[APIRouter], team: Sequence[APIRouter]) -> None:
-    """What is asked most stands first: a router is searched, and made, only when those before it do not match."""
-    _add_tenant_routes(app, own)
-    for router in (public.router, health.router, wellknown.router, login.router, docs.router):
-        app.include_router(router)
+    """What is asked most stands first, and none of ours is searched for a path of the team's."""
+    _add_tenant_routes(app, [JoinedRouter(own, within=[_TENANTS])])
+    app.include_router(JoinedRouter([public.router, health.router, wellknown.router, login.router, docs.router]))
     _add_tenant_routes(app, team)
 
 

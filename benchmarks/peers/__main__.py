@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
+from benchmarks.library import PATH
 from benchmarks.load import LOAD_CORE, cpu_seconds, wrk
 from benchmarks.peers.serving import OURS, REALM, UNCACHED, started
 from benchmarks.report import parser, report
@@ -28,7 +29,6 @@ from tenants_api.devrealms import DevRealm
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, bearer
 
-PATH = "/bench/principal"
 TOKENS = 200
 LIFETIME = 3600  # seconds: longer than the run
 KEYCLOAK = ("userinfo", "introspect", "decode_token", "fastapi-keycloak-middleware", "fastapi-keycloak")

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
-
-from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core
+from benchmarks.load import LOAD_CORE, SERVER_CORE, listens, on_core
 from benchmarks.peers import issuer
 from benchmarks.peers.environments import python_of
-from benchmarks.requests import running
+from benchmarks.requests import LIBRARY, running
 from benchmarks.verification import sample_claims
 from tenants_api.devrealms import DevRealmServer
 from tests.support.processes import stop_group, wait_for
@@ -41,8 +39,10 @@ def started(stack: ExitStack, *, realms: DevRealmServer, peers: tuple[str, ...],
     where = {"ISSUER": realm.issuer, "SERVER": server, "REALM": REALM, "CLIENT_ID": CLIENT_ID}
     with on_core(SERVER_CORE):
         found = {
-            OURS: stack.enter_context(running(folder / "ours", realms, workers=1)),
-            UNCACHED: stack.enter_context(running(folder / "uncached", realms, workers=1, TENANTS_VERIFIED_TOKENS="0")),
+            OURS: stack.enter_context(running(folder / "ours", realms, workers=1, app=LIBRARY)),
+            UNCACHED: stack.enter_context(
+                running(folder / "uncached", realms, workers=1, app=LIBRARY, TENANTS_VERIFIED_TOKENS="0")
+            ),
         }
         for peer in peers:
             log, told = folder / f"{peer}.log", {**where, "PEER": peer}
@@ -67,7 +67,7 @@ def uvicorn(
     url = f"http://127.0.0.1:{port}"
     try:
         try:
-            wait_for(lambda: process.poll() is not None or _listens(url), within=60, what=f"{log.stem} answers")
+            wait_for(lambda: process.poll() is not None or listens(url), within=60, what=f"{log.stem} answers")
         except AssertionError as error:
             raise RuntimeError(f"{log.stem} did not start:\n{log.read_text(errors='replace')[-2000:]}") from error
         if process.poll() is not None:
@@ -75,12 +75,3 @@ def uvicorn(
         yield url, process.pid
     finally:
         stop_group(process)
-
-
-def _listens(url: str) -> bool:
-    """Whether anything answers, also with a refusal."""
-    try:
-        httpx.get(url, timeout=2, trust_env=False)
-    except httpx.TransportError:
-        return False
-    return True

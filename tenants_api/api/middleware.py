@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Iterable
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenants_api.api.authentication import services_of
@@ -25,6 +25,7 @@ _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _FORM_TOKEN = re.compile(rb"(?:^|&)access_token=")
 _COUNTED = _METHODS | {"GET", "HEAD", "OPTIONS"}
 _JSON = (b"application/json", b"application/merge-patch+json")
+_UNLESS_TOLD = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 log = structlog.get_logger("tenants_api.api")
 
 
@@ -46,10 +47,7 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers.setdefault("Cache-Control", "no-store")
-                headers.setdefault("X-Content-Type-Options", "nosniff")
+                message["headers"] = _marked(message.get("headers", ()), request_id=request_id)
             await send(message)
 
         try:
@@ -115,6 +113,15 @@ class Heads:
             await self._app(inner, receive, send_head)
         finally:
             scope["route"] = inner.get("route")
+
+
+def _marked(headers: Iterable[tuple[bytes, bytes]], *, request_id: str) -> list[tuple[bytes, bytes]]:
+    """An answer's headers with ours; what a route said itself stays, but for the id. Names are lower case (ASGI)."""
+    marked = [(name, value) for name, value in headers if name != b"x-request-id"]
+    told = {name for name, _ in marked}
+    marked.append((b"x-request-id", request_id.encode("ascii")))
+    marked += [added for added in _UNLESS_TOLD if added[0] not in told]
+    return marked
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes:

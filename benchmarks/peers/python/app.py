@@ -27,7 +27,7 @@ def create() -> FastAPI:
     app = FastAPI()
     verified = PEERS[os.environ["PEER"]](app)
 
-    @app.get("/bench/principal")
+    @app.get("/bench/tenant")
     async def ask(caller: Any = Depends(verified)) -> dict[str, str]:
         return {"tenant": "acme"}
 
