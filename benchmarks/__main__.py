@@ -39,6 +39,7 @@ RUNS: dict[str, tuple[list[str], list[str] | None]] = {
     "suspension": ([], None),
     "isolation": ([], None),
     "scale": ([], None),
+    "loading": ([], None),
     "peers": ([], ["--rounds", "1", "--seconds", "1"]),
     "jvm": ([], None),
 }
@@ -58,6 +59,7 @@ ROWS = (
     Row("p99 of 10,000 tenants in use ÷ of one, known tokens", "active", "p99 warm, all / one", 1.10, 1.05),
     Row("the same, each token verified", "active", "p99 cold, all / one", 1.25, 1.12),
     Row("requests with 100,000 idle tenants ÷ with one", "scale", "rps, all / one", 0.98, 0.99, True),
+    Row("reading 100,000 tenants ÷ as objects, keys parsed", "loading", "ours / ORM and PyJWKSet", 0.25, 0.15),
     Row("bytes of an idle tenant", "scale", "bytes of an idle tenant", 1000, 700),
     Row("bytes of a remembered token", "verification", "bytes of a remembered token", 600, 450),
     Row("longest GC pause ÷ with claims kept, 50,000 tokens", "verification", "longest pause / claims kept", 0.1, 0.05),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tenants_api.api.problems import REQUEST_ID
+from tenants_api.api.routing import own_path
 from tenants_api.authz.endpoint import PATH, Authorizer, is_authz
 from tenants_api.wiring import Services
 
@@ -33,7 +34,7 @@ class ForwardAuth:
         self._services: Services | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not is_authz(_own_path(scope)):
+        if scope["type"] != "http" or not is_authz(own_path(scope)):
             await self._app(scope, receive, send)
             return
         scope["route"] = _ROUTE
@@ -50,10 +51,3 @@ class ForwardAuth:
                 mint=services.assertion.mint if services.assertion is not None else None,
             )
         return self._authorizer
-
-
-def _own_path(scope: Scope) -> str:
-    """The path below the place where the application is mounted."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path

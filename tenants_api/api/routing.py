@@ -1,4 +1,4 @@
-"""Several routers as one, which is passed over at once for a path that none of their routes can have."""
+"""Which path is asked for, and several routers as one that is passed over where none of its routes can have it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from starlette.routing import Match, get_route_path
+from starlette.routing import Match
 from starlette.types import Scope
 
 
@@ -25,7 +25,14 @@ class JoinedRouter(APIRouter):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """As any router's; without a look at the routes where none can match."""
-        path = get_route_path(scope)
+        path = own_path(scope)
         if path not in self._whole and not path.startswith(self._beginnings):
             return Match.NONE, {}
         return super().matches(scope)
+
+
+def own_path(scope: Scope) -> str:
+    """The path below the place where the application is mounted."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path

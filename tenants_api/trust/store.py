@@ -16,6 +16,7 @@ from tenants_api.registry.changes import TenantRow, changed_since, current_versi
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.keys import load_keys
 from tenants_api.registry.values import StoredKeys, TenantState
+from tenants_api.trust.collector import freeze_if_many, resting_collector
 from tenants_api.trust.health import HealthRecord
 from tenants_api.trust.report import KeyInfo, KeyReport, epoch_time
 from tenants_api.trust.rows import facts, trusted_realms
@@ -99,12 +100,14 @@ class Trust:
         Raises:
             SQLAlchemyError: the database cannot be read.
         """
-        async with self._database.read() as session:
-            version = await current_version(session)
-            tenants = await load_all(session)
-            stored = await load_keys(session, realm_ids=None)
-        self._stored.learn(stored)
-        self._replace_all(tenants)
+        with resting_collector():
+            async with self._database.read() as session:
+                version = await current_version(session)
+                tenants = await load_all(session)
+                stored = await load_keys(session, realm_ids=None)
+            self._stored.learn(stored)
+            self._replace_all(tenants)
+        freeze_if_many(len(tenants))
         self.version = version
         self.feed.loaded(version)
 
