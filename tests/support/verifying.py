@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -102,3 +103,9 @@ class Stage:
         except TokenError as error:
             return f"{error.code}:{error.refusal.reason if error.refusal else ''}"
         return f"accepted:{principal.tenant.slug}"
+
+
+async def settle() -> None:
+    """Let background fetches run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
