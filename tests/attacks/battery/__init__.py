@@ -5,10 +5,17 @@ Here stand data only: how each token is made, why the operator is told it was re
 
 from __future__ import annotations
 
-from tests.attacks.battery import claims, issuers, shape, signature
+from tests.attacks.battery import algorithm, claims, header, issuers, shape, signature
 from tests.attacks.battery.cases import Hostile
 
-BATTERY: tuple[Hostile, ...] = (*shape.CASES, *signature.CASES, *claims.CASES, *issuers.CASES)
+BATTERY: tuple[Hostile, ...] = (
+    *shape.CASES,
+    *algorithm.CASES,
+    *signature.CASES,
+    *header.CASES,
+    *claims.CASES,
+    *issuers.CASES,
+)
 
 
 def row(name: str) -> tuple[Hostile, ...]:

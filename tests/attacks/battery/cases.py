@@ -97,3 +97,8 @@ class Mint:
         """The three segments of a good token."""
         header, payload, signature = self.token(realm).split(".")
         return header, payload, signature
+
+
+def with_header(row: str, name: str, header: dict[str, Any], reason: str) -> Hostile:
+    """A good token of acme, but for these members of its header."""
+    return Hostile(row, name, lambda mint: mint.token(header=header), reason)
