@@ -10,7 +10,8 @@ from tests.live.chaos.faults import FAULTS, Fault
 from tests.live.chaos.stage import Stage, chaos_stage
 from tests.live.keycloak_server import KeycloakServer
 from tests.support.machine import require
-from tests.support.postgres import find_binaries, restartable_postgres
+from tests.support.postgres import find_binaries
+from tests.support.restartable_postgres import restartable_postgres
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.postgres, pytest.mark.xdist_group("chaos")]
 

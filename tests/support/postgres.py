@@ -107,19 +107,19 @@ def running_postgres(binaries: Path) -> Iterator[PostgresServer]:
     """
     folder = Path(tempfile.mkdtemp(prefix="tenants-pg-"))
     try:
-        identity = _other_user(folder)
-        _initdb(binaries, folder=folder, identity=identity)
-        process, server = _start(binaries, folder=folder, identity=identity)
+        identity = other_user(folder)
+        initdb(binaries, folder=folder, identity=identity)
+        process, server = start_postgres(binaries, folder=folder, identity=identity)
         try:
-            _make_roles(server)
+            make_roles(server)
             yield server
         finally:
-            _stop(process)
+            stop_postgres(process)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _other_user(folder: Path) -> dict[str, Any]:
+def other_user(folder: Path) -> dict[str, Any]:
     """PostgreSQL refuses to run as root: root hands its folder to `postgres`, or `nobody` where that is missing."""
     if os.geteuid() != 0:
         return {}
@@ -132,7 +132,7 @@ def _other_user(folder: Path) -> dict[str, Any]:
     raise PostgresFailed("root cannot run PostgreSQL, and there is neither a user postgres nor nobody")
 
 
-def _initdb(binaries: Path, *, folder: Path, identity: dict[str, Any]) -> None:
+def initdb(binaries: Path, *, folder: Path, identity: dict[str, Any]) -> None:
     options = ["--username", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
     done = subprocess.run(
         [binaries / "initdb", "--pgdata", folder / "data", *options],
@@ -146,7 +146,7 @@ def _initdb(binaries: Path, *, folder: Path, identity: dict[str, Any]) -> None:
         raise PostgresFailed(f"initdb exited with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
 
 
-def _start(
+def start_postgres(
     binaries: Path, *, folder: Path, identity: dict[str, Any], options: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[subprocess.Popen[bytes], PostgresServer]:
     log = folder / "server.log"
@@ -154,7 +154,7 @@ def _start(
         server = PostgresServer(port=_free_port())
         with log.open("wb") as output:
             process = subprocess.Popen(
-                _command(binaries, folder=folder, port=server.port, options=options),
+                server_command(binaries, folder=folder, port=server.port, options=options),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -162,19 +162,19 @@ def _start(
                 start_new_session=True,
                 **identity,
             )
-        if _is_ready(process, server=server):
+        if is_ready(process, server=server):
             return process, server
-        _stop(process)
+        stop_postgres(process)
     raise PostgresFailed(f"PostgreSQL did not start:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
 
 
-def _command(binaries: Path, *, folder: Path, port: int, options: Mapping[str, str]) -> list[str]:
+def server_command(binaries: Path, *, folder: Path, port: int, options: Mapping[str, str]) -> list[str]:
     own = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(folder)}
     words = [part for name, value in (own | OPTIONS | dict(options)).items() for part in ("-c", f"{name}={value}")]
     return [str(binaries / "postgres"), "-D", str(folder / "data"), *words]
 
 
-def _is_ready(process: subprocess.Popen[bytes], *, server: PostgresServer) -> bool:
+def is_ready(process: subprocess.Popen[bytes], *, server: PostgresServer) -> bool:
     deadline = time.monotonic() + READY_DEADLINE
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -186,7 +186,7 @@ def _is_ready(process: subprocess.Popen[bytes], *, server: PostgresServer) -> bo
     return False
 
 
-def _make_roles(server: PostgresServer) -> None:
+def make_roles(server: PostgresServer) -> None:
     with server._superuser("postgres") as connection:
         for role in (OWNER, APP):
             connection.execute(
@@ -207,8 +207,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """A fast shutdown, which does not wait for clients; the process is one that this module started."""
+def stop_postgres(process: subprocess.Popen[bytes]) -> None:
+    """A fast shutdown, which does not wait for clients; the process is one that `start_postgres` gave."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
     try:
@@ -216,100 +216,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-class PostgresProcess:
-    """A server of its own that keeps its port and data while it is ended and started again.
-
-    `options` are server settings; relative paths in them are below the data folder. `files` are put there first.
-    With `primary` it is a standby of that server, streaming from it until it is promoted.
-    """
-
-    def __init__(
-        self,
-        binaries: Path,
-        *,
-        folder: Path,
-        options: Mapping[str, str] = MappingProxyType({}),
-        files: Mapping[str, bytes] = MappingProxyType({}),
-        primary: PostgresServer | None = None,
-    ) -> None:
-        self._binaries, self._folder, self._options = binaries, folder, options
-        self._identity = _other_user(folder)
-        if primary is None:
-            _initdb(binaries, folder=folder, identity=self._identity)
-        else:
-            self._run("pg_basebackup", "-D", str(folder / "data"), "-h", "127.0.0.1", "-p", str(primary.port),
-                      "-U", SUPERUSER, "-R", "-X", "stream", "-c", "fast")  # fmt: skip
-        for name, content in files.items():
-            path = folder / "data" / name
-            path.write_bytes(content)
-            path.chmod(0o600)
-            if self._identity:
-                shutil.chown(path, user=self._identity["user"])
-        self._process, self.server = _start(binaries, folder=folder, identity=self._identity, options=options)
-        if primary is None:
-            _make_roles(self.server)
-
-    def promote(self) -> None:
-        """A standby takes over; returns when it takes writes."""
-        self._run("pg_ctl", "promote", "-D", str(self._folder / "data"), "-w")
-
-    def signal(self, number: signal.Signals) -> None:
-        """SIGINT ends all sessions and stops in order; SIGKILL leaves it no time for anything."""
-        if number == signal.SIGKILL:
-            os.killpg(self._process.pid, number)
-        else:
-            self._process.send_signal(number)
-        self._process.wait(STOP_DEADLINE)
-
-    def start(self) -> None:
-        """Start it again on the same port and data."""
-        with (self._folder / "server.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                _command(self._binaries, folder=self._folder, port=self.server.port, options=self._options),
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **self._identity,
-            )
-        if not _is_ready(self._process, server=self.server):
-            raise PostgresFailed("PostgreSQL did not start again")
-
-    def stop(self) -> None:
-        if self._process.poll() is None:
-            _stop(self._process)
-
-    def _run(self, program: str, *words: str) -> None:
-        done = subprocess.run(
-            [self._binaries / program, *words], cwd=self._folder, capture_output=True, text=True, check=False,
-            **self._identity,
-        )  # fmt: skip
-        if done.returncode:
-            raise PostgresFailed(f"{program} exited with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
-
-
-@contextmanager
-def restartable_postgres(
-    binaries: Path,
-    *,
-    options: Mapping[str, str] = MappingProxyType({}),
-    files: Mapping[str, bytes] = MappingProxyType({}),
-    primary: PostgresServer | None = None,
-) -> Iterator[PostgresProcess]:
-    """See `PostgresProcess`; gone with its data after the block.
-
-    Raises:
-        PostgresFailed: a program of PostgreSQL failed, or the server did not become ready.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="tenants-pg-"))
-    try:
-        process = PostgresProcess(binaries, folder=folder, options=options, files=files, primary=primary)
-        try:
-            yield process
-        finally:
-            process.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

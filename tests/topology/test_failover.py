@@ -15,8 +15,9 @@ import pytest
 from tenants_api import migrating
 from tenants_api.devrealms import DevRealmServer
 from tests.live.chaos.load import Caller
-from tests.support.postgres import APP, OWNER, SUPERUSER, PostgresProcess, restartable_postgres
+from tests.support.postgres import APP, OWNER, SUPERUSER
 from tests.support.processes import wait_for
+from tests.support.restartable_postgres import PostgresProcess, restartable_postgres
 from tests.topology.stage import LAW, Replicas, replicas
 
 pytestmark = pytest.mark.xdist_group("failover")

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from tenants_api import migrating
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.migrating import MigrationError
-from tests.support.postgres import PostgresServer, restartable_postgres
+from tests.support.postgres import PostgresServer
+from tests.support.restartable_postgres import restartable_postgres
 from tests.support.sockets import certificate
 from tests.topology.stage import replicas
 

@@ -20,7 +20,8 @@ import httpx
 from tests.live.chaos.faults import FAULTS, Fault
 from tests.live.chaos.stage import LIFETIME, Stage, chaos_realms, chaos_stage
 from tests.live.keycloak_server import DEFAULT_VERSION, KeycloakServer, running_keycloak
-from tests.support.postgres import find_binaries, restartable_postgres
+from tests.support.postgres import find_binaries
+from tests.support.restartable_postgres import restartable_postgres
 
 PAGE = Path(__file__).parents[3] / "docs" / "resilience.md"
 BEGIN, END = "<!-- counted by scripts/chaos -->\n", "<!-- end -->\n"

@@ -24,8 +24,8 @@ from tests.live.chaos.load import Caller
 from tests.live.chaos.proxy import Proxy, running_proxy
 from tests.live.keycloak_server import KeycloakServer, free_port
 from tests.live.realms import tenant_realm
-from tests.support.postgres import PostgresProcess
 from tests.support.processes import answers, stop_group, wait_for
+from tests.support.restartable_postgres import PostgresProcess
 from tests.support.tokens import Key
 
 LIFETIME = 3.0  # seconds of a key set here; 300 in production
