@@ -25,8 +25,9 @@ from sqlalchemy import insert
 from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
 from benchmarks.report import parser, report
 from benchmarks.verification import compact, sample_claims
-from tenants_api.db import Database, new_id
+from tenants_api.db import Database
 from tenants_api.devrealms import DevRealmServer
+from tenants_api.ids import new_id
 from tenants_api.registry.models import Realm, RealmKeys, Tenant
 from tenants_api.trust.stored import to_stored
 from tenants_api.verification.sources import Fetched

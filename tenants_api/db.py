@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import uuid_utils.compat
 from sqlalchemy import (
     URL,
     AsyncAdaptedQueuePool,
@@ -23,9 +22,13 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
+
+from tenants_api.storage import StorageBusy, StorageError
 
 # Names of constraints are part of the schema: migrations on SQLite and PostgreSQL refer to them.
 NAMING = {
@@ -64,11 +67,6 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def new_id() -> uuid.UUID:
-    """A UUIDv7 (RFC 9562): sorts by time of creation, so keyset paging needs no second column."""
-    return uuid_utils.compat.uuid7()
-
-
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -77,6 +75,7 @@ class Database:
     """One engine and its sessions. `sessions` is the seam that tests and services share."""
 
     def __init__(self, url: str, *, pool_size: int = 10, statement_timeout: float = STATEMENT_TIMEOUT) -> None:
+        self.url = url
         self.engine = _create_engine(url, pool_size=pool_size)
         limit = {"statement_timeout": f"{round(statement_timeout * 1000)}ms"}
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=limit)
@@ -113,6 +112,17 @@ class Database:
                 while isinstance(pool, QueuePool) and pool.checkedout():  # noqa: ASYNC110 (the pool has no event)
                     await asyncio.sleep(0.01)
         await self.engine.dispose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What SQLAlchemy says of the database as our own error, for those who do not know which of both speaks to it."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise StorageBusy(error) from error
+    except (SQLAlchemyError, OSError) as error:
+        raise StorageError((isinstance(error, DBAPIError) and error.orig) or error) from error
 
 
 def bind_tenant(session: AsyncSession, *, tenant_id: uuid.UUID | None) -> None:

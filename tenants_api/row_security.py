@@ -7,15 +7,22 @@ Knows no table by itself but the registry's, which are read before a tenant is k
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from tenants_api.database_roles import (
+    APP,
+    OWNER,
+    ROLE_QUERY,
+    DatabaseRole,
+    RoleFault,
+    faults_of,
+    quoted,
+    reason_not_to_serve,
+)
 from tenants_api.db import Database
 
-OWNER, APP = "tenants_owner", "tenants_app"
 _READ_FIRST = "the verifier reads it to find out whose token it is, so no tenant is known yet; no tenant route reads it"
 # Tables with a tenant_id that stand outside, each with the reason. A new table is guarded unless it is listed here.
 OUTSIDE: Mapping[str, str] = {
@@ -24,23 +31,6 @@ OUTSIDE: Mapping[str, str] = {
     "rejections": "written for many tenants in one batch, from refused tokens; read by admins, by no tenant route",
 }
 
-_ROLE = text(
-    """
-    select r.rolname as role, r.rolsuper, r.rolbypassrls,
-        array(
-            select g.rolname::text from pg_roles g
-            where (g.rolsuper or g.rolbypassrls) and g.oid <> r.oid and pg_has_role(r.oid, g.oid, 'member')
-            order by 1
-        ) as passing_groups,
-        array(
-            select c.relname::text from pg_class c
-            where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p')
-                and pg_has_role(r.oid, c.relowner, 'member')
-            order by 1
-        ) as owned
-    from pg_roles r where r.rolname = current_user
-    """
-)
 _TABLES = text(
     """
     select c.relname as table_name, c.relrowsecurity as enabled, c.relforcerowsecurity as forced,
@@ -65,14 +55,6 @@ _TABLES = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RoleFault:
-    """Why a role may not serve, and the SQL that cures it."""
-
-    fault: str
-    cure: str
-
-
 async def role_faults(database: Database) -> list[RoleFault]:
     """Why this database's role may not serve tenants; empty on SQLite, which knows no roles.
 
@@ -82,22 +64,8 @@ async def role_faults(database: Database) -> list[RoleFault]:
     if not database.is_postgresql:
         return []
     async with database.read() as session:
-        row = (await session.execute(_ROLE)).one()
-    role = row.role
-    if row.rolsuper:  # a member of everything: the rest says nothing
-        return [RoleFault(f"the role {role} is a superuser", f"alter role {quoted(role)} nosuperuser nobypassrls")]
-    found = []
-    if row.rolbypassrls:
-        found.append(RoleFault(f"the role {role} has BYPASSRLS", f"alter role {quoted(role)} nobypassrls"))
-    for group in row.passing_groups:
-        found.append(
-            RoleFault(f"the role {role} is a member of {group}", f"revoke {quoted(group)} from {quoted(role)}")
-        )
-    if row.owned:
-        cure = "; ".join(f"alter table {quoted(table)} owner to {OWNER}" for table in row.owned[:3])
-        more = " …" if len(row.owned) > 3 else ""
-        found.append(RoleFault(f"the role {role} owns tables ({row.owned[0]}{more})", f"{cure}{more}"))
-    return found
+        row = (await session.execute(text(ROLE_QUERY))).one()
+    return faults_of(DatabaseRole(*row))
 
 
 async def why_not_serve(database: Database, *, environment: str) -> str | None:
@@ -105,14 +73,7 @@ async def why_not_serve(database: Database, *, environment: str) -> str | None:
 
     In production one row of another tenant is one too many: a role that policies do not bind does not serve.
     """
-    faults = await role_faults(database) if environment == "production" else []
-    if not faults:
-        return None
-    reasons, cures = " and ".join(one.fault for one in faults), "; ".join(one.cure for one in faults)
-    return (
-        f"{reasons}, so row-level security does not bind this API; use another role (`tenants-api db grant` makes"
-        f" one), or run as a superuser: {cures}"
-    )
+    return reason_not_to_serve(await role_faults(database)) if environment == "production" else None
 
 
 def unguarded_tables(connection: Connection) -> list[str]:
@@ -159,13 +120,6 @@ def role_setup(*, database: str, owner: str = OWNER, app: str = APP) -> list[str
             **names
         ),
     ]
-
-
-def quoted(name: str) -> str:
-    """An identifier of SQL. Raises ValueError for one that needs more than letters, digits, `_`, `-` and `$`."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}", name):
-        raise ValueError(f"{name!r} is not a name of letters, digits, _, - and $")
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else f'"{name}"'
 
 
 def _role(name: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tenants_api.assertion import UNREADABLE, Assertions, Unreadable, build_assertions
+from tenants_api.assertion.repository import SessionKeys
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import Resolver, TargetPolicy, system_resolver
@@ -18,8 +19,10 @@ from tenants_api.migrating import is_migrated
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding, Reconciler
 from tenants_api.onboarding.sample import SampleToken
+from tenants_api.registry.sessions import SessionStorage
 from tenants_api.row_security import why_not_serve
 from tenants_api.settings import Settings
+from tenants_api.storage import StorageError
 from tenants_api.trust import Outcomes, Rejections, Trust
 from tenants_api.trust.background import start_loops, stop_loops
 from tenants_api.trust.built import build_verifying, observer
@@ -101,7 +104,8 @@ async def open_services(
 
 def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: Clocks, resolver: Resolver) -> Services:
     metrics = Metrics()
-    parts = build_verifying(settings, database=database, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver)
+    storage = SessionStorage(database)
+    parts = build_verifying(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver)
     policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
     verifier = parts.verifier
     rings = KeyRings(
@@ -138,7 +142,7 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
         reconciler=reconciler if settings.reconcile_interval else None,
         rejections=parts.rejections,
         outcomes=parts.outcomes,
-        assertion=build_assertions(settings, database=database, clocks=clocks),
+        assertion=build_assertions(settings, storage=SessionKeys(database), clocks=clocks),
     )
 
 
@@ -175,7 +179,7 @@ async def _load(services: Services, *, tenants: bool) -> None:
             await services.assertion.look()
     except Unreadable as error:
         raise NotReady(UNREADABLE) from error
-    except (SQLAlchemyError, OSError) as error:
+    except (StorageError, SQLAlchemyError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
         raise NotReady(

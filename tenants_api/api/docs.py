@@ -21,8 +21,7 @@ from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.pages import html_page, page_headers
 from tenants_api.api.problems import problem_responses
 from tenants_api.errors import NotFound
-from tenants_api.registry.changes import RealmRow, TenantRow
-from tenants_api.registry.values import TenantState
+from tenants_api.registry.values import RealmRow, TenantRow, TenantState
 from tenants_api.wiring import Services
 
 STATIC = Path(__file__).parent / "static"

@@ -25,10 +25,9 @@ from tenants_api.errors import (
 )
 from tenants_api.keycloak.errors import LoginRefused, RealmFault
 from tenants_api.keycloak.tokens import TokenResponse, password_grant
-from tenants_api.registry.changes import RealmRow, TenantRow
 from tenants_api.registry.errors import RegistryUnavailable
 from tenants_api.registry.login_tries import LoginTry, count_try
-from tenants_api.registry.values import TenantState
+from tenants_api.registry.values import RealmRow, TenantRow, TenantState
 from tenants_api.verification.errors import REALM, KeysUnavailable, TenantSuspended, TokenError
 from tenants_api.wiring import Services
 

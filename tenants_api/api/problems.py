@@ -29,6 +29,7 @@ from tenants_api.errors import (
     ValidationFailed,
 )
 from tenants_api.registry.errors import RegistryUnavailable
+from tenants_api.storage import StorageError, cause_of
 
 REQUEST_ID = "tenants_api.request_id"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -46,6 +47,7 @@ _OF_DATABASE: tuple[type[Exception], ...] = (
     DataError,
     InternalError,
     ProgrammingError,
+    StorageError,
 )
 # SQLSTATEs of a database that cannot take a sound statement now: read-only (25006), or on another schema revision
 # (42P01 no table, 42703 no column).
@@ -127,7 +129,7 @@ def _as_api_error(error: Exception, *, content_type: str) -> ApiError:
         return ValidationFailed("a value cannot be stored")
     if isinstance(error, (InternalError, ProgrammingError)) and _sqlstate(error) not in _NOT_OURS:
         raise error  # a mistake in a statement of ours is a 500, and is logged as one
-    cause = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
+    cause = type(error.orig).__name__ if isinstance(error, DBAPIError) else cause_of(error)
     log.error("registry_unavailable", error=cause)
     return RegistryUnavailable()
 

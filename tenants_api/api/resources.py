@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from tenants_api.registry.changes import TenantRow
-from tenants_api.registry.values import TenantState
+from tenants_api.registry.values import TenantRow, TenantState
 from tenants_api.verification.errors import TokenError
 from tenants_api.wiring import Services
 

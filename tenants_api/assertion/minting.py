@@ -12,13 +12,12 @@ from typing import Any
 
 import jwt
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.assertion.keys import ALGORITHM, LOOK, SigningKey, from_sealed, next_key, published, signing, to_sealed
-from tenants_api.assertion.models import AssertionKey
-from tenants_api.assertion.repository import add_row, load_rows
 from tenants_api.assertion.sealing import Seal, Unreadable
-from tenants_api.db import Database, new_id
+from tenants_api.assertion.storage import KeyStorage, SealedKey
+from tenants_api.ids import new_id
+from tenants_api.storage import StorageError, cause_of
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.principal import Principal
 
@@ -43,8 +42,8 @@ class AssertionPolicy:
 class Assertions:
     """Mints with the stored keys; all replicas on one database share them."""
 
-    def __init__(self, database: Database, *, policy: AssertionPolicy, seal: Seal, clocks: Clocks) -> None:
-        self._database, self._policy, self._seal, self._clocks = database, policy, seal, clocks
+    def __init__(self, storage: KeyStorage, *, policy: AssertionPolicy, seal: Seal, clocks: Clocks) -> None:
+        self._storage, self._policy, self._seal, self._clocks = storage, policy, seal, clocks
         self._keys: list[SigningKey] = []
 
     def mint(self, principal: Principal, *, audience: str | None = None) -> str:
@@ -73,9 +72,9 @@ class Assertions:
 
         Raises:
             Unreadable: one was sealed under another secret.
-            SQLAlchemyError, OSError: the database cannot be read.
+            StorageError: the database cannot be read.
         """
-        rows = await load_rows(self._database)
+        rows = await self._storage.assertion_keys()
         self._keys = [
             from_sealed(row.sealed, sequence=row.sequence, signs_from=row.signs_from, seal=self._seal) for row in rows
         ]
@@ -89,8 +88,8 @@ class Assertions:
             return
         living = {key.sequence for key in published(self._keys, now=now)}
         outdated = [key.sequence for key in self._keys if key.sequence not in living]
-        row = AssertionKey(sequence=made.sequence, signs_from=made.signs_from, sealed=to_sealed(made, seal=self._seal))
-        if await add_row(self._database, row, outdated=outdated):
+        row = SealedKey(made.sequence, made.signs_from, to_sealed(made, seal=self._seal))
+        if await self._storage.add_assertion_key(row, outdated=outdated):
             log.info("assertion_key_made", kid=made.kid, signs_from=made.signs_from)
         await self.look()
 
@@ -102,8 +101,8 @@ class Assertions:
                 await self.renew()
             except Unreadable:
                 log.error("assertion_keys_unreadable", cure="give all replicas the same TENANTS_ASSERTION_SECRET")
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("assertion_keys_not_read", error=type(error).__name__)
+            except (StorageError, TimeoutError) as error:
+                log.warning("assertion_keys_not_read", error=cause_of(error))
             except Exception as error:
                 # Nobody waits for this loop: if a mistake of ours ended it, this replica would sign with a key that
                 # the others no longer publish. It goes on instead, and says what happened.

@@ -8,22 +8,33 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from tenants_api.assertion.models import AssertionKey
-from tenants_api.db import Database
+from tenants_api.assertion.storage import SealedKey
+from tenants_api.db import Database, translated
 
 
-async def load_rows(database: Database) -> list[AssertionKey]:
-    """All stored keys, oldest first."""
-    async with database.read() as session:
-        return list(await session.scalars(select(AssertionKey).order_by(AssertionKey.sequence)))
+class SessionKeys:
+    """`KeyStorage` through SQLAlchemy, for the whole API."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-async def add_row(database: Database, row: AssertionKey, *, outdated: Collection[int]) -> bool:
-    """Store a key and remove the outdated ones; False when another replica took its place in the sequence."""
-    try:
-        async with database.begin() as session:
-            session.add(row)
-            await session.flush()
-            await session.execute(delete(AssertionKey).where(AssertionKey.sequence.in_(outdated)))
-    except IntegrityError:
-        return False
-    return True
+    async def assertion_keys(self) -> list[SealedKey]:
+        """See `KeyStorage`."""
+        columns = (getattr(AssertionKey, name) for name in SealedKey.__slots__)
+        with translated():
+            async with self._database.read() as session:
+                rows = await session.execute(select(*columns).order_by(AssertionKey.sequence))
+                return [SealedKey(*row) for row in rows]
+
+    async def add_assertion_key(self, key: SealedKey, *, outdated: Collection[int]) -> bool:
+        """See `KeyStorage`."""
+        row = AssertionKey(sequence=key.sequence, signs_from=key.signs_from, sealed=key.sealed)
+        with translated():
+            try:
+                async with self._database.begin() as session:
+                    session.add(row)
+                    await session.flush()
+                    await session.execute(delete(AssertionKey).where(AssertionKey.sequence.in_(outdated)))
+            except IntegrityError:
+                return False
+        return True

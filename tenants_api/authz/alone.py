@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tenants_api.assertion import UNREADABLE, Assertions, Unreadable, build_assertions
 from tenants_api.authz.endpoint import PATH, Authorizer, Scope, Send, is_authz
-from tenants_api.db import Database
+from tenants_api.database_urls import BadUrl
+from tenants_api.direct.storage import DirectStorage, open_storage
 from tenants_api.errors import ApiError, NotFound
 from tenants_api.observability.metrics import Metrics
 from tenants_api.observability.request_ids import request_id_of
-from tenants_api.row_security import why_not_serve
 from tenants_api.settings import Settings
+from tenants_api.storage import StorageError
 from tenants_api.trust.background import start_loops, stop_loops
 from tenants_api.trust.built import build_verifying
 from tenants_api.trust.store import Trust
@@ -55,14 +55,14 @@ async def open_authorizer(settings: Settings, *, roles: RoleModel = SAMPLE_ROLES
         NotReady: the database cannot be read, or was not migrated.
     """
     metrics, clocks = Metrics(), Clocks()
-    database = Database(settings.database_url, pool_size=2, statement_timeout=settings.database_statement_timeout)
-    parts = build_verifying(settings, database=database, roles=roles, clocks=clocks, metrics=metrics)
-    assertion = build_assertions(settings, database=database, clocks=clocks)
+    storage = _storage_of(settings)
+    parts = build_verifying(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics)
+    assertion = build_assertions(settings, storage=storage, clocks=clocks)
     loops = {"registry changes": parts.trust.feed.run, "rejections": parts.rejections.run}
     if assertion is not None:
         loops["assertion keys"] = assertion.run
     try:
-        await _load(parts.trust, database=database, assertion=assertion, settings=settings)
+        await _load(parts.trust, storage=storage, assertion=assertion, settings=settings)
         followers = start_loops(loops, on_death=metrics.restarted)
         try:
             yield Opened(
@@ -81,23 +81,28 @@ async def open_authorizer(settings: Settings, *, roles: RoleModel = SAMPLE_ROLES
             await parts.trust.aclose()
     finally:
         await parts.client.aclose()
-        await database.aclose()
+        await storage.aclose()
 
 
-async def _load(trust: Trust, *, database: Database, assertion: Assertions | None, settings: Settings) -> None:
+def _storage_of(settings: Settings) -> DirectStorage:
     try:
-        if (reason := await why_not_serve(database, environment=settings.environment)) is not None:
+        return open_storage(settings.database_url, statement_timeout=settings.database_statement_timeout)
+    except BadUrl as error:
+        raise NotReady(f"TENANTS_DATABASE_URL cannot be read: {error}") from error
+
+
+async def _load(trust: Trust, *, storage: DirectStorage, assertion: Assertions | None, settings: Settings) -> None:
+    try:
+        if (reason := await storage.why_not_serve(environment=settings.environment)) is not None:
             raise NotReady(reason)
         await trust.load()
         if assertion is not None:
             await assertion.renew()
     except Unreadable as error:
         raise NotReady(UNREADABLE) from error
-    except (SQLAlchemyError, OSError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        first = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    except StorageError as error:
         raise NotReady(
-            f"the registry cannot be read ({first}); check TENANTS_DATABASE_URL and run `tenants-api db upgrade`"
+            f"the registry cannot be read ({error}); check TENANTS_DATABASE_URL and run `tenants-api db upgrade`"
         ) from error
 
 

@@ -20,9 +20,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
-from sqlalchemy import make_url
 
 from tenants_api.authz.alone import AuthzApp, NotReady, open_authorizer
+from tenants_api.database_urls import is_sqlite, sqlite_file
 from tenants_api.observability import logging
 from tenants_api.serving.options import server_options
 from tenants_api.settings import Settings, SettingsError, load_settings
@@ -61,17 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _why_not(settings: Settings, *, workers: int) -> str | None:
-    sqlite = make_url(settings.database_url).get_backend_name() == "sqlite"
-    if workers > 1 and sqlite and settings.environment == "production":
+    if workers > 1 and is_sqlite(settings.database_url) and settings.environment == "production":
         return "several workers on SQLite wait for each other's writes; use one worker or PostgreSQL"
     return None
 
 
 def _missing_file(settings: Settings) -> str | None:
     """An SQLite file must be there: opening it would make an empty one."""
-    url = make_url(settings.database_url)
-    sqlite = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
-    return url.database if sqlite and not Path(str(url.database)).is_file() else None
+    if not is_sqlite(settings.database_url):
+        return None
+    file = sqlite_file(settings.database_url)
+    return None if file.memory or Path(file.name).is_file() else file.name
 
 
 async def _try(settings: Settings) -> None:

@@ -16,8 +16,8 @@ from tenants_api.cli.output import AsJson, print_json, print_table
 from tenants_api.cli.session import require_file, run
 from tenants_api.cli.session import settings as load_quietly
 from tenants_api.onboarding.checks import check_realm
-from tenants_api.registry.changes import RealmRow, TenantRow, load_all
-from tenants_api.registry.values import RealmDraft, TenantState
+from tenants_api.registry.changes import load_all
+from tenants_api.registry.values import RealmDraft, RealmRow, TenantRow, TenantState
 from tenants_api.row_security import role_faults
 from tenants_api.settings import Settings, SettingsError
 from tenants_api.wiring import NotReady, Services, open_services

@@ -17,6 +17,7 @@ from tenants_api.cli.output import say
 from tenants_api.errors import ApiError
 from tenants_api.migrating import MigrationError
 from tenants_api.settings import SettingsError
+from tenants_api.storage import StorageError
 from tenants_api.wiring import NotReady
 
 OK, ERROR, USAGE, CHECK_FAILED, NOT_FOUND, CONFLICT, NOT_AUTHORISED, UNREACHABLE = range(8)
@@ -26,6 +27,7 @@ _BY_STATUS: Mapping[int, int] = {
     409: CONFLICT, 412: CONFLICT, 502: UNREACHABLE, 503: UNREACHABLE,
 }  # fmt: skip
 _BY_CODE: Mapping[str, int] = {"realm_not_ready": CHECK_FAILED}
+_OF_DATABASE = (SQLAlchemyError, StorageError)
 
 
 class Stopped(Exception):
@@ -45,7 +47,7 @@ class Edge(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # `| head` had enough; typer ends quietly
-        except (ApiError, Stopped, NotReady, MigrationError, SettingsError, SQLAlchemyError, OSError) as error:
+        except (ApiError, Stopped, NotReady, MigrationError, SettingsError, *_OF_DATABASE, OSError) as error:
             raise typer.Exit(report(error)) from error
 
 
@@ -58,7 +60,7 @@ def report(error: Exception) -> int:
     if isinstance(error, (NotReady, MigrationError)):
         unknown_revision = isinstance(error.__cause__, CommandError)
         return _lines(str(error), cure=None, code=ERROR if unknown_revision else UNREACHABLE)
-    if isinstance(error, SQLAlchemyError):
+    if isinstance(error, _OF_DATABASE):
         return _lines(f"the database failed: {_first_line(error)}", cure="tenants-api doctor", code=UNREACHABLE)
     return _lines(str(error), cure=None, code=ERROR)
 
@@ -88,7 +90,7 @@ def _lines(message: str, *, cure: str | None, code: int) -> int:
     return code
 
 
-def _first_line(error: SQLAlchemyError) -> str:
+def _first_line(error: Exception) -> str:
     # The driver's own words: SQLAlchemy's text goes on with the statement and its parameters.
     text = str(error.orig) if isinstance(error, DBAPIError) and error.orig else str(error)
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__

@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenants_api.db import Base, UtcDateTime, new_id, utc_now
+from tenants_api.db import Base, UtcDateTime, utc_now
+from tenants_api.ids import new_id
 
 
 class Item(Base):

@@ -13,7 +13,8 @@ from tenants_api.db import utc_now
 from tenants_api.errors import EtagMismatch
 from tenants_api.items.errors import ItemNotFound
 from tenants_api.items.models import Item
-from tenants_api.paging import Page, PageRequest, fetch_page
+from tenants_api.keyset import fetch_page
+from tenants_api.paging import Page, PageRequest
 
 
 async def list_items(session: AsyncSession, *, tenant_id: uuid.UUID, page: PageRequest) -> Page[Item]:

@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.paging import Page, PageRequest, fetch_page
+from tenants_api.keyset import fetch_page
+from tenants_api.paging import Page, PageRequest
 from tenants_api.registry.models import AuditEvent
+from tenants_api.registry.trail import difference
 from tenants_api.registry.values import Change
 
 
@@ -33,7 +35,7 @@ async def record(
             target_id=target_id,
             request_id=change.request_id,
             reason=change.reason,
-            changes=_difference(before or {}, after or {}),
+            changes=difference(before or {}, after or {}),
         )
     )
     await session.flush()
@@ -56,11 +58,3 @@ async def list_events(
     if actor is not None:
         query = query.where(AuditEvent.actor_id == actor)
     return await fetch_page(session, query, column=AuditEvent.id, page=page, descending=True)
-
-
-def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return {
-        "before": {name: before[name] for name in names if name in before},
-        "after": {name: after[name] for name in names if name in after},
-    }

@@ -4,49 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.registry.models import PurgedTenant, Realm, RegistryVersion, RoleRule, Tenant
-from tenants_api.registry.values import Rule, TenantState
-
-CHANNEL = "tenants_api_registry"  # of NOTIFY; the payload is `<version> <tenant id>` and nothing else
-
-
-@dataclass(frozen=True, slots=True)
-class RealmRow:
-    """What the verifier needs of a realm row; `organization` None is the whole realm."""
-
-    id: uuid.UUID
-    issuer: str
-    organization: str | None
-    realm_url: str
-    client_id: str
-    audiences: tuple[str, ...]
-    authorized_parties: tuple[str, ...]
-    algorithms: tuple[str, ...]
-    login_client_id: str | None
-    docs_client_id: str | None
-    ca_bundle: str | None
-    enabled: bool
-    not_before: int
-
-
-@dataclass(frozen=True, slots=True)
-class TenantRow:
-    """A tenant with its realms and rules as plain values. Of a purged one only the id is left, as state `deleted`."""
-
-    id: uuid.UUID
-    slug: str
-    name: str
-    state: str
-    changed_version: int
-    resource_metadata: bool
-    rules: tuple[Rule, ...]
-    realms: tuple[RealmRow, ...]
+from tenants_api.registry.values import CHANNEL, RealmRow, Rule, TenantRow, TenantState
 
 
 async def current_version(session: AsyncSession) -> int:

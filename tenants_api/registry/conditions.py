@@ -16,9 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tenants_api.registry import audit
 from tenants_api.registry.locks import lock_tenant_of
 from tenants_api.registry.models import Realm, RealmCondition, Tenant
-from tenants_api.registry.values import Actor, Change, ConditionValue, Health, TenantState
-
-OBSERVER = Change(Actor("system", "tenants-api"))
+from tenants_api.registry.trail import HEALTH_CHANGED, OBSERVER, health_words
+from tenants_api.registry.values import ConditionValue, Health, TenantState
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +110,10 @@ async def _record_health(
 ) -> None:
     await audit.record(
         session,
-        action="realm.health_changed",
+        action=HEALTH_CHANGED,
         target_type="realm",
         target_id=str(realm_id),
         change=OBSERVER,
         before={"health": before},
-        after={"health": str(after), "reason": reason},
+        after=health_words(after, reason=reason),
     )

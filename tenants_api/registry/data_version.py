@@ -6,37 +6,35 @@ SQLite counts it up for every commit by another connection, so a look at an idle
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
 
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection
+import aiosqlite
 
-from tenants_api.db import Database
+from tenants_api.database_urls import SqliteFile
+from tenants_api.storage import StorageError
 
 
 class DataVersion:
     """The number, and the last one after which the file was read."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection: AsyncConnection | None = None
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+        self._connection: aiosqlite.Connection | None = None
         self._seen: int | None = None
 
     async def read(self) -> int:
         """The number now. It means something only beside another one of the same connection.
 
         Raises:
-            SQLAlchemyError: the file cannot be read.
+            StorageError: the file cannot be read.
         """
-        if self._connection is None:
-            self._connection = await self._database.engine.connect()
-            self._seen = None
-        raw: Any = (await self._connection.get_raw_connection()).driver_connection
         try:
-            async with raw.execute("PRAGMA data_version") as cursor:
-                (number,) = await cursor.fetchone()
+            if self._connection is None:
+                self._connection = await aiosqlite.connect(self._file.name, uri=self._file.uri)
+                self._seen = None
+            async with self._connection.execute("PRAGMA data_version") as cursor:
+                (number,) = await cursor.fetchone() or (0,)
         except sqlite3.Error as error:
-            raise OperationalError("PRAGMA data_version", None, error) from error
+            raise StorageError(error) from error
         return int(number)
 
     def unchanged(self, number: int | None) -> bool:
@@ -49,6 +47,6 @@ class DataVersion:
 
     async def aclose(self) -> None:
         """Give the connection back."""
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

@@ -11,13 +11,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tenants_api.db import Database
-from tenants_api.registry.changes import current_version
-from tenants_api.registry.data_version import DataVersion
-from tenants_api.registry.listener import Listener
+from tenants_api.registry.storage import FileMark, RegistryStorage
+from tenants_api.storage import StorageBusy, StorageError, cause_of
 
 LOOK_DEADLINE = 30.0  # seconds for reading the version and applying what changed
 log = structlog.get_logger("tenants_api.registry")
@@ -33,21 +29,22 @@ class ChangeFeed:
 
     def __init__(
         self,
-        database: Database,
+        storage: RegistryStorage,
         *,
         interval: float,
         on_change: Callable[[int], Awaitable[None]],
         on_doubt: Callable[[int], Awaitable[None]] | None = None,
         listen: str | None = None,
     ) -> None:
-        self._database, self._interval = database, interval
+        self._storage, self._interval = storage, interval
         self._on_change, self._on_doubt = on_change, on_doubt
         self._looking = asyncio.Lock()
         self._news = asyncio.Event()
         self._doubt, self._announced, self._unannounced = False, -1, False
-        self._listener = Listener(listen, on_news=self._hear, on_connect=self._connected) if listen else None
+        hear, connected = self._hear, self._connected
+        self._listener = storage.listener(listen, on_news=hear, on_connect=connected) if listen else None
         self._connects = 0
-        self._file: DataVersion | None = None
+        self._file: FileMark | None = None
         self.version = -1
         self.last_seen = 0.0
 
@@ -73,7 +70,7 @@ class ChangeFeed:
     async def run(self) -> None:
         """Look for ever; a database that is away is looked at again."""
         listening = asyncio.create_task(self._listener.run(), name="registry listener") if self._listener else None
-        self._file = DataVersion(self._database) if self._database.is_file else None
+        self._file = self._storage.file_mark()
         try:
             while True:
                 await self._wait()
@@ -91,14 +88,14 @@ class ChangeFeed:
         """Look now.
 
         Raises:
-            SQLAlchemyError, OSError: the database cannot be read.
+            StorageError: the database cannot be read.
         """
         async with self._looking:  # one after the other: two that overtake each other would see the version fall
             file = self._file
             mark = await file.read() if file is not None else None
             if file is None or self._doubt or not file.unchanged(mark):
-                async with self._database.read() as session:
-                    version = await current_version(session)
+                async with self._storage.read() as reading:
+                    version = await reading.current_version()
                 await self._tell(version)
                 self.version = version
             if file is not None:
@@ -128,10 +125,10 @@ class ChangeFeed:
         try:
             async with asyncio.timeout(LOOK_DEADLINE):
                 await self.poke()
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (StorageError, OSError, TimeoutError) as error:
             # A full pool is our own load. Anything else may be a server that comes back with other data.
-            self._doubt = self._doubt or not isinstance(error, PoolTimeout)
-            log.warning("registry_not_read", error=type(error).__name__, lag_seconds=round(self.lag, 1))
+            self._doubt = self._doubt or not isinstance(error, StorageBusy)
+            log.warning("registry_not_read", error=cause_of(error), lag_seconds=round(self.lag, 1))
         except Exception as error:
             # Nobody waits for this loop: if a mistake of ours ended it, this worker would follow no change any
             # more, and a suspended tenant would go on here. It goes on instead, and says what happened.

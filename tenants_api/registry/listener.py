@@ -17,9 +17,9 @@ from typing import Any
 
 import psycopg
 import structlog
-from sqlalchemy import make_url
 
-from tenants_api.registry.changes import CHANNEL
+from tenants_api.database_urls import postgres_parameters
+from tenants_api.registry.values import CHANNEL
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before the next try to connect; doubled after each that failed
 ANSWER_DEADLINE = 5.0  # seconds for the server to take a connection or to answer the heartbeat
@@ -57,7 +57,7 @@ class Listener:
     def drop(self) -> None:
         """Give this connection up, and make another one after a pause."""
         if self._connection is not None:
-            _cut(self._connection)
+            cut(self._connection)
             self._connection = None
 
     async def run(self) -> None:
@@ -91,15 +91,15 @@ class Listener:
 
     async def _ask(self, connection: psycopg.AsyncConnection[Any], statement: str) -> None:
         """A server that hangs keeps its sockets open, so only a question that must be answered finds it out."""
-        cut = asyncio.get_running_loop().call_later(self._patience, _cut, connection)
+        giving_up = asyncio.get_running_loop().call_later(self._patience, cut, connection)
         try:
             await connection.execute(statement.encode())
         finally:
-            cut.cancel()
+            giving_up.cancel()
         self._answered = time.monotonic()
 
 
-def _cut(connection: psycopg.AsyncConnection[Any]) -> None:
+def cut(connection: psycopg.AsyncConnection[Any]) -> None:
     """End it from our side: who waits on it reads its end at once. A cancelled query would wait for the server."""
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
         wire.shutdown(socket.SHUT_RDWR)
@@ -107,9 +107,8 @@ def _cut(connection: psycopg.AsyncConnection[Any]) -> None:
 
 def _parameters(url: str) -> dict[str, Any]:
     """What the engine would connect with, hosts and TLS options included."""
-    parsed = make_url(url)
-    _, parameters = parsed.get_dialect()().create_connect_args(parsed)
-    return {"connect_timeout": int(ANSWER_DEADLINE), "application_name": "tenants-api feed", **KEEPALIVE, **parameters}
+    ours = {"connect_timeout": int(ANSWER_DEADLINE), "application_name": "tenants-api feed", **KEEPALIVE}
+    return ours | postgres_parameters(url)
 
 
 def _version(payload: str) -> int:

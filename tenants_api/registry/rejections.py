@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.db import new_id, upsert
+from tenants_api.db import upsert
+from tenants_api.ids import new_id
 from tenants_api.registry.models import Rejection, Tenant
 from tenants_api.registry.service import get_tenant
+from tenants_api.registry.values import KEPT_REJECTIONS, Refused
 
-KEPT = 100  # rows a tenant
 AT_ONCE = 500  # rows in one statement
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Refused:
-    """What refused tokens have in common. The texts are the sender's and say what he likes."""
-
-    tenant_id: uuid.UUID
-    reason: str
-    kid: str = ""
-    authorized_party: str = ""
-    audience: tuple[str, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        told = [self.reason, self.kid, self.authorized_party, self.audience]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 async def add_rejections(session: AsyncSession, counts: Mapping[Refused, int], *, now: datetime) -> None:
@@ -58,7 +40,9 @@ async def list_rejections(session: AsyncSession, *, ref: str) -> list[Rejection]
     """What is kept of a tenant, the latest first. Raises TenantNotFound."""
     tenant = await get_tenant(session, ref=ref)
     mine = select(Rejection).where(Rejection.tenant_id == tenant.id)
-    return list(await session.scalars(mine.order_by(Rejection.last_at.desc(), Rejection.id.desc()).limit(KEPT)))
+    return list(
+        await session.scalars(mine.order_by(Rejection.last_at.desc(), Rejection.id.desc()).limit(KEPT_REJECTIONS))
+    )
 
 
 def _row(refused: Refused, count: int, *, now: datetime) -> dict[str, object]:
@@ -78,5 +62,5 @@ def _row(refused: Refused, count: int, *, now: datetime) -> dict[str, object]:
 
 async def _forget_oldest(session: AsyncSession, *, tenant_id: uuid.UUID) -> None:
     mine = select(Rejection.id).where(Rejection.tenant_id == tenant_id)
-    surplus = mine.order_by(Rejection.last_at.desc(), Rejection.id.desc()).offset(KEPT)
+    surplus = mine.order_by(Rejection.last_at.desc(), Rejection.id.desc()).offset(KEPT_REJECTIONS)
     await session.execute(delete(Rejection).where(Rejection.id.in_(surplus)))

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from tenants_api.errors import ApiError
-from tenants_api.paging import Page, PageRequest, fetch_page
+from tenants_api.keyset import fetch_page
+from tenants_api.paging import Page, PageRequest
 from tenants_api.registry.errors import ExternalIdTaken, IssuerTaken, RealmNotFound, SlugTaken, TenantNotFound
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.values import TenantFilter

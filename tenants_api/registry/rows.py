@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tenants_api.db import new_id, utc_now
+from tenants_api.db import utc_now
+from tenants_api.ids import new_id
 from tenants_api.registry.models import Realm, RoleRule, Tenant
 from tenants_api.registry.values import RealmDraft, Rule
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,6 +50,8 @@ TRANSITIONS: Mapping[TenantState, Mapping[Transition, TenantState]] = {
     TenantState.DELETED: {Transition.RESTORE: TenantState.SUSPENDED},
 }
 
+CHANNEL = "tenants_api_registry"  # of NOTIFY; the payload is `<version> <tenant id>` and nothing else
+KEPT_REJECTIONS = 100  # rows a tenant
 SCOPES = ("tenants:read", "tenants:write", "keys:write", "audit:read")
 
 
@@ -130,6 +134,55 @@ class StoredKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class RealmRow:
+    """What the verifier needs of a realm row; `organization` None is the whole realm."""
+
+    id: uuid.UUID
+    issuer: str
+    organization: str | None
+    realm_url: str
+    client_id: str
+    audiences: tuple[str, ...]
+    authorized_parties: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    login_client_id: str | None
+    docs_client_id: str | None
+    ca_bundle: str | None
+    enabled: bool
+    not_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRow:
+    """A tenant with its realms and rules as plain values. Of a purged one only the id is left, as state `deleted`."""
+
+    id: uuid.UUID
+    slug: str
+    name: str
+    state: str
+    changed_version: int
+    resource_metadata: bool
+    rules: tuple[Rule, ...]
+    realms: tuple[RealmRow, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Refused:
+    """What refused tokens have in common. The texts are the sender's and say what he likes."""
+
+    tenant_id: uuid.UUID
+    reason: str
+    kid: str = ""
+    authorized_party: str = ""
+    audience: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        told = [self.reason, self.kid, self.authorized_party, self.audience]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
 class TenantFilter:
     """Which tenants to list; None means any. `q` is a part of slug or name."""
 
@@ -141,6 +194,8 @@ class TenantFilter:
 
 
 __all__ = [
+    "CHANNEL",
+    "KEPT_REJECTIONS",
     "SCOPES",
     "TRANSITIONS",
     "Actor",
@@ -150,10 +205,13 @@ __all__ = [
     "Page",
     "PageRequest",
     "RealmDraft",
+    "RealmRow",
+    "Refused",
     "Rule",
     "StoredKeys",
     "TenantDraft",
     "TenantFilter",
+    "TenantRow",
     "TenantState",
     "Transition",
 ]

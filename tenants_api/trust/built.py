@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import Resolver, TargetPolicy, system_resolver, target_policy
 from tenants_api.observability.metrics import Metrics
+from tenants_api.registry.storage import RegistryStorage
 from tenants_api.settings import Settings
 from tenants_api.trust.counts import realms_by_health_and_source, tenants_by_state_and_health
 from tenants_api.trust.outcomes import Outcomes
@@ -46,7 +46,7 @@ class Verifying:
 def build_verifying(
     settings: Settings,
     *,
-    database: Database,
+    storage: RegistryStorage,
     roles: RoleModel,
     clocks: Clocks,
     metrics: Metrics,
@@ -64,19 +64,19 @@ def build_verifying(
     claims = ClaimPolicy(leeway=settings.leeway, max_lifetime=settings.max_token_lifetime)
     observe = observer(metrics)
     trust = Trust(
-        database,
+        storage,
         source=source,
         keys=keys,
         poll=settings.registry_poll,
         clocks=clocks,
         on_event=observe,
-        listen=settings.direct_url if database.is_postgresql else None,
+        listen=settings.direct_url if storage.is_postgresql else None,
     )
     cache = VerifiedTokens(settings.verified_tokens) if settings.verified_tokens else None
     verifier = TokenVerifier(
         lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks, cache=cache
     )
-    rejections = Rejections(database, clocks=clocks)
+    rejections = Rejections(storage, clocks=clocks)
     outcomes = Outcomes(metrics, rejections=rejections)
     watch(metrics, trust=trust, verifier=verifier)
     return Verifying(policy, client, source, keys, claims, trust, verifier, rejections, outcomes)

@@ -6,8 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable
 
-from tenants_api.registry.changes import TenantRow
-from tenants_api.registry.values import Health
+from tenants_api.registry.values import Health, TenantRow
 from tenants_api.trust.health import health_of
 from tenants_api.verification.keys import KeyRing
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import uuid
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from tenants_api.db import Database
-from tenants_api.registry.conditions import set_health
+from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import Health
+from tenants_api.storage import StorageError
 from tenants_api.trust.background import Background
 from tenants_api.verification.keys import KeyRing
 
@@ -19,8 +18,8 @@ log = structlog.get_logger("tenants_api.trust")
 class HealthRecord:
     """The health of every realm as this process last saw it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, storage: RegistryStorage) -> None:
+        self._storage = storage
         self._seen: dict[uuid.UUID, Health] = {}
         self._writing = Background()
 
@@ -47,11 +46,10 @@ class HealthRecord:
 
     async def _write(self, realm_id: uuid.UUID, health: Health, *, reason: str | None) -> None:
         try:
-            async with self._database.begin() as session:
-                await set_health(session, realm_id=realm_id, health=health, reason=reason)
-        except SQLAlchemyError as error:
+            await self._storage.set_health(realm_id, health=health, reason=reason)
+        except StorageError as error:
             self._seen.pop(realm_id, None)  # the next fetch tries again
-            log.warning("health_not_stored", realm_id=str(realm_id), error=type(error).__name__)
+            log.warning("health_not_stored", realm_id=str(realm_id), error=error.cause)
 
 
 def health_of(ring: KeyRing) -> Health:

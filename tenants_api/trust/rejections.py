@@ -12,17 +12,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from tenants_api.db import Database
 from tenants_api.observability.logging import redacted
-from tenants_api.registry.rejections import KEPT, Refused, add_rejections
+from tenants_api.registry.storage import RegistryStorage
+from tenants_api.registry.values import KEPT_REJECTIONS, Refused
+from tenants_api.storage import StorageError
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal
 
 PAUSE = 2.0  # seconds between two writes
 MAX_TENANTS = 1000  # told apart between two writes; what comes after is in the metric and the log alone
-DISTINCT = KEPT // 2  # rows of one tenant in one write, so that a flood pushes out half of what is known at most
+# Rows of one tenant in one write, so that a flood pushes out half of what is known at most.
+DISTINCT = KEPT_REJECTIONS // 2
 LONGEST = 100  # characters of a token's own words
 MAX_AUDIENCES = 5
 log = structlog.get_logger("tenants_api.trust")
@@ -31,8 +32,8 @@ log = structlog.get_logger("tenants_api.trust")
 class Rejections:
     """What was refused since the last write."""
 
-    def __init__(self, database: Database, *, clocks: Clocks) -> None:
-        self._database, self._clocks = database, clocks
+    def __init__(self, storage: RegistryStorage, *, clocks: Clocks) -> None:
+        self._storage, self._clocks = storage, clocks
         self._seen: dict[uuid.UUID, Counter[Refused]] = {}
 
     @property
@@ -67,10 +68,9 @@ class Rejections:
         seen, self._seen = self._seen, {}
         counts = {refused: count for several in seen.values() for refused, count in several.items()}
         try:
-            async with self._database.begin() as session:
-                await add_rejections(session, counts, now=datetime.fromtimestamp(self._clocks.wall(), UTC))
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("rejections_not_written", rows=len(counts), error=type(error).__name__)
+            await self._storage.add_rejections(counts, now=datetime.fromtimestamp(self._clocks.wall(), UTC))
+        except StorageError as error:
+            log.warning("rejections_not_written", rows=len(counts), error=error.cause)
 
 
 def _refused(refusal: Refusal, *, tenant_id: uuid.UUID) -> Refused:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tenants_api.registry.changes import RealmRow, TenantRow
-from tenants_api.registry.values import TenantState
+from tenants_api.registry.values import RealmRow, TenantRow, TenantState
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import LIVING, TrustedRealm
 from tenants_api.verification.roles import RoleRule

@@ -10,12 +10,10 @@ from typing import Any
 
 import structlog
 
-from tenants_api.db import Database
 from tenants_api.errors import RateLimited
-from tenants_api.registry.changes import TenantRow, changed_since, current_version, load_all
 from tenants_api.registry.feed import ChangeFeed
-from tenants_api.registry.keys import load_keys
-from tenants_api.registry.values import StoredKeys, TenantState
+from tenants_api.registry.storage import RegistryStorage
+from tenants_api.registry.values import StoredKeys, TenantRow, TenantState
 from tenants_api.trust.collector import freeze_if_many, resting_collector
 from tenants_api.trust.health import HealthRecord
 from tenants_api.trust.report import KeyInfo, KeyReport, epoch_time
@@ -42,7 +40,7 @@ class Trust:
 
     def __init__(
         self,
-        database: Database,
+        storage: RegistryStorage,
         *,
         source: KeySource,
         keys: KeyPolicy,
@@ -51,19 +49,19 @@ class Trust:
         on_event: Observer,
         listen: str | None = None,
     ) -> None:
-        self._database, self._clocks, self._observe = database, clocks, on_event
+        self._storage, self._clocks, self._observe = storage, clocks, on_event
         self._snapshot = Snapshot()
         self._tenants: dict[uuid.UUID, TenantRow] = {}
         self._slugs: dict[str, uuid.UUID] = {}
-        self._stored = StoredKeySets(database, stale_limit=keys.stale_limit, clocks=clocks)
-        self._health = HealthRecord(database)
+        self._stored = StoredKeySets(storage, stale_limit=keys.stale_limit, clocks=clocks)
+        self._health = HealthRecord(storage)
         self._refreshed: dict[uuid.UUID, float] = {}
         self._applying = asyncio.Lock()
         self.rings = KeyRings(
             source=source, policy=keys, clocks=clocks, on_new=self._stored.restore, on_event=self._key_event
         )
         self.feed = ChangeFeed(
-            database, interval=poll, on_change=self._apply_to, on_doubt=self._compare_all, listen=listen
+            storage, interval=poll, on_change=self._apply_to, on_doubt=self._compare_all, listen=listen
         )
         self.version = -1
 
@@ -98,13 +96,13 @@ class Trust:
         """Read the whole registry and all stored keys; at start.
 
         Raises:
-            SQLAlchemyError: the database cannot be read.
+            StorageError: the database cannot be read.
         """
         with resting_collector():
-            async with self._database.read() as session:
-                version = await current_version(session)
-                tenants = await load_all(session)
-                stored = await load_keys(session, realm_ids=None)
+            async with self._storage.read() as reading:
+                version = await reading.current_version()
+                tenants = await reading.load_all()
+                stored = await reading.load_keys(None)
             self._stored.learn(stored)
             self._replace_all(tenants)
         freeze_if_many(len(tenants))
@@ -183,10 +181,10 @@ class Trust:
         async with self._applying:
             if version == self.version:
                 return
-            async with self._database.read() as session:
-                version = await current_version(session)
-                tenants = await changed_since(session, version=self.version)
-                stored = await load_keys(session, realm_ids=_realm_ids(tenants))
+            async with self._storage.read() as reading:
+                version = await reading.current_version()
+                tenants = await reading.changed_since(self.version)
+                stored = await reading.load_keys(_realm_ids(tenants))
             for tenant in tenants:
                 self._put(tenant)
             self._learn(stored)
@@ -199,11 +197,11 @@ class Trust:
     async def _compare_all(self, version: int) -> None:
         """Changes may have passed unseen, or the database is another one: read every tenant, and all new keys."""
         async with self._applying:
-            async with self._database.read() as session:
-                version = await current_version(session)
-                tenants = await load_all(session)
+            async with self._storage.read() as reading:
+                version = await reading.current_version()
+                tenants = await reading.load_all()
                 differing = [tenant for tenant in tenants if self._tenants.get(tenant.id) != tenant]
-                stored = await load_keys(session, realm_ids=_realm_ids(differing))
+                stored = await reading.load_keys(_realm_ids(differing))
             self._replace_all(tenants)
             self._learn(stored)
             self.version = version

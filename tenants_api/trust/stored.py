@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from tenants_api.db import Database
-from tenants_api.registry.keys import store_keys
+from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import StoredKeys
+from tenants_api.storage import StorageError
 from tenants_api.trust.background import Background
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.jwk import compact_key_set, parse_key_set
@@ -25,8 +24,8 @@ log = structlog.get_logger("tenants_api.trust")
 class StoredKeySets:
     """Writes in the background what rings fetched; gives rings what was stored."""
 
-    def __init__(self, database: Database, *, stale_limit: float, clocks: Clocks) -> None:
-        self._database, self._clocks = database, clocks
+    def __init__(self, storage: RegistryStorage, *, stale_limit: float, clocks: Clocks) -> None:
+        self._storage, self._clocks = storage, clocks
         self._known: dict[uuid.UUID, StoredKeys] = {}
         self._writing = Background()
         # An unchanged set is written again now and then, so that its stored age stays true.
@@ -80,12 +79,11 @@ class StoredKeySets:
 
     async def _write(self, keys: StoredKeys, *, tell: bool) -> None:
         try:
-            async with self._database.begin() as session:
-                await store_keys(session, keys, tell=tell)
-        except SQLAlchemyError as error:
+            await self._storage.store_keys(keys, tell=tell)
+        except StorageError as error:
             # The keys serve from memory all the same; the next fetch tries to store them again.
             self._known.pop(keys.realm_id, None)
-            log.warning("keys_not_stored", realm_id=str(keys.realm_id), error=type(error).__name__)
+            log.warning("keys_not_stored", realm_id=str(keys.realm_id), error=error.cause)
 
 
 def to_stored(realm_id: uuid.UUID, *, fetched: Fetched, fetched_at: datetime) -> StoredKeys:

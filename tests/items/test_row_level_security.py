@@ -15,7 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from tenants_api.db import Database, TenantNeedsTransaction, bind_tenant, new_id
+from tenants_api.db import Database, TenantNeedsTransaction, bind_tenant
+from tenants_api.ids import new_id
 from tenants_api.items import repository
 from tenants_api.items.models import Item
 from tenants_api.registry.models import Tenant

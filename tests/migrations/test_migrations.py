@@ -23,8 +23,8 @@ from tenants_api.registry import models as registry_models
 from tenants_api.registry.admin_keys import create_admin_key
 from tenants_api.registry.keys import store_keys
 from tenants_api.registry.login_tries import LoginTry, count_try
-from tenants_api.registry.rejections import Refused, add_rejections
-from tenants_api.registry.values import ConditionValue, Health, StoredKeys
+from tenants_api.registry.rejections import add_rejections
+from tenants_api.registry.values import ConditionValue, Health, Refused, StoredKeys
 from tests.registry.drafts import CHANGE, RULES, create, purge
 
 MODELS = (registry_models, items_models, assertion_models)

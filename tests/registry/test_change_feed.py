@@ -12,10 +12,11 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import event, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.db import Database
 from tenants_api.registry.feed import ChangeFeed
+from tenants_api.registry.sessions import SessionStorage
+from tenants_api.storage import StorageError
 from tests.registry.drafts import create
 from tests.support.postgres import SUPERUSER, PostgresServer
 
@@ -78,11 +79,11 @@ async def test_feed_outlives_an_outage_and_tells_what_changed_after_it(
     async def on_change(version: int) -> None:
         told.append(version)
 
-    feed = ChangeFeed(database, interval=INTERVAL, on_change=on_change)
+    feed = ChangeFeed(SessionStorage(database), interval=INTERVAL, on_change=on_change)
     async with following(feed) as running:
         await until(lambda: told == [0])
         async with away(request, database):
-            with pytest.raises(SQLAlchemyError):
+            with pytest.raises(StorageError):
                 await feed.poke()
             before = feed.last_seen
             await asyncio.sleep(10 * INTERVAL)
@@ -102,7 +103,7 @@ async def test_change_that_could_not_be_taken_in_is_told_again(database: Databas
         if len(told) == 1:
             raise OSError("the connection is lost in the middle")
 
-    feed = ChangeFeed(database, interval=INTERVAL, on_change=on_change)
+    feed = ChangeFeed(SessionStorage(database), interval=INTERVAL, on_change=on_change)
     async with following(feed):
         await until(lambda: feed.version == 0)
     assert told == [0, 0]
@@ -113,7 +114,7 @@ async def test_feed_that_never_looked_is_not_alive_however_short_the_machine_is_
         return
 
     # An interval that makes any uptime "lately": the clock that counts from boot must not decide.
-    feed = ChangeFeed(database, interval=1e9, on_change=on_change)
+    feed = ChangeFeed(SessionStorage(database), interval=1e9, on_change=on_change)
     assert not feed.alive
     await feed.poke()
     assert feed.alive
@@ -127,7 +128,7 @@ async def test_mistake_while_a_change_is_applied_does_not_end_the_feed(database:
         if len(applied) < 3:
             raise KeyError("a mistake of ours")
 
-    feed = ChangeFeed(database, interval=0.02, on_change=apply)
+    feed = ChangeFeed(SessionStorage(database), interval=0.02, on_change=apply)
     following = asyncio.create_task(feed.run())
     try:
         async with asyncio.timeout(5):
@@ -150,7 +151,7 @@ async def test_idle_sqlite_file_is_not_read_again_and_a_commit_by_another_connec
         told.append(version)
 
     event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    feed = ChangeFeed(database, interval=INTERVAL, on_change=on_change)
+    feed = ChangeFeed(SessionStorage(database), interval=INTERVAL, on_change=on_change)
     async with following(feed):
         await until(lambda: told == [0])
         seen = feed.last_seen
@@ -170,7 +171,7 @@ async def test_outage_ends_in_a_full_compare(request: pytest.FixtureRequest, dat
     async def on_doubt(version: int) -> None:
         told.append(f"doubt {version}")
 
-    feed = ChangeFeed(database, interval=INTERVAL, on_change=on_change, on_doubt=on_doubt)
+    feed = ChangeFeed(SessionStorage(database), interval=INTERVAL, on_change=on_change, on_doubt=on_doubt)
     async with following(feed):
         await until(lambda: told == ["change 0"])
         async with away(request, database):
@@ -189,7 +190,7 @@ async def test_compare_that_fails_is_made_again(database: Database) -> None:
         if len(tried) == 1:
             raise OSError("the connection is lost in the middle")
 
-    feed = ChangeFeed(database, interval=INTERVAL, on_change=on_change, on_doubt=on_doubt)
+    feed = ChangeFeed(SessionStorage(database), interval=INTERVAL, on_change=on_change, on_doubt=on_doubt)
     feed.loaded(7)  # the database holds 0: a backup was restored
     async with following(feed):
         await until(lambda: feed.version == 0)

@@ -10,9 +10,10 @@ import pytest
 from tenants_api import migrating
 from tenants_api.db import Database
 from tenants_api.registry import service
-from tenants_api.registry.changes import TenantRow, changed_since, current_version, load_all
+from tenants_api.registry.changes import changed_since, current_version, load_all
 from tenants_api.registry.feed import ChangeFeed
-from tenants_api.registry.values import Rule, TenantState, Transition
+from tenants_api.registry.sessions import SessionStorage
+from tenants_api.registry.values import Rule, TenantRow, TenantState, Transition
 from tests.registry.drafts import CHANGE, RULES, create, draft, issuer_of, move, purge, read, realm
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +98,7 @@ async def test_feed_tells_of_each_version_once(database: Database) -> None:
     async def on_change(version: int) -> None:
         told.append(version)
 
-    feed = ChangeFeed(database, interval=60, on_change=on_change)
+    feed = ChangeFeed(SessionStorage(database), interval=60, on_change=on_change)
     await asyncio.gather(feed.poke(), feed.poke())
     await create(database, "acme")
     await asyncio.gather(feed.poke(), feed.poke(), feed.poke())
@@ -112,7 +113,7 @@ async def test_feed_outlives_a_database_that_cannot_be_read(tmp_path: Path) -> N
     async def on_change(version: int) -> None:
         told.set()
 
-    feed = ChangeFeed(database, interval=0.01, on_change=on_change)
+    feed = ChangeFeed(SessionStorage(database), interval=0.01, on_change=on_change)
     running = asyncio.create_task(feed.run())
     await asyncio.sleep(0.05)
     assert not running.done()

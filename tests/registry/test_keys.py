@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tenants_api.db import Database, new_id
+from tenants_api.db import Database
+from tenants_api.ids import new_id
 from tenants_api.registry import service
 from tenants_api.registry.changes import changed_since, current_version
 from tenants_api.registry.keys import AT_ONCE, load_keys, store_keys

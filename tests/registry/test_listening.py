@@ -13,9 +13,10 @@ from sqlalchemy import make_url, text
 
 from tenants_api.db import Database
 from tenants_api.registry import service
-from tenants_api.registry.changes import CHANNEL
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.listener import Listener
+from tenants_api.registry.sessions import SessionStorage
+from tenants_api.registry.values import CHANNEL
 from tests.registry.drafts import CHANGE, create, draft, purge
 from tests.support.databases import postgres_copy
 from tests.support.postgres import SUPERUSER, PostgresServer
@@ -69,7 +70,9 @@ async def following(
 ) -> AsyncIterator[ChangeFeed]:
     """A feed that has looked once and listens."""
     url = listen or database.engine.url.render_as_string(hide_password=False)
-    feed = ChangeFeed(database, interval=interval, on_change=told.change, on_doubt=told.doubt, listen=url)
+    feed = ChangeFeed(
+        SessionStorage(database), interval=interval, on_change=told.change, on_doubt=told.doubt, listen=url
+    )
     feed.loaded(0)
     running = asyncio.create_task(feed.run())
     try:
@@ -199,7 +202,7 @@ async def test_what_somebody_else_sends_on_the_channel_is_no_change(database: Da
 
 async def test_feed_without_a_server_to_listen_to_polls(database: Database, told: Told) -> None:
     feed = ChangeFeed(
-        database,
+        SessionStorage(database),
         interval=0.02,
         on_change=told.change,
         on_doubt=told.doubt,

@@ -10,7 +10,8 @@ import pytest
 
 from tenants_api.db import Database
 from tenants_api.registry.models import Rejection
-from tenants_api.registry.rejections import KEPT, Refused, add_rejections, list_rejections
+from tenants_api.registry.rejections import add_rejections, list_rejections
+from tenants_api.registry.values import KEPT_REJECTIONS, Refused
 from tests.registry.drafts import create, purge
 
 pytestmark = pytest.mark.anyio
@@ -41,10 +42,10 @@ async def test_same_refusal_again_is_counted_and_keeps_its_first_time(database: 
 async def test_hundred_are_kept_and_the_oldest_let_go(database: Database) -> None:
     acme, globex = await create(database, "acme"), await create(database, "globex")
     await add(database, Refused(acme.id, "token_expired"), Refused(globex.id, "token_expired"))
-    many = [Refused(acme.id, "unknown_key", f"kid-{number}") for number in range(KEPT)]
+    many = [Refused(acme.id, "unknown_key", f"kid-{number}") for number in range(KEPT_REJECTIONS)]
     await add(database, *many, now=NOON + timedelta(seconds=1))
     assert {row.reason for row in await listed(database)} == {"unknown_key"}
-    assert len(await listed(database)) == KEPT
+    assert len(await listed(database)) == KEPT_REJECTIONS
     assert len(await listed(database, "globex")) == 1
 
 

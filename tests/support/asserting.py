@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 
 from tenants_api.assertion import AssertionPolicy, Assertions, Seal
+from tenants_api.assertion.repository import SessionKeys
 from tenants_api.db import Database
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.principal import Principal, TenantRef
@@ -24,7 +25,7 @@ LIFETIME = 3600  # of a key
 def replica(database: Database, clock: Clock, *, secrets: tuple[str, ...] = (SECRET,)) -> Assertions:
     """One process's view of the stored keys."""
     return Assertions(
-        database,
+        SessionKeys(database),
         policy=AssertionPolicy(ISSUER, AUDIENCES, key_lifetime=LIFETIME),
         seal=Seal(secrets),
         clocks=Clocks(wall=lambda: clock.now, monotonic=lambda: clock.steady),

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tenants_api.storage import StorageError
 from tenants_api.wiring import Services
 
 log = structlog.get_logger("tenants_api.admin")
@@ -21,6 +21,6 @@ async def changing(services: Services) -> AsyncIterator[AsyncSession]:
         yield session
     try:
         await services.trust.refresh()
-    except (SQLAlchemyError, OSError) as error:
+    except StorageError as error:
         # The change is committed: a failure to read it back is the change feed's to mend, not the caller's.
-        log.warning("registry_not_read", error=type(error).__name__)
+        log.warning("registry_not_read", error=error.cause)

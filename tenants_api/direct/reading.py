@@ -1,0 +1,107 @@
+"""The registry read with a few statements. The columns are those of the rows in `registry.values`, in their order."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tenants_api.direct.connections import Connection, Row
+from tenants_api.registry.values import RealmRow, Rule, StoredKeys, TenantRow, TenantState
+
+AT_ONCE = 1000  # ids in one query: every database has a bound on parameters
+VERSION = "select version from registry_version"
+PURGED = "select id, changed_version from purged_tenants where changed_version > %s"
+TENANTS = "select id, slug, name, state, changed_version, resource_metadata from tenants"
+REALMS = """
+    select realms.tenant_id, realms.id, issuer, organization, realm_url, client_id, audiences, authorized_parties,
+        algorithms, login_client_id, docs_client_id, ca_bundle, enabled, not_before
+    from realms join tenants on tenants.id = realms.tenant_id
+"""
+RULES = """
+    select role_rules.tenant_id, source, value, role
+    from role_rules join tenants on tenants.id = role_rules.tenant_id
+"""
+KEYS = "select realm_id, jwks, digest, fetched_at, not_before, realm_enabled from realm_keys"
+SINCE = " where tenants.changed_version > %s"
+
+
+class DirectReading:
+    """See `Reading`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._run = connection.run
+
+    async def current_version(self) -> int:
+        ((version,),) = await self._run(VERSION)
+        return int(version)
+
+    async def load_all(self) -> list[TenantRow]:
+        return await self._load("", ())
+
+    async def changed_since(self, version: int) -> list[TenantRow]:
+        purged = await self._run(PURGED, (version,))
+        gone = [TenantRow(to_id(one), "", "", TenantState.DELETED, changed, False, (), ()) for one, changed in purged]
+        return gone + await self._load(SINCE, (version,))
+
+    async def load_keys(self, realm_ids: Collection[uuid.UUID] | None) -> list[StoredKeys]:
+        if realm_ids is None:
+            return [_stored_keys(row) for row in await self._run(KEYS)]
+        found: list[StoredKeys] = []
+        listed = list(realm_ids)
+        for start in range(0, len(listed), AT_ONCE):
+            some = listed[start : start + AT_ONCE]
+            found += [_stored_keys(row) for row in await self._run(f"{KEYS} where realm_id in {marks(some)}", some)]
+        return found
+
+    async def _load(self, where: str, values: Sequence[Any]) -> list[TenantRow]:
+        tenants = await self._run(f"{TENANTS}{where} order by changed_version", values)
+        realms: dict[uuid.UUID, list[RealmRow]] = defaultdict(list)
+        for tenant, *realm in await self._run(f"{REALMS}{where} order by realms.id", values):
+            realms[to_id(tenant)].append(_realm(realm))
+        rules: dict[uuid.UUID, list[Rule]] = defaultdict(list)
+        for tenant, *rule in await self._run(f"{RULES}{where} order by position", values):
+            rules[to_id(tenant)].append(Rule(*rule))
+        return [_tenant(row, realms=realms, rules=rules) for row in tenants]
+
+
+def marks(values: Collection[Any]) -> str:
+    """A list of placeholders for these values."""
+    return f"({', '.join(['%s'] * len(values))})"
+
+
+def to_id(value: Any) -> uuid.UUID:
+    """PostgreSQL gives a UUID, SQLite its digits."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+
+
+def to_time(value: Any) -> datetime:
+    """PostgreSQL gives an aware time in whatever zone, SQLite a text in UTC."""
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value.astimezone(UTC)
+
+
+def _to_words(value: Any) -> tuple[str, ...]:
+    """PostgreSQL gives a list, SQLite its JSON."""
+    return tuple(json.loads(value) if isinstance(value, str) else value)
+
+
+def _tenant(row: Row, *, realms: dict[uuid.UUID, list[RealmRow]], rules: dict[uuid.UUID, list[Rule]]) -> TenantRow:
+    tenant, slug, name, state, changed_version, metadata = row
+    tenant_id = to_id(tenant)
+    mine = tuple(rules.get(tenant_id, ())), tuple(realms.get(tenant_id, ()))
+    return TenantRow(tenant_id, slug, name, state, changed_version, bool(metadata), *mine)
+
+
+def _realm(row: Sequence[Any]) -> RealmRow:
+    realm, issuer, organization, url, client, audiences, parties, algorithms, login, docs, ca, enabled, before = row
+    lists = _to_words(audiences), _to_words(parties), _to_words(algorithms)
+    names = issuer, organization or None, url, client
+    return RealmRow(to_id(realm), *names, *lists, login, docs, ca, bool(enabled), before)
+
+
+def _stored_keys(row: Row) -> StoredKeys:
+    realm, jwks, digest, fetched_at, not_before, enabled = row
+    return StoredKeys(to_id(realm), bytes(jwks), digest, to_time(fetched_at), not_before, bool(enabled))

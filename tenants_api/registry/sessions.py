@@ -1,0 +1,74 @@
+"""The registry through SQLAlchemy: `RegistryStorage` for the whole API."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tenants_api.database_urls import sqlite_file
+from tenants_api.db import Database, translated
+from tenants_api.registry import changes, conditions, keys, rejections
+from tenants_api.registry.data_version import DataVersion
+from tenants_api.registry.listener import Listener
+from tenants_api.registry.values import Health, Refused, StoredKeys, TenantRow
+
+
+class SessionReading:
+    """See `Reading`."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def current_version(self) -> int:
+        return await changes.current_version(self._session)
+
+    async def load_all(self) -> list[TenantRow]:
+        return await changes.load_all(self._session)
+
+    async def changed_since(self, version: int) -> list[TenantRow]:
+        return await changes.changed_since(self._session, version=version)
+
+    async def load_keys(self, realm_ids: Collection[uuid.UUID] | None) -> list[StoredKeys]:
+        return await keys.load_keys(self._session, realm_ids=realm_ids)
+
+
+class SessionStorage:
+    """See `RegistryStorage`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self._database.is_postgresql
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[SessionReading]:
+        with translated():
+            async with self._database.read() as session:
+                yield SessionReading(session)
+
+    async def store_keys(self, stored: StoredKeys, *, tell: bool) -> bool:
+        with translated():
+            async with self._database.begin() as session:
+                return await keys.store_keys(session, stored, tell=tell)
+
+    async def set_health(self, realm_id: uuid.UUID, *, health: Health, reason: str | None) -> None:
+        with translated():
+            async with self._database.begin() as session:
+                await conditions.set_health(session, realm_id=realm_id, health=health, reason=reason)
+
+    async def add_rejections(self, counts: Mapping[Refused, int], *, now: datetime) -> None:
+        with translated():
+            async with self._database.begin() as session:
+                await rejections.add_rejections(session, counts, now=now)
+
+    def file_mark(self) -> DataVersion | None:
+        return DataVersion(sqlite_file(self._database.url)) if self._database.is_file else None
+
+    def listener(self, url: str, *, on_news: Callable[[int], None], on_connect: Callable[[], None]) -> Listener:
+        return Listener(url, on_news=on_news, on_connect=on_connect)
