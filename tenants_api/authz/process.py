@@ -22,7 +22,7 @@ from pathlib import Path
 import uvicorn
 
 from tenants_api.authz.alone import AuthzApp, NotReady, open_authorizer
-from tenants_api.database_urls import is_sqlite, sqlite_file
+from tenants_api.database_urls import BadUrl, is_sqlite, sqlite_file
 from tenants_api.observability import logging
 from tenants_api.serving.options import server_options
 from tenants_api.settings import Settings, SettingsError, load_settings
@@ -61,7 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _why_not(settings: Settings, *, workers: int) -> str | None:
-    if workers > 1 and is_sqlite(settings.database_url) and settings.environment == "production":
+    if not is_sqlite(settings.database_url):
+        return None
+    try:
+        sqlite_file(settings.database_url)
+    except BadUrl as error:
+        return f"TENANTS_DATABASE_URL cannot be read: {error}"
+    if workers > 1 and settings.environment == "production":
         return "several workers on SQLite wait for each other's writes; use one worker or PostgreSQL"
     return None
 

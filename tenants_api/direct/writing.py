@@ -76,6 +76,8 @@ async def set_health(connection: Connection, realm_id: uuid.UUID, *, health: Hea
 
 async def add_rejections(connection: Connection, counts: Mapping[Refused, int], *, now: datetime) -> None:
     """See `RegistryStorage`."""
+    if not counts:
+        return
     # In one order for all writers: two replicas that wait for each other's rows would never end.
     tenants = sorted({refused.tenant_id for refused in counts})
     known = {to_id(row[0]) for row in await connection.run(TENANTS + marks(tenants), tenants)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,15 @@ import pytest
 
 from tenants_api.authz.alone import AuthzApp, NotReady, open_authorizer
 from tenants_api.devrealms import DevRealmServer
+from tests.support.lived import lived
 from tests.support.processes import stop_group
-from tests.support.realms import migrate, settings_for
+from tests.support.realms import settings_for
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer, onboard, running_app, until
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
-UNWANTED = ("fastapi", "starlette", "alembic", "typer", "rich", "jinja2", "multipart")
+UNWANTED = ("fastapi", "starlette", "sqlalchemy", "alembic", "typer", "rich", "jinja2", "multipart")
+DRIVERS = {"sqlite": ("aiosqlite",), "postgres": ("psycopg", "psycopg_binary", "psycopg_pool")}
 
 
 @pytest.fixture
@@ -36,22 +36,8 @@ async def both(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[tuple[Ap
         await onboard(api, "acme")
         app = AuthzApp(lambda: open_authorizer(settings))
         transport = httpx.ASGITransport(app)
-        async with _lived(app), httpx.AsyncClient(transport=transport, base_url="http://authz.test") as alone:
+        async with lived(app), httpx.AsyncClient(transport=transport, base_url="http://authz.test") as alone:
             yield api, alone
-
-
-@asynccontextmanager
-async def _lived(app: AuthzApp) -> AsyncIterator[None]:
-    """The lifespan, as a server speaks it."""
-    said: asyncio.Queue[Any] = asyncio.Queue()
-    told: asyncio.Queue[Any] = asyncio.Queue()
-    task = asyncio.create_task(app({"type": "lifespan"}, said.get, told.put))
-    await said.put({"type": "lifespan.startup"})
-    assert (await told.get())["type"] == "lifespan.startup.complete"
-    yield
-    await said.put({"type": "lifespan.shutdown"})
-    assert (await told.get())["type"] == "lifespan.shutdown.complete"
-    await task
 
 
 def test_it_imports_no_web_framework_no_migrations_and_no_command_line() -> None:
@@ -60,7 +46,7 @@ def test_it_imports_no_web_framework_no_migrations_and_no_command_line() -> None
     done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
     modules = set(json.loads(done.stdout))
     ours = ("tenants_api.api", "tenants_api.app", "tenants_api.cli", "tenants_api.wiring", "tenants_api.onboarding")
-    assert {name for name in modules if name.split(".")[0] in UNWANTED} == set()
+    assert {name for name in modules if name.split(".")[0] in UNWANTED + sum(DRIVERS.values(), ())} == set()
     assert {name for name in modules if name.startswith(ours)} == set()
     assert "tenants_api.authz.endpoint" in modules
 
@@ -74,14 +60,17 @@ main()
 """
 
 
-def test_the_command_itself_imports_no_more(realms: DevRealmServer, tmp_path: Path) -> None:
-    """Up to the end of its start: the socket cannot be made."""
-    migrate(settings_for(realms, tmp_path))
+def test_the_command_itself_imports_no_more_and_of_the_drivers_one(
+    database_url: str, realms: DevRealmServer, tmp_path: Path
+) -> None:
+    """Up to the end of its start, with the registry read: the socket cannot be made."""
     run = [sys.executable, "-c", SPY]
-    done = subprocess.run(run, cwd=tmp_path, env=_environment(realms, tmp_path), capture_output=True, check=False)
+    variables = _environment(realms, tmp_path) | {"TENANTS_DATABASE_URL": database_url}
+    done = subprocess.run(run, cwd=tmp_path, env=variables, capture_output=True, check=False)
     modules = set(json.loads(done.stdout.splitlines()[-1]))
-    assert "tenants_api.authz.process" in modules
-    assert {name for name in modules if name.split(".")[0] in UNWANTED} == set()
+    kind, other = ("sqlite", "postgres") if database_url.startswith("sqlite") else ("postgres", "sqlite")
+    assert {"tenants_api.authz.process", f"tenants_api.direct.{kind}", DRIVERS[kind][0]} <= modules
+    assert {name for name in modules if name.split(".")[0] in UNWANTED + DRIVERS[other]} == set()
     assert {name for name in modules if name.startswith(("tenants_api.api", "tenants_api.cli."))} == set()
 
 
@@ -90,10 +79,12 @@ def test_the_command_itself_imports_no_more(realms: DevRealmServer, tmp_path: Pa
     [
         ([], {"TENANTS_DATABASE_URL": "sqlite+aiosqlite:///none.db"}, 7, "tenants-api db upgrade"),
         (["--workers", "2"], {"TENANTS_ENVIRONMENT": "production"}, 2, "PostgreSQL"),
+        ([], {"TENANTS_DATABASE_URL": "sqlite+aiosqlite://host/tenants.db"}, 2, "names no host"),
+        ([], {"TENANTS_DATABASE_URL": "postgresql+psycopg://h1:1,h2:2/tenants"}, 7, "a port is a number"),
         (["--port", "0"], {}, 2, "1 to 65535"),
         ([], {"TENANTS_LEEWAY": "x"}, 1, "TENANTS_LEEWAY"),
     ],
-    ids=["no database", "workers on SQLite", "port", "setting"],
+    ids=["no database", "workers on SQLite", "host of SQLite", "two ports", "port", "setting"],
 )
 def test_it_says_in_one_line_why_it_does_not_start(
     words: list[str], environment: dict[str, str], code: int, said: str, realms: DevRealmServer, tmp_path: Path

@@ -1,0 +1,34 @@
+"""Every test here runs on both databases; with `store`, over both ways to read and write them as well."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tenants_api.db import Database
+from tests.direct.stores import WAYS, Store, opened_store
+from tests.support.databases import database, database_url, migrated_database, migrated_file, postgres_copy
+
+__all__ = ["database", "database_url", "migrated_database", "migrated_file", "store"]
+
+
+@pytest.fixture(params=WAYS)
+async def store(request: pytest.FixtureRequest, database_url: str, database: Database) -> AsyncIterator[Store]:
+    """One of the two ways, on the database of this test; `database` is the admin's beside it."""
+    async with opened_store(request.param, database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest) -> str:
+    """A database on PostgreSQL, for what SQLite has not."""
+    return postgres_copy(request)
+
+
+@pytest.fixture
+async def admin(url: str) -> AsyncIterator[Database]:
+    """The same, opened."""
+    opened = Database(url)
+    yield opened
+    await opened.aclose()

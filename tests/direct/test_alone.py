@@ -1,0 +1,162 @@
+"""Forward auth alone beside the whole API, on both databases: it follows every change and shares what it finds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tenants_api.authz.alone import AuthzApp, NotReady, open_authorizer
+from tenants_api.devrealms import DevRealmServer
+from tenants_api.registry import service
+from tenants_api.registry.models import Rejection
+from tenants_api.registry.values import Transition
+from tenants_api.settings import Settings
+from tenants_api.verification.explain import explain
+from tenants_api.wiring import Services, open_services
+from tests.direct.stores import rows_of
+from tests.support.databases import postgres_copy
+from tests.support.lived import lived
+from tests.support.postgres import PostgresServer
+from tests.support.realms import CHANGE, dev_realms, settings_for, tenant_draft
+from tests.support.stack import bearer
+
+pytestmark = pytest.mark.anyio
+SECRET = "tests-assertion-secret-0123456789abcdef"
+
+
+@dataclass
+class Pair:
+    """The whole API and forward auth alone on one database."""
+
+    api: Services
+    alone: httpx.AsyncClient
+    realms: DevRealmServer
+
+    async def onboard(self, name: str) -> None:
+        draft = tenant_draft(self.api, self.realms, name)
+        await self.api.onboarding.onboard(draft, activate="now", change=CHANGE)
+
+    async def said(self, token: str) -> int:
+        return (await self.alone.get("/authz", headers=bearer(token))).status_code
+
+
+@pytest.fixture
+def realms() -> Iterator[DevRealmServer]:
+    with dev_realms("acme", "globex") as server:
+        yield server
+
+
+@pytest.fixture
+def settings(realms: DevRealmServer, tmp_path: Path, database_url: str) -> Settings:
+    assertion = {"assertion_secret": SECRET, "assertion_issuer": "https://api.example"}
+    return settings_for(realms, tmp_path, database_url=database_url, registry_poll=0.05, **assertion)
+
+
+@pytest.fixture
+async def pair(settings: Settings, realms: DevRealmServer) -> AsyncIterator[Pair]:
+    app = AuthzApp(lambda: open_authorizer(settings))
+    async with (
+        open_services(settings) as api,
+        lived(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://authz.test") as alone,
+    ):
+        yield Pair(api, alone, realms)
+
+
+async def becomes(expected: object, ask: Callable[[], Awaitable[object]]) -> None:
+    found: object = None
+    for _ in range(400):
+        found = await ask()
+        if found == expected:
+            return
+        await asyncio.sleep(0.02)
+    assert found == expected
+
+
+async def test_it_follows_onboarding_suspension_rotation_and_removal(pair: Pair) -> None:
+    await pair.onboard("acme")
+    await pair.onboard("globex")
+    acme, globex = pair.realms.realm("acme"), pair.realms.realm("globex")
+    old = acme.mint()
+    await becomes(200, lambda: pair.said(old))
+    await becomes(200, lambda: pair.said(globex.mint()))
+    kid = acme.keys.kid
+    acme.rotate()
+    acme.withdraw(kid)
+    tenant = pair.api.trust.tenant_by_slug("acme")
+    assert tenant is not None
+    await pair.api.trust.refresh_keys(tenant.realms[0].id)
+    await becomes(401, lambda: pair.said(old))
+    for transition, expected in ((Transition.SUSPEND, 403), (Transition.DELETE, 401)):
+        async with pair.api.database.begin() as session:
+            await service.move(session, ref="acme", transition=transition, change=CHANGE)
+        await becomes(expected, lambda: pair.said(acme.mint()))
+    assert await pair.said(globex.mint()) == 200
+
+
+async def test_keys_that_it_fetched_are_the_whole_apis_too(pair: Pair) -> None:
+    await pair.onboard("acme")
+    acme = pair.realms.realm("acme")
+    await becomes(200, lambda: pair.said(acme.mint()))
+    old = acme.mint()
+    await pair.api.verifier.verify(old)
+    kid = acme.keys.kid
+    acme.rotate()
+    acme.withdraw(kid)
+    assert await pair.said(acme.mint()) == 200  # a kid that it did not know: it has fetched
+
+    async def said() -> str:
+        return (await explain(pair.api.verifier, old)).reason
+
+    await becomes("unknown_key", said)
+
+
+async def test_what_it_refuses_is_kept_for_the_tenants_admin(pair: Pair) -> None:
+    await pair.onboard("acme")
+    foreign = pair.realms.realm("acme").mint(claims={"aud": "another-api"})
+    await becomes(200, lambda: pair.said(pair.realms.realm("acme").mint()))
+    assert await pair.said(foreign) == 401
+
+    async def kept() -> list[str]:
+        return [row["reason"] for row in await rows_of(pair.api.database, Rejection)]
+
+    await becomes(["wrong_audience"], kept)
+
+
+async def test_both_sign_assertions_with_the_same_keys(pair: Pair) -> None:
+    assert pair.api.assertion is not None
+    await pair.api.assertion.look()
+    assert len(pair.api.assertion.jwks()["keys"]) == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgres")
+async def test_it_does_not_serve_as_a_superuser_in_production(
+    postgres_server: PostgresServer, request: pytest.FixtureRequest, realms: DevRealmServer, tmp_path: Path
+) -> None:
+    url = postgres_copy(request)
+    for role, said in (
+        (postgres_server.superuser_url(url), "is a superuser"),
+        (postgres_server.url(url.rpartition("/")[2], role="tenants_owner"), "owns tables"),
+    ):
+        settings = settings_for(realms, tmp_path, database_url=role, environment="production")
+        with pytest.raises(NotReady, match=said):
+            await opened(settings)
+    await opened(settings_for(realms, tmp_path, database_url=url, environment="production"))
+
+
+async def test_url_that_cannot_be_read_is_one_line_without_the_password(realms: DevRealmServer, tmp_path: Path) -> None:
+    url = "postgresql+psycopg://u:s3cret@h1:1,h2:2/tenants"
+    with pytest.raises(NotReady, match="TENANTS_DATABASE_URL") as refused:
+        await opened(settings_for(realms, tmp_path, database_url=url))
+    assert "s3cret" not in str(refused.value)
+
+
+async def opened(settings: Settings) -> None:
+    async with open_authorizer(settings):
+        pass

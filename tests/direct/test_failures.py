@@ -1,0 +1,207 @@
+"""The database goes away, hangs or becomes a standby, over SQLAlchemy and over a driver: one error, and on it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url, text
+
+from tenants_api.db import Database
+from tenants_api.direct.postgres import GRACE
+from tenants_api.ids import new_id
+from tenants_api.registry.feed import ChangeFeed
+from tenants_api.registry.values import Health
+from tenants_api.storage import StorageBusy, StorageError
+from tests.direct.stores import WAYS, Store, opened_store, stored_keys
+from tests.registry.drafts import create
+from tests.support.postgres import APP, SUPERUSER, PostgresServer
+from tests.support.relay import Relay
+
+pytestmark = pytest.mark.anyio
+ON_POSTGRES = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
+
+
+@pytest.fixture(params=[pytest.param(way, marks=ON_POSTGRES) for way in WAYS])
+async def served(request: pytest.FixtureRequest, url: str) -> AsyncIterator[Store]:
+    async with opened_store(request.param, url, timeout=0.3) as store:
+        yield store
+
+
+def as_superuser(server: PostgresServer, statement: sql.Composed) -> None:
+    with psycopg.connect(server.url("postgres", role=SUPERUSER).replace("+psycopg", ""), autocommit=True) as superuser:
+        superuser.execute(statement)
+
+
+def end_all(server: PostgresServer, url: str) -> None:
+    """End every connection of the application to this database."""
+    query = "select pg_terminate_backend(pid) from pg_stat_activity where datname = {} and usename = {}"
+    as_superuser(server, sql.SQL(query).format(sql.Literal(make_url(url).database), sql.Literal(APP)))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def test_connections_that_died_while_idle_are_made_anew_without_an_error(
+    served: Store, postgres_server: PostgresServer, url: str
+) -> None:
+    assert await served.version() == 0
+    await asyncio.to_thread(end_all, postgres_server, url)
+    assert await served.version() == 0
+    await asyncio.to_thread(end_all, postgres_server, url)
+    await served.registry.set_health(new_id(), health=Health.FAILING, reason=None)
+
+
+async def test_connection_that_dies_in_a_transaction_is_our_error_and_the_next_is_new(
+    served: Store, postgres_server: PostgresServer, url: str
+) -> None:
+    async def lose() -> None:
+        async with served.registry.read() as reading:
+            await reading.current_version()
+            await asyncio.to_thread(end_all, postgres_server, url)
+            await reading.current_version()
+
+    with pytest.raises(StorageError) as lost:
+        await lose()
+    assert lost.value.cause == "AdminShutdown"
+    assert await served.version() == 0
+
+
+async def test_slow_statement_is_ended_and_leaves_no_lock_behind(served: Store, admin: Database) -> None:
+    keys = stored_keys((await create(admin, "acme")).realms[0].id)
+    async with admin.begin() as session:
+        await session.execute(text("update tenants set name = 'Acme' where slug = 'acme'"))
+        with pytest.raises(StorageError) as slow:
+            await served.registry.store_keys(keys, tell=True)
+    assert slow.value.cause == "QueryCanceled"
+    assert (await served.version(), await served.stored()) == (1, [])
+    assert await served.registry.store_keys(keys, tell=True)
+
+
+async def test_server_that_became_read_only_is_left(
+    served: Store, admin: Database, postgres_server: PostgresServer, url: str
+) -> None:
+    """Only a new connection finds the new primary: the setting here is one of new connections too."""
+    keys = stored_keys((await create(admin, "acme")).realms[0].id)
+    name = sql.Identifier(str(make_url(url).database))
+    change = sql.SQL("alter database {} set default_transaction_read_only = {}")
+    await asyncio.to_thread(as_superuser, postgres_server, change.format(name, sql.SQL("on")))
+    with pytest.raises(StorageError) as refused:
+        await served.registry.store_keys(keys, tell=False)
+    assert refused.value.cause == "ReadOnlySqlTransaction"
+    await asyncio.to_thread(as_superuser, postgres_server, change.format(name, sql.SQL("off")))
+    assert await served.registry.store_keys(keys, tell=False)
+    assert await served.stored() == [keys]
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=ON_POSTGRES) for way in WAYS])
+async def test_server_that_is_not_there_is_our_error_without_the_password(way: str) -> None:
+    nowhere = "postgresql+psycopg://nobody:s3cret@127.0.0.1:1/nothing"
+    async with opened_store(way, nowhere) as store:
+        with pytest.raises(StorageError) as absent:
+            await store.version()
+    assert "s3cret" not in str(absent.value)
+    assert "\n" not in str(absent.value)
+
+
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgres")
+async def test_server_that_hangs_with_its_connections_open_is_given_up(url: str) -> None:
+    parsed = make_url(url)
+    async with Relay(str(parsed.host), int(parsed.port or 0)) as relay:
+        through = parsed.set(port=relay.port).render_as_string(hide_password=False)
+        async with opened_store("direct", through, timeout=0.1) as store:
+            assert await store.version() == 0
+            relay.freeze()
+            began = time.monotonic()
+            with pytest.raises(StorageError):
+                await store.version()
+            assert time.monotonic() - began < 3 * GRACE
+            relay.thaw()
+            assert await store.version() == 0
+
+
+async def test_all_our_own_connections_in_use_is_told_apart(store: Store) -> None:
+    """It must not make the change feed compare everything: that would be more load."""
+
+    async def hold(opened: asyncio.Event, over: asyncio.Event) -> None:
+        async with store.registry.read() as reading:
+            await reading.current_version()
+            opened.set()
+            await over.wait()
+
+    over, opened = asyncio.Event(), [asyncio.Event(), asyncio.Event()]
+    holding = [asyncio.create_task(hold(one, over)) for one in opened]
+    await asyncio.gather(*(one.wait() for one in opened))
+    if store.registry is store.keys or store.registry.is_postgresql:
+        with pytest.raises(StorageBusy):
+            await store.version()
+    over.set()
+    await asyncio.gather(*holding)
+    assert await store.version() == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_file_that_was_never_migrated_is_our_error(way: str, tmp_path: Path) -> None:
+    async with opened_store(way, f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}") as store:
+        with pytest.raises(StorageError, match="no such table") as empty:
+            await store.version()
+        assert empty.value.cause == "OperationalError"
+
+
+async def test_feed_follows_changes_outages_and_a_version_that_falls(store: Store, database: Database) -> None:
+    told: list[str] = []
+
+    async def on_change(version: int) -> None:
+        told.append(f"change {version}")
+
+    async def on_doubt(version: int) -> None:
+        told.append(f"doubt {version}")
+
+    feed = ChangeFeed(store.registry, interval=0.02, on_change=on_change, on_doubt=on_doubt)
+    async with followed(feed):
+        await until(lambda: told == ["change 0"])
+        tenant = await create(database, "acme")
+        await until(lambda: told[1:] == ["change 1"])
+        await store.registry.store_keys(stored_keys(tenant.realms[0].id), tell=False)
+        await until(lambda: told[2:] == ["change 2"])
+        await store.registry.set_health(tenant.realms[0].id, health=Health.FAILING, reason=None)
+        async with database.begin() as session:
+            await session.execute(text("update registry_version set version = 1"))
+        await until(lambda: told[3:] == ["doubt 1"])
+    assert feed.version == 1
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=ON_POSTGRES) for way in WAYS])
+async def test_notification_brings_a_change_without_a_poll(way: str, url: str, admin: Database) -> None:
+    told: list[int] = []
+
+    async def on_change(version: int) -> None:
+        told.append(version)
+
+    async with opened_store(way, url) as store:
+        feed = ChangeFeed(store.registry, interval=3600, on_change=on_change, listen=url)
+        feed.loaded(0)
+        async with followed(feed):
+            await until(lambda: feed.state == "listening")
+            await create(admin, "acme")
+            await until(lambda: told == [1])
+
+
+@asynccontextmanager
+async def followed(feed: ChangeFeed) -> AsyncIterator[None]:
+    running = asyncio.create_task(feed.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.wait({running})

@@ -1,0 +1,118 @@
+"""What is read of the registry, over SQLAlchemy and over a driver: the same rows, the same types, the same order."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import fields
+
+import pytest
+from sqlalchemy import text
+
+from tenants_api.db import Database
+from tenants_api.ids import new_id
+from tenants_api.registry.keys import AT_ONCE
+from tenants_api.registry.models import Realm, RealmKeys, RoleRule, Tenant
+from tenants_api.registry.values import Health, TenantState, Transition
+from tests.direct.stores import NOON, WAYS, Store, filled, opened_store, stored_keys
+from tests.registry.drafts import RULES, create, move, purge, realm
+
+pytestmark = pytest.mark.anyio
+
+
+async def fill(database: Database, *, state: TenantState = TenantState.ACTIVE, organization: str = "") -> uuid.UUID:
+    """A tenant with a value of its own in every column of every table that is read; the id of its first realm."""
+    tenant_id, realm_ids = new_id(), [new_id(), new_id()]
+    async with database.begin() as session:
+        session.add(filled(Tenant, id=tenant_id, state=state, slug=f"slug-{tenant_id}", resource_metadata=True))
+        await session.flush()
+        for number, realm_id in enumerate(realm_ids):
+            special = {"health": Health.DEGRADED, "organization": organization, "enabled": number == 0}
+            session.add(filled(Realm, id=realm_id, tenant_id=tenant_id, **special))
+            session.add(filled(RoleRule, tenant_id=tenant_id, position=9 - number))
+        await session.flush()
+        for number, realm_id in enumerate(realm_ids):
+            session.add(filled(RealmKeys, realm_id=realm_id, digest=f"{number:064}", realm_enabled=number == 0))
+    return realm_ids[0]
+
+
+async def test_both_ways_read_every_column_alike(database: Database, database_url: str) -> None:
+    for state in TenantState:
+        await fill(database, state=state)
+    realm_id = await fill(database, organization="a part")
+    found = []
+    for way in WAYS:
+        async with opened_store(way, database_url) as store:
+            read = await store.all(), await store.stored(), await store.stored(realm_id), await store.since(3 << 40)
+            found.append([sorted(map(repr, rows)) for rows in read])  # repr: 1 is not True, a list is no tuple
+    assert found[0] == found[1]
+    assert [len(rows) for rows in found[0]] == [5, 10, 1, 5]
+
+
+async def test_no_value_of_the_filled_rows_is_one_that_a_reader_could_guess(
+    database: Database, database_url: str
+) -> None:
+    """Otherwise the test above would pass a column that one of the readers leaves out."""
+    await fill(database, organization="a part")
+    for way in WAYS:
+        async with opened_store(way, database_url) as store:
+            ((tenant,), stored) = await store.all(), await store.stored()
+            rows = [tenant, *tenant.realms[:1], *tenant.rules, *stored[:1]]
+            guessed = [
+                (type(row).__name__, one.name)
+                for row in rows
+                for one in fields(row)
+                if getattr(row, one.name) in (None, "", 0, ()) and one.name != "realm_enabled"
+            ]
+            assert guessed == []
+
+
+async def test_order_is_that_of_changes_positions_and_ids(store: Store, database: Database) -> None:
+    await create(database, "acme", realms=(realm("zulu"), realm("alpha")), role_mapping=RULES)
+    await create(database, "globex")
+    await move(database, "acme", Transition.ACTIVATE)
+    rows = await store.all()
+    assert [(row.slug, row.changed_version) for row in rows] == [("globex", 2), ("acme", 3)]
+    assert rows[1].rules == RULES
+    ids = [one.id for one in rows[1].realms]
+    assert ids == sorted(ids)
+    assert rows[1].realms[0].organization is None
+
+
+async def test_only_what_changed_is_read_and_what_was_purged_comes_first(store: Store, database: Database) -> None:
+    tenant = await create(database, "acme")
+    await create(database, "globex")
+    seen = await store.version()
+    assert await store.since(seen) == []
+    await purge(database, "acme")
+    again = await create(database, "acme")
+    rows = await store.since(seen)
+    assert [(row.id, row.state) for row in rows] == [(tenant.id, TenantState.DELETED), (again.id, TenantState.DRAFT)]
+    assert (rows[0].realms, rows[0].rules, rows[0].slug) == ((), (), "")
+    assert await store.version() == rows[1].changed_version
+
+
+async def test_restored_backup_is_read_with_its_lower_version(store: Store, database: Database) -> None:
+    await create(database, "acme")
+    assert await store.version() == 1
+    async with database.begin() as session:
+        await session.execute(text("delete from tenants"))
+        await session.execute(text("update registry_version set version = 0"))
+    assert (await store.version(), await store.all()) == (0, [])
+
+
+async def test_more_realms_than_a_query_takes_are_read_in_parts(store: Store, database: Database) -> None:
+    tenant = await create(database, "acme")
+    keys = stored_keys(tenant.realms[0].id)
+    await store.registry.store_keys(keys, tell=False)
+    unknown = [new_id() for _ in range(2 * AT_ONCE)]
+    assert await store.stored(*unknown, keys.realm_id) == [keys]
+    async with store.registry.read() as reading:
+        assert await reading.load_keys([]) == []
+    assert keys.fetched_at == NOON
+
+
+async def test_reader_is_not_held_up_by_a_writer(store: Store, database: Database) -> None:
+    await create(database, "acme")
+    async with database.begin() as session:
+        await session.execute(text("update registry_version set version = 40"))
+        assert await store.version() == 1

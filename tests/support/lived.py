@@ -1,0 +1,24 @@
+"""Forward auth alone as a server would run it: its lifespan, begun and ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tenants_api.authz.alone import AuthzApp
+
+
+@asynccontextmanager
+async def lived(app: AuthzApp) -> AsyncIterator[None]:
+    """The lifespan, as a server speaks it."""
+    said: asyncio.Queue[Any] = asyncio.Queue()
+    told: asyncio.Queue[Any] = asyncio.Queue()
+    task = asyncio.create_task(app({"type": "lifespan"}, said.get, told.put))
+    await said.put({"type": "lifespan.startup"})
+    assert (await told.get())["type"] == "lifespan.startup.complete"
+    yield
+    await said.put({"type": "lifespan.shutdown"})
+    assert (await told.get())["type"] == "lifespan.shutdown.complete"
+    await task
