@@ -15,12 +15,12 @@ from urllib.parse import parse_qsl, unquote
 
 Query = Mapping[str, str | list[str]]
 _URL = re.compile(
-    r"[\w+]+://"
+    r"\A[\w+]+://"
     r"(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?"
     r"(?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>[^/?]*))?"
     r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
 )
-_ONE_HOST = re.compile(r"([a-zA-Z0-9\-.]*):(\d*)")
+_ONE_HOST = re.compile(r"\A([a-zA-Z0-9\-.]*):(\d*)\Z")
 _TRUE, _FALSE = ("true", "yes", "on", "y", "t", "1"), ("false", "no", "off", "n", "f", "0")
 
 
