@@ -28,6 +28,7 @@ from tenants_api import migrating
 from tenants_api.db import Database
 from tenants_api.observability.metrics import Metrics
 from tenants_api.registry.models import RealmKeys, Tenant
+from tenants_api.registry.sessions import SessionStorage
 from tenants_api.settings import Settings
 from tenants_api.trust.built import build_verifying
 from tenants_api.verification.clocks import Clocks
@@ -41,7 +42,11 @@ async def ours(url: str) -> int:
     """What `Trust.load()` reads; the number of realms."""
     database = Database(url)
     parts = build_verifying(
-        Settings(database_url=url), database=database, roles=SAMPLE_ROLES, clocks=Clocks(), metrics=Metrics()
+        Settings(database_url=url),
+        storage=SessionStorage(database),
+        roles=SAMPLE_ROLES,
+        clocks=Clocks(),
+        metrics=Metrics(),
     )
     await parts.trust.load()
     await parts.trust.aclose()
