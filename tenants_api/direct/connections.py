@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 from tenants_api.storage import StorageBusy, StorageError
 
-SIZE = 2  # one for the change feed, one for what is written beside it
-TURN = 5.0  # seconds to wait for one of them
+TURN = 5.0  # seconds to wait for a connection
 PATIENCE = 2.0  # seconds at shutdown
 Row = tuple[Any, ...]
 
@@ -37,25 +36,32 @@ class Connection(Protocol):
 
 
 class Connections:
-    """Lends connections. `connect` makes one, or raises StorageError."""
+    """Lends two connections: one to whoever reads, one to whoever writes. A suspension is never read after a queue.
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], *, size: int = SIZE, turn: float = TURN) -> None:
+    `connect` makes one, or raises StorageError.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], *, turn: float = TURN) -> None:
         self._connect, self._turn = connect, turn
-        self._free = asyncio.Semaphore(size)
+        self._reading, self._writing = asyncio.Semaphore(1), asyncio.Semaphore(1)
+        self._lent: set[Connection] = set()
         self._idle: list[Connection] = []
         self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @asynccontextmanager
     async def transaction(self, *, writes: bool) -> AsyncIterator[Connection]:
         """Committed when the block ends, undone when it raises.
 
         Raises:
-            StorageBusy: all connections were in use for five seconds.
+            StorageBusy: the connection was in use for five seconds.
             StorageError: the database cannot be used.
         """
-        await self._take_turn()
+        turns = self._writing if writes else self._reading
+        await self._take_turn(turns)
         try:
             connection = await self._begun(writes=writes)
+            self._lent.add(connection)
             try:
                 yield connection
                 await connection.commit()
@@ -64,22 +70,32 @@ class Connections:
                 if isinstance(error, StorageError):
                     self._discard_idle()
                 raise
-            self._idle.append(connection)
+            self._take_back(connection)
         finally:
-            self._free.release()
+            turns.release()
 
     async def aclose(self) -> None:
-        """Close all of them; one that does not answer is waited for two seconds."""
+        """Close all of them, lent ones too; one that does not answer is waited for two seconds."""
+        self._closed = True
         self._discard_idle()
+        for connection in list(self._lent):
+            self._discard(connection)
         if self._closing:
             await asyncio.wait(self._closing, timeout=PATIENCE)
 
-    async def _take_turn(self) -> None:
+    async def _take_turn(self, turns: asyncio.Semaphore) -> None:
         try:
             async with asyncio.timeout(self._turn):
-                await self._free.acquire()
+                await turns.acquire()
         except TimeoutError as error:
             raise StorageBusy(error) from error
+
+    def _take_back(self, connection: Connection) -> None:
+        if self._closed:
+            self._discard(connection)
+            return
+        self._lent.discard(connection)
+        self._idle.append(connection)
 
     async def _begun(self, *, writes: bool) -> Connection:
         """A connection within a transaction. One that died while it was idle costs no more than a new one."""
@@ -108,6 +124,7 @@ class Connections:
 
     def _discard(self, connection: Connection) -> None:
         """Nobody waits for a close: whoever was cancelled must not wait for the server."""
+        self._lent.discard(connection)
         closing = asyncio.create_task(connection.aclose())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)

@@ -12,7 +12,7 @@ import aiosqlite
 
 from tenants_api.database_urls import SqliteFile, sqlite_file
 from tenants_api.direct.connections import Row
-from tenants_api.registry.data_version import DataVersion
+from tenants_api.registry.data_version import DataVersion, open_file
 from tenants_api.registry.storage import Listening
 from tenants_api.storage import StorageError
 
@@ -36,7 +36,7 @@ class SqliteConnection:
         bound = [_bound(value) for value in values]
         try:
             rows = await self._driver.execute_fetchall(statement.replace("%s", "?"), bound)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite's word for a connection that was closed
             raise StorageError(error) from error
         return [tuple(row) for row in rows]
 
@@ -57,14 +57,7 @@ class SqliteDriver:
 
     async def connect(self) -> SqliteConnection:
         """Raises StorageError."""
-        try:
-            # The driver must not open transactions of its own: isolation_level is None.
-            driver = await aiosqlite.connect(
-                self._file.name, uri=self._file.uri, timeout=LOCK_TIMEOUT, isolation_level=None
-            )
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(error) from error
-        connection = SqliteConnection(driver)
+        connection = SqliteConnection(await open_file(self._file, patience=LOCK_TIMEOUT))
         try:
             for statement in _SET_UP:
                 await connection.run(statement)

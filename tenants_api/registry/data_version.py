@@ -13,6 +13,20 @@ from tenants_api.database_urls import SqliteFile
 from tenants_api.storage import StorageError
 
 
+async def open_file(file: SqliteFile, *, patience: float = 5.0) -> aiosqlite.Connection:
+    """A connection to the file that waits `patience` seconds for a writer, and begins no transaction of its own.
+
+    Raises:
+        StorageError: it cannot be opened.
+    """
+    opening = aiosqlite.connect(file.name, uri=file.uri, timeout=patience, isolation_level=None)
+    opening._thread.daemon = True  # a connection that nobody could close any more must not hold up the end of a process
+    try:
+        return await opening
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(error) from error
+
+
 class DataVersion:
     """The number, and the last one after which the file was read."""
 
@@ -29,7 +43,7 @@ class DataVersion:
         """
         try:
             if self._connection is None:
-                self._connection = await aiosqlite.connect(self._file.name, uri=self._file.uri)
+                self._connection = await open_file(self._file)
                 self._seen = None
             async with self._connection.execute("PRAGMA data_version") as cursor:
                 (number,) = await cursor.fetchone() or (0,)

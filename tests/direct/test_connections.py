@@ -67,23 +67,35 @@ async def test_connection_is_used_again_and_closed_at_the_end() -> None:
     assert made.said == ["begin", "select 1", "commit", "begin immediate", "select 1", "commit", "close"]
 
 
-async def test_two_transactions_never_share_a_connection_and_a_third_waits_its_turn() -> None:
+@pytest.mark.parametrize("writes", [False, True])
+async def test_readers_wait_for_readers_and_writers_for_writers_and_neither_for_the_other(writes: bool) -> None:
     server = Server()
-    connections = Connections(server.connect, size=2, turn=0.05)
-    async with connections.transaction(writes=False) as first, connections.transaction(writes=False) as second:
-        assert first is not second
+    connections = Connections(server.connect, turn=0.05)
+    async with connections.transaction(writes=writes) as first:
+        async with connections.transaction(writes=not writes) as second:
+            assert first is not second
         with pytest.raises(StorageBusy):
-            await one(connections)
-    await one(connections)
+            await one(connections, writes=writes)
+    await one(connections, writes=writes)
     assert len(server.made) == 2
     await connections.aclose()
+
+
+async def test_connection_that_is_still_lent_at_the_end_is_closed_too() -> None:
+    server = Server()
+    connections = Connections(server.connect)
+    async with connections.transaction(writes=False):
+        await connections.aclose()
+    await asyncio.sleep(0)
+    assert server.made[0].said.count("close") >= 1
+    assert server.made[0].said[-1] == "close"
 
 
 @pytest.mark.parametrize("failing", ["select 1", "commit"])
 async def test_what_failed_is_closed_with_all_that_are_idle(failing: str) -> None:
     server = Server()
     connections = Connections(server.connect)
-    async with connections.transaction(writes=False):
+    async with connections.transaction(writes=True):
         await one(connections)
     server.made[0].fails.add(failing)
     server.made[1].fails.add(failing)
@@ -98,14 +110,14 @@ async def test_what_failed_is_closed_with_all_that_are_idle(failing: str) -> Non
 async def test_server_connection_that_died_while_it_was_idle_costs_a_new_one_and_no_error() -> None:
     server = Server()
     connections = Connections(server.connect)
-    async with connections.transaction(writes=False):
+    async with connections.transaction(writes=True):
         await one(connections)
     for made in server.made:
         made.fails.add("begin")
     await one(connections)
     await connections.aclose()
     assert len(server.made) == 3
-    assert sum(made.said.count("begin") for made in server.made[:2]) == 2 + 1  # only one of them was tried
+    assert sum("".join(made.said).count("begin") for made in server.made[:2]) == 2 + 1  # only one of them was tried
 
 
 async def test_locked_file_is_told_and_not_tried_again_at_once() -> None:
@@ -122,7 +134,7 @@ async def test_locked_file_is_told_and_not_tried_again_at_once() -> None:
 
 async def test_cancelled_transaction_leaves_no_connection_behind_and_gives_its_turn_back() -> None:
     server = Server()
-    connections = Connections(server.connect, size=1, turn=0.05)
+    connections = Connections(server.connect, turn=0.05)
     started = asyncio.Event()
 
     async def hang() -> None:
@@ -134,7 +146,7 @@ async def test_cancelled_transaction_leaves_no_connection_behind_and_gives_its_t
     await started.wait()
     hanging.cancel()
     await asyncio.wait({hanging})
-    await one(connections)
+    await one(connections, writes=True)
     await connections.aclose()
     assert [made.said[-1] for made in server.made] == ["close", "close"]
     assert "commit" not in server.made[0].said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import psycopg
@@ -130,24 +130,30 @@ async def test_server_that_hangs_with_its_connections_open_is_given_up(url: str)
             assert await store.version() == 0
 
 
-async def test_all_our_own_connections_in_use_is_told_apart(store: Store) -> None:
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgres")
+@pytest.mark.parametrize(("way", "held"), [("sessions", 2), ("direct", 1)])
+async def test_all_our_own_connections_in_use_is_told_apart(url: str, way: str, held: int) -> None:
     """It must not make the change feed compare everything: that would be more load."""
-
-    async def hold(opened: asyncio.Event, over: asyncio.Event) -> None:
-        async with store.registry.read() as reading:
+    async with opened_store(way, url) as store, AsyncExitStack() as holding:
+        for _ in range(held):
+            reading = await holding.enter_async_context(store.registry.read())
             await reading.current_version()
-            opened.set()
-            await over.wait()
-
-    over, opened = asyncio.Event(), [asyncio.Event(), asyncio.Event()]
-    holding = [asyncio.create_task(hold(one, over)) for one in opened]
-    await asyncio.gather(*(one.wait() for one in opened))
-    if store.registry is store.keys or store.registry.is_postgresql:
         with pytest.raises(StorageBusy):
             await store.version()
-    over.set()
-    await asyncio.gather(*holding)
-    assert await store.version() == 0
+        await holding.aclose()
+        assert await store.version() == 0
+
+
+async def test_write_that_is_under_way_at_the_end_is_our_error(database_url: str, database: Database) -> None:
+    async with opened_store("direct", database_url) as store:
+        reading = store.registry.read()
+        opened = await reading.__aenter__()
+        await opened.current_version()
+    with pytest.raises(StorageError):
+        await opened.current_version()
+    with pytest.raises(StorageError):
+        await reading.__aexit__(None, None, None)
 
 
 @pytest.mark.parametrize("way", WAYS)
