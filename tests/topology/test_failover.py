@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections import Counter
@@ -13,7 +14,10 @@ import psycopg
 import pytest
 
 from tenants_api import migrating
+from tenants_api.assertion.storage import SealedKey
 from tenants_api.devrealms import DevRealmServer
+from tenants_api.storage import StorageError
+from tests.direct.stores import Store, opened_store
 from tests.live.chaos.load import Caller
 from tests.support.postgres import APP, OWNER, SUPERUSER
 from tests.support.processes import wait_for
@@ -103,6 +107,30 @@ def test_connection_to_a_primary_that_became_read_only_is_left(pair: Pair, stage
         what="writes go to the new primary",
     )
     wait_for(lambda: titles(stage, token=token) == {"before", "after"}, within=20, what="and are read there")
+
+
+@pytest.mark.anyio
+async def test_forward_auth_alone_finds_the_new_primary_with_its_driver_alone(pair: Pair) -> None:
+    await asyncio.to_thread(migrating.upgrade, pair.url(OWNER))
+    async with opened_store("direct", pair.url(APP)) as store:
+        assert await store.keys.add_assertion_key(SealedKey(1, 100, b"one"), outdated=())
+        await asyncio.to_thread(wait_for, pair.caught_up, within=10, what="the standby has it all")
+        await asyncio.to_thread(pair.primary.signal, signal.SIGKILL)
+        with pytest.raises(StorageError):
+            await store.version()
+        await asyncio.to_thread(pair.standby.promote)
+        async with asyncio.timeout(20):
+            while not await added(store, SealedKey(2, 200, b"two")):
+                await asyncio.sleep(0.1)
+        assert [key.sequence for key in await store.keys.assertion_keys()] == [1, 2]
+
+
+async def added(store: Store, key: SealedKey) -> bool:
+    """False while there is no primary."""
+    try:
+        return await store.keys.add_assertion_key(key, outdated=())
+    except StorageError:
+        return False
 
 
 def titles(stage: Replicas, *, token: str) -> set[str]:

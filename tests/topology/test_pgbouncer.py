@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 
+import psycopg
 import pytest
 
+from tenants_api.assertion.storage import SealedKey
 from tenants_api.devrealms import DevRealmServer
+from tests.direct.stores import opened_store
 from tests.support.postgres import PostgresServer
+from tests.support.processes import wait_for
 from tests.topology.stage import Replicas, pooled, replicas
 
 pytestmark = pytest.mark.xdist_group("pgbouncer")
@@ -54,6 +61,36 @@ def test_two_tenants_share_connections_and_never_rows(stage: Replicas) -> None:
     assert seen == {(realm, 200, frozenset({realm})): 400 for realm in slugs}
     for slug in slugs.values():
         stage.forget(slug)
+
+
+@pytest.mark.anyio
+async def test_forward_auth_alone_leaves_nothing_on_a_connection_that_others_get(
+    needs_pgbouncer: None, postgres_server: PostgresServer, owner_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """One connection for four of them, each with a limit of its own."""
+    app_url, folder = postgres_server.app_url(owner_url), tmp_path_factory.mktemp("alone")
+    with pooled(folder, port=postgres_server.port, pool=1) as port:
+        url = app_url.replace(f":{postgres_server.port}/", f":{port}/")
+        await asyncio.to_thread(wait_for, lambda: listens(port), within=10, what="PgBouncer listens")
+        async with AsyncExitStack() as opened:
+            stores = [
+                await opened.enter_async_context(opened_store("direct", url, timeout=1 + number)) for number in range(4)
+            ]
+            for turn in range(10):
+                versions = await asyncio.gather(*(store.version() for store in stores))
+                assert len(set(versions)) == 1
+                key = SealedKey(1000 + turn, 100, b"key")
+                old = (key.sequence - 1,)
+                made = await asyncio.gather(*(one.keys.add_assertion_key(key, outdated=old) for one in stores))
+                assert sorted(made) == [False, False, False, True]
+            async with await psycopg.AsyncConnection.connect(url.replace("+psycopg", ""), autocommit=True) as other:
+                shown = await (await other.execute("show statement_timeout")).fetchone()
+    assert shown == ("0",)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_suspension_is_law_on_every_worker_within_a_second(stage: Replicas) -> None:
