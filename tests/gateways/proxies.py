@@ -18,7 +18,7 @@ from tenants_api.gateway.render import render
 from tests.support.processes import stop_group
 from tests.support.serving import free_port
 
-SUFFIX = {"nginx": ".conf", "caddy": "", "envoy": ".yaml", "traefik": ".yaml"}
+SUFFIX = {"nginx": ".conf", "caddy": "", "envoy": ".yaml", "traefik": "-dynamic.yaml"}
 HOW = {
     "nginx": "apt-get install nginx",
     "caddy": "apt-get install caddy",

@@ -24,7 +24,8 @@ _MASKS = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<uuid>"),
     (re.compile(r"\b(?:127\.0\.0\.1|localhost):\d{4,5}\b"), "localhost:8080"),
     (re.compile(r"^(date): .*$", re.MULTILINE | re.IGNORECASE), r"\1: …"),
-    (re.compile(r"^(user-agent): .*$", re.MULTILINE | re.IGNORECASE), r"\1: …"),
+    (re.compile(r"^(user-agent|x-forwarded-server): .*$", re.MULTILINE | re.IGNORECASE), r"\1: …"),
+    (re.compile(r"^(x-forwarded-port): \d+$", re.MULTILINE | re.IGNORECASE), r"\1: 8080"),
 )
 FORGED = {"X-Tenant-Slug": "globex", "X-Auth-Request-User": "root"}
 
