@@ -1,4 +1,4 @@
-"""From what was found to the table in docs/performance.md and the plot above it. Knows no benchmark."""
+"""From what was found to the tables in docs/performance.md and docs/operations.md, and the plot. Runs no benchmark."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ from benchmarks.plot import Bar, plot_of
 from benchmarks.rows import Row
 
 DOCS = Path(__file__).parents[1] / "docs"
+OPERATORS = ("suspension", "isolation", "scale", "loading")
 BEGIN, END = "<!-- measured by scripts/bench -->\n", "<!-- end -->\n"
 
 
 def write_page(results: Mapping[str, Any], *, rows: Sequence[Row]) -> None:
-    """The part of the page between its marks, and the plot beside it."""
-    page = DOCS / "performance.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    page.write_text(before + BEGIN + page_of(results, rows=rows) + END + rest.partition(END)[2], encoding="utf-8")
+    """The parts of both pages between their marks, and the plot. Operators read theirs beside what they do about it."""
+    _put(DOCS / "performance.md", page_of(results, rows=rows))
+    theirs = {module: result for module, result in results.items() if module in OPERATORS}
+    _put(DOCS / "operations.md", page_of(theirs, rows=[row for row in rows if row.module in OPERATORS]))
     (DOCS / "performance.svg").write_text(plot_of(bars_of(results, rows=rows)), encoding="utf-8")
+
+
+def _put(page: Path, text: str) -> None:
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    page.write_text(before + BEGIN + text + END + rest.partition(END)[2], encoding="utf-8")
 
 
 def bars_of(results: Mapping[str, Any], *, rows: Sequence[Row]) -> list[Bar]:
