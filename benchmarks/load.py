@@ -18,16 +18,19 @@ import httpx
 
 CONNECTIONS = 32
 SERVER_CORE, LOAD_CORE = 0, 1
-# wrk runs `request` for each call; the shuffle is the same for whoever is compared.
+# wrk calls `request` for each call, made before the first of them; the shuffle is the same for whoever is compared.
 SCRIPT = """
 local tokens = {}
 for line in io.lines("%s") do tokens[#tokens + 1] = line end
 math.randomseed(1)
 for i = #tokens, 2, -1 do local j = math.random(i); tokens[i], tokens[j] = tokens[j], tokens[i] end
-local next_token = 0
+local requests, next_request = {}, 0
+init = function()
+  for i = 1, #tokens do requests[i] = wrk.format("GET", nil, {["Authorization"] = "Bearer " .. tokens[i]}) end
+end
 request = function()
-  next_token = next_token %% #tokens + 1
-  return wrk.format("GET", nil, {["Authorization"] = "Bearer " .. tokens[next_token]})
+  next_request = next_request %% #requests + 1
+  return requests[next_request]
 end
 """
 

@@ -52,6 +52,14 @@ def sample_claims() -> dict[str, Any]:
     return claims
 
 
+def larger_claims(size: int) -> dict[str, Any]:
+    """The same of a user in so many groups that the claims take at least so many bytes; groups come as paths."""
+    claims, groups = sample_claims(), list[str]()
+    while groups == [] or len(compact(claims | {"groups": groups})) < size:
+        groups.append(f"/customers/north/teams/team-{len(groups):02}")
+    return claims | {"groups": groups}
+
+
 def keycloak_claims(stage: Stage) -> dict[str, Any]:
     """The same, of the stage's realm and time."""
     now = int(stage.clock.now)

@@ -1,11 +1,12 @@
 """The same request through other packages: this product's requests a second divided by theirs, in turns.
 
-    python -m benchmarks.peers [--rounds N] [--seconds N] [--json]
+    python -m benchmarks.peers [--rounds N] [--seconds N] [--claims N] [--json]
 
 One worker at a time is asked, on one core; wrk with 32 connections and the realm are on the other. Every peer serves
 the same FastAPI route, is given a good and a forged token first, and is warm before it is measured. This product is
 asked twice: with tokens that it remembers, and with its cache switched off (`TENANTS_VERIFIED_TOKENS=0`), as if every
-token were new. Ends with 1 when a bound is passed. Needs wrk, and pip's registry once.
+token were new. The claims are of a user in some groups, 1.3 kB of them; `--claims 0` is one in none. Ends with 1 when
+a bound is passed. Needs wrk, and pip's registry once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks.library import PATH
 from benchmarks.load import LOAD_CORE, cpu_seconds, wrk
 from benchmarks.peers.serving import OURS, REALM, UNCACHED, started
 from benchmarks.report import parser, report
-from benchmarks.verification import compact, sample_claims
+from benchmarks.verification import compact, larger_claims, sample_claims
 from tenants_api.devrealms import DevRealm
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, bearer
@@ -45,9 +46,9 @@ RATIOS = (
 Rates = dict[str, list[float]]
 
 
-def minted(realm: DevRealm) -> list[str]:
-    """Tokens with the claims that a real Keycloak gave, of this realm and time."""
-    claims = sample_claims()
+def minted(realm: DevRealm, *, size: int) -> list[str]:
+    """Tokens with the claims that a real Keycloak gave, of this realm and time, of a user in some groups."""
+    claims = larger_claims(size) if size else sample_claims()
     now = int(realm.clock())
     claims |= {"iss": realm.issuer, "iat": now - 10, "exp": now + LIFETIME}
     if CLIENT_ID not in claims["aud"]:
@@ -71,11 +72,11 @@ def forged(tokens: Sequence[str]) -> str:
     return f"{tokens[0].rpartition('.')[0]}.{tokens[1].rpartition('.')[2]}"
 
 
-def measured(*, rounds: int, seconds: float) -> dict[str, float]:
+def measured(*, rounds: int, seconds: float, size: int) -> dict[str, float]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="peers-")))
         realms = stack.enter_context(dev_realms(REALM))
-        tokens = minted(realms.realm(REALM))
+        tokens = minted(realms.realm(REALM), size=size)
         asked = started(stack, realms=realms, peers=PEERS, folder=folder)
         os.sched_setaffinity(0, {LOAD_CORE})
         told = {name: answers_to(url, good=tokens[0], forged=forged(tokens)) for name, (url, _) in asked.items()}
@@ -123,8 +124,9 @@ def figures(rps: Rates) -> dict[str, float]:
 def main() -> int:
     options = parser("benchmarks.peers", __doc__, rounds=5)
     options.add_argument("--seconds", type=float, default=2.0, help="of each turn")
+    options.add_argument("--claims", type=int, default=1274, help="bytes of a token's claims; 0: of a user in no group")
     arguments = options.parse_args()
-    found = measured(rounds=arguments.rounds, seconds=arguments.seconds)
+    found = measured(rounds=arguments.rounds, seconds=arguments.seconds, size=arguments.claims)
     return report(found, most={}, least={name: least for name, _, _, least in RATIOS}, as_json=arguments.json)
 
 

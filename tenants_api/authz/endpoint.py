@@ -7,7 +7,7 @@ no body and no `X-Forwarded-*` is looked at, so none of them can be forged into 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from tenants_api.authz.identity import ASSERTION, Headers, identity_headers
@@ -20,8 +20,11 @@ from tenants_api.verification.roles import RoleModel
 from tenants_api.verification.verifier import TokenVerifier
 
 PATH = "/authz"
+MAX_TOLD = 4096  # principals whose headers are remembered, about a kilobyte each
 PATIENCE = 0.15  # seconds for a realm; Envoy gives an authorizer 200 ms in all
 _THROUGH_NGINX = frozenset({401, 403})  # auth_request takes any other refusal for a failure, and answers 500
+
+_EMPTY = (b"content-length", b"0")
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -46,44 +49,47 @@ class Authorizer:
     ) -> None:
         """`mint` makes the internal assertion about a caller, where it is turned on."""
         self._verifier, self._roles, self._outcomes, self._mint = verifier, roles, outcomes, mint
+        # By identity, which costs nothing to look up; the principal is kept with it, so no other can have its id.
+        self._told: dict[int, tuple[Principal, Headers]] = {}
 
     async def answer(self, scope: Scope, send: Send, *, request_id: str) -> None:
         """Answer one request, whatever its method and path; its body is never read."""
         options: Options | None = None
         try:
             options = parse_options(scope.get("query_string", b""))
-            principal = await self._admit(scope["headers"], options=options)
+            if options.role is not None and options.role not in self._roles.includes:
+                raise InvalidRequest(f"role= names none of the roles {', '.join(sorted(self._roles.names))}")
+            raw = bearer_token_of(scope["headers"])
+            principal = self._verifier.recall(raw)
+            if principal is None:
+                principal = await self._outcomes.of(self._verifier.verify(raw, patience=PATIENCE))
+            self._admit(principal, options=options)
             status, headers, body = 200, self._headers(principal), b""
         except ApiError as error:
             status, headers, body = refusal(error, options=options, request_id=request_id)
-        headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _admit(self, headers: Iterable[tuple[bytes, bytes]], *, options: Options) -> Principal:
-        if options.role is not None and options.role not in self._roles.names:
-            raise InvalidRequest(f"role= names none of the roles {', '.join(sorted(self._roles.names))}")
-        principal = await self._verified(bearer_token_of(headers))
+    def _admit(self, principal: Principal, *, options: Options) -> None:
         if options.tenant is not None and options.tenant != principal.tenant.slug:
             raise TenantMismatch
         if options.role is not None and not self._roles.permits(principal.roles, needed=options.role):
             raise InsufficientRole(options.role)
-        return principal
 
     def _headers(self, principal: Principal) -> Headers:
-        headers = identity_headers(principal)
+        """A pass. What says who calls is made once: a token that is known gives the same principal again."""
+        told = self._told.get(id(principal))
+        if told is None or told[0] is not principal:
+            if len(self._told) >= MAX_TOLD:
+                self._told.clear()
+            told = self._told[id(principal)] = (principal, [*identity_headers(principal), _EMPTY])
+        headers = told[1].copy()
         if self._mint is not None:
             try:
                 headers.append((ASSERTION.lower().encode("ascii"), self._mint(principal).encode("ascii")))
             except ValueError as error:  # expired within the leeway: no assertion may outlive the token
                 raise TokenExpired from error
         return headers
-
-    async def _verified(self, raw: str) -> Principal:
-        principal = self._verifier.recall(raw)
-        if principal is not None:
-            return principal
-        return await self._outcomes.of(self._verifier.verify(raw, patience=PATIENCE))
 
 
 def is_authz(path: str) -> bool:
@@ -103,4 +109,6 @@ def refusal(error: ApiError, *, options: Options | None, request_id: str) -> tup
             status = 403
         headers.append((b"x-authz-error", error.code.encode("ascii")))
     problem = error.as_problem(request_id=request_id)
-    return status, headers, json.dumps(problem | {"status": status}).encode("ascii")
+    body = json.dumps(problem | {"status": status}).encode("ascii")
+    headers.append((b"content-length", b"%d" % len(body)))
+    return status, headers, body

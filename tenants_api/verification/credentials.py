@@ -8,7 +8,6 @@ from urllib.parse import parse_qsl
 from tenants_api.verification.errors import MalformedCredentials, MissingToken
 
 MAX_HEADER = 8192  # bytes of the value, scheme included
-_SPLITTING = b" \t\n\r\v\f,"
 
 
 def bearer_token_of(headers: Iterable[tuple[bytes, bytes]], *, query: bytes = b"") -> str:
@@ -31,9 +30,22 @@ def bearer_token_of(headers: Iterable[tuple[bytes, bytes]], *, query: bytes = b"
     if scheme.lower() != b"bearer" or (token and token[:1].isalnum()):
         raise MissingToken
     token = token[1:] if token[:1] == b" " else b""
-    if not token or any(byte in token for byte in _SPLITTING):
+    if not token or _is_split(token):
         raise MalformedCredentials("the Authorization header is not `Bearer`, one space and one token")
     return token.decode("latin-1")
+
+
+def _is_split(token: bytes) -> bool:
+    """Whether white space or a comma is in it; written out, for each of these is one look by memchr."""
+    return (
+        b" " in token
+        or b"," in token
+        or b"\t" in token
+        or b"\n" in token
+        or b"\r" in token
+        or b"\v" in token
+        or b"\f" in token
+    )
 
 
 def _names_token(query: bytes) -> bool:

@@ -71,7 +71,7 @@ def peek(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None) ->
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS with a JSON object as its payload.
     """
-    header, kid, algorithm, payload, signing_input, signature = read_jws(raw, headers=headers)
+    header, kid, algorithm, payload, signing_input, signature = _split(raw, headers=headers)
     claims = _parse(payload, step="format")
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or not issuer:
@@ -85,6 +85,11 @@ def read_jws(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS.
     """
+    return UntrustedJws(*_split(raw, headers=headers))
+
+
+def _split(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None) -> tuple[bytes, str, str, bytes, bytes, bytes]:
+    """The parts of an `UntrustedJws`, in its order."""
     if len(raw) > MAX_TOKEN:
         refuse("format", "too_long", expected=f"at most {MAX_TOKEN} characters", found=len(raw))
     if not raw.isascii():
@@ -97,7 +102,7 @@ def read_jws(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None
         refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
     known = headers.get(first) if headers is not None else None
     algorithm, kid = known or _check_header(_parse(_decode(first), step="header"))
-    return UntrustedJws(first, kid, algorithm, _decode(second), signing_input, _decode(signature))
+    return first, kid, algorithm, _decode(second), signing_input, _decode(signature)
 
 
 def _check_header(header: dict[str, Any]) -> tuple[str, str]:
