@@ -79,7 +79,7 @@ class Authorizer:
     def _headers(self, principal: Principal) -> Headers:
         """A pass. What says who calls is made once: a token that is known gives the same principal again."""
         told = self._told.get(id(principal))
-        if told is None or told[0] is not principal:
+        if told is None:
             if len(self._told) >= MAX_TOLD:
                 self._told.clear()
             told = self._told[id(principal)] = (principal, [*identity_headers(principal), _EMPTY])

@@ -1,0 +1,81 @@
+"""More callers than forward auth remembers the headers of: each gets its own, whoever came before."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from tenants_api.authz.endpoint import MAX_TOLD, Authorizer
+from tenants_api.verification.principal import Principal, TenantRef
+from tenants_api.verification.roles import SAMPLE_ROLES
+
+pytestmark = pytest.mark.anyio
+
+
+class Strangers:
+    """A verifier that knows every token, and makes its principal anew each time: the one before is let go."""
+
+    def recall(self, raw: str) -> Principal:
+        return principal(raw)
+
+
+class Same:
+    """A verifier that knows one principal."""
+
+    def __init__(self) -> None:
+        self._principal = principal("7")
+
+    def recall(self, raw: str) -> Principal:
+        return self._principal
+
+
+def principal(raw: str) -> Principal:
+    return Principal(
+        tenant=TenantRef(uuid.UUID(int=int(raw)), f"tenant-{raw}", "T"),
+        issuer="https://id.example/realms/r",
+        organization=None,
+        subject=f"user-{raw}",
+        roles=frozenset({"viewer"}),
+        username=f"name-{raw}",
+        email=None,
+        email_verified=None,
+        full_name=None,
+        authorized_party=None,
+        scopes=(),
+        expires_at=2**31,
+        service_account=False,
+    )
+
+
+def deciding(verifier: Any) -> Authorizer:
+    return Authorizer(verifier=verifier, roles=SAMPLE_ROLES, outcomes=verifier)
+
+
+async def told(authorizer: Authorizer, raw: str) -> list[tuple[bytes, bytes]]:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"method": "GET", "path": "/authz", "headers": [(b"authorization", f"Bearer {raw}".encode())]}
+    await authorizer.answer(scope, send, request_id="r")
+    assert sent[0]["status"] == 200
+    headers: list[tuple[bytes, bytes]] = sent[0]["headers"]
+    return headers
+
+
+async def test_each_of_many_callers_is_told_as_itself() -> None:
+    authorizer = deciding(Strangers())
+    for number in range(MAX_TOLD + 100):
+        headers = dict(await told(authorizer, str(number)))
+        assert headers[b"x-tenant-slug"] == b"tenant-%d" % number
+        assert headers[b"x-auth-request-user"] == b"user-%d" % number
+
+
+async def test_what_somebody_adds_to_one_answer_is_not_in_the_next() -> None:
+    authorizer = deciding(Same())
+    first = await told(authorizer, "7")
+    first.append((b"x-request-id", b"first"))
+    assert b"x-request-id" not in dict(await told(authorizer, "7"))
