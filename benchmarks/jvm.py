@@ -111,7 +111,7 @@ def running_ours(*, realms: DevRealmServer, folder: Path, **variables: str) -> I
 
 
 def claims_of(realm: DevRealm, *, number: int = 0) -> dict[str, Any]:
-    """The claims that a real Keycloak put into a token of a login, of this realm and of now; 1.3 kB with some groups."""
+    """The claims that a real Keycloak put into a token of a login, of this realm and of now; with groups, 1.3 kB."""
     issued = int(time.time()) - 10
     own = {"iss": realm.issuer, "iat": issued, "exp": issued + LIFETIME, "jti": f"onrtro:{number}"}
     return larger_claims(1274) | own
