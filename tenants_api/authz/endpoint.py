@@ -24,6 +24,7 @@ MAX_TOLD = 4096  # principals whose headers are remembered, about a kilobyte eac
 PATIENCE = 0.15  # seconds for a realm; Envoy gives an authorizer 200 ms in all
 _THROUGH_NGINX = frozenset({401, 403})  # auth_request takes any other refusal for a failure, and answers 500
 
+_BELOW = f"{PATH}/"
 _EMPTY = (b"content-length", b"0")
 
 Scope = MutableMapping[str, Any]
@@ -94,7 +95,7 @@ class Authorizer:
 
 def is_authz(path: str) -> bool:
     """Whether a path is forward auth's: `/authz` itself or anything below it."""
-    return path == PATH or path.startswith(f"{PATH}/")
+    return path == PATH or path.startswith(_BELOW)
 
 
 def refusal(error: ApiError, *, options: Options | None, request_id: str) -> tuple[int, Headers, bytes]:
