@@ -34,22 +34,26 @@ ON = {
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How a block of the page becomes something that runs; `made` is run once, where it has network."""
+    """How a block of the page becomes something that runs: packages are fetched, then it is built, both once."""
 
     tool: str
     file: str
-    made: tuple[tuple[str, ...], ...]
+    fetched: tuple[tuple[str, ...], ...]
+    built: tuple[tuple[str, ...], ...]
     run: tuple[str, ...]
 
 
 _GO = ("github.com/golang-jwt/jwt/v5@v5.3.0", "github.com/MicahParks/keyfunc/v3@v3.6.2")
 PROGRAMS = {
-    "python": Program(sys.executable, "verify.py", (), (sys.executable, "verify.py")),
-    "javascript": Program("node", "verify.mjs", (("npm", "install", "--silent", "jose@6"),), ("node", "verify.mjs")),
+    "python": Program("python", "verify.py", (), (), (sys.executable, "verify.py")),
+    "javascript": Program(
+        "node", "verify.mjs", (("npm", "install", "--silent", "jose@6"),), (), ("node", "verify.mjs")
+    ),
     "go": Program(
         "go",
         "main.go",
-        (("go", "mod", "init", "verify"), ("go", "get", *_GO), ("go", "build", "-o", "verify", ".")),
+        (("go", "mod", "init", "verify"), ("go", "get", *_GO)),
+        (("go", "build", "-o", "verify", "."),),
         ("./verify",),
     ),
 }  # fmt: skip
@@ -83,7 +87,8 @@ async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
 def made(language: str) -> Path:
     """The page's program, ready to run; made once a machine and text."""
     program = PROGRAMS[language]
-    require(program.tool, available=shutil.which(program.tool) is not None, how=f"install {program.tool}")
+    found_tool = program.tool == "python" or shutil.which(program.tool) is not None
+    require(program.tool, available=found_tool, how=f"install {program.tool}")
     found = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     assert found, f"no program in {language} on the page"
     folder = CACHE / language
@@ -92,14 +97,29 @@ def made(language: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # other runs on this machine may make it, too
         file, done = folder / program.file, folder / ".made"
         if not done.exists() or file.read_text(encoding="utf-8") != found[1]:
-            done.unlink(missing_ok=True)
+            empty(folder)  # what an earlier text left, `go mod init` would stumble over
             file.write_text(found[1], encoding="utf-8")
-            for command in program.made:
-                ran = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=240)
+            for command in program.fetched:
+                ran = ran_in(folder, command)
                 reason = f"packages for {language} cannot be had here: {ran.stderr.strip()[-200:]}"
                 require(program.tool, available=ran.returncode == 0, how=reason)
+            for command in program.built:
+                ran = ran_in(folder, command)
+                assert ran.returncode == 0, f"what the page shows does not build: {ran.stderr.strip()[-2000:]}"
             done.touch()
     return folder
+
+
+def empty(folder: Path) -> None:
+    for left in folder.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left)
+        elif left.name != ".lock":
+            left.unlink()
+
+
+def ran_in(folder: Path, command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=240)
 
 
 async def said(language: str, raw: str, *, jwks: str) -> tuple[int, str]:

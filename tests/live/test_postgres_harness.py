@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.support.machine import require
+from tests.support.machine import check_required, require
 from tests.support.postgres import PostgresServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
@@ -57,3 +57,9 @@ def test_missing_program_that_the_run_requires_is_a_failure(monkeypatch: pytest.
     monkeypatch.setenv("TENANTS_TEST_REQUIRE", "keycloak, postgres")
     with pytest.raises(pytest.fail.Exception, match="names postgres"):
         require("postgres", available=False, how="install it")
+
+
+def test_name_that_no_test_asks_for_cannot_be_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTS_TEST_REQUIRE", "postgres,keycloack")
+    with pytest.raises(pytest.UsageError, match="names keycloack; known are caddy, "):
+        check_required()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tenants_api import strict_json
 from tenants_api.strict_json import judged, parse_json
+from tests.support.machine import require
 
 SURROGATE = rb'{"a":"\ud800"}'
 TEXTS = (
@@ -92,7 +93,7 @@ def test_members_that_come_twice_are_refused(pairs: list[tuple[str, Any]]) -> No
 
 def test_orjson_reads_what_keycloak_writes() -> None:
     """Else the extra would be installed for nothing."""
-    pytest.importorskip("orjson", reason="the extra `fast` is not installed")
+    require("orjson", available=strict_json.orjson is not None, how="pip install tenants-api[fast]")
     claims = {"iss": "https://id.example", "name": 'Zoë \\ "x"', "exp": 1, "aud": ["a", "b"]}
     text = json.dumps(claims, separators=(",", ":"), ensure_ascii=False)
     assert strict_json._proven(text.encode()) == json.loads(text)
