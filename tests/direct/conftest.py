@@ -8,9 +8,16 @@ import pytest
 
 from tenants_api.db import Database
 from tests.direct.stores import WAYS, Store, opened_store
-from tests.support.databases import database, database_url, migrated_database, migrated_file, postgres_copy
+from tests.support.databases import (
+    database,
+    database_url,
+    migrated_database,
+    migrated_file,
+    server_database,
+    server_url,
+)
 
-__all__ = ["database", "database_url", "migrated_database", "migrated_file", "store"]
+__all__ = ["database", "database_url", "migrated_database", "migrated_file", "server_database", "server_url", "store"]
 
 
 @pytest.fixture(params=WAYS)
@@ -18,17 +25,3 @@ async def store(request: pytest.FixtureRequest, database_url: str, database: Dat
     """One of the two ways, on the database of this test; `database` is the admin's beside it."""
     async with opened_store(request.param, database_url) as opened:
         yield opened
-
-
-@pytest.fixture
-def url(request: pytest.FixtureRequest) -> str:
-    """A database on PostgreSQL, for what SQLite has not."""
-    return postgres_copy(request)
-
-
-@pytest.fixture
-async def admin(url: str) -> AsyncIterator[Database]:
-    """The same, opened."""
-    opened = Database(url)
-    yield opened
-    await opened.aclose()

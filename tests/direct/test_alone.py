@@ -22,7 +22,7 @@ from tests.direct.stores import rows_of
 from tests.support.databases import postgres_copy
 from tests.support.lived import lived
 from tests.support.postgres import PostgresServer
-from tests.support.realms import CHANGE, dev_realms, settings_for, tenant_draft
+from tests.support.realms import CHANGE, dev_realms, replace_key, settings_for, tenant_draft
 from tests.support.stack import bearer
 
 pytestmark = pytest.mark.anyio
@@ -85,12 +85,7 @@ async def test_it_follows_onboarding_suspension_rotation_and_removal(pair: Pair)
     old = acme.mint()
     await becomes(200, lambda: pair.said(old))
     await becomes(200, lambda: pair.said(globex.mint()))
-    kid = acme.keys.kid
-    acme.rotate()
-    acme.withdraw(kid)
-    tenant = pair.api.trust.tenant_by_slug("acme")
-    assert tenant is not None
-    await pair.api.trust.refresh_keys(tenant.realms[0].id)
+    await replace_key(acme, trust=pair.api.trust)
     await becomes(401, lambda: pair.said(old))
     for transition, expected in ((Transition.SUSPEND, 403), (Transition.DELETE, 401)):
         async with pair.api.database.begin() as session:

@@ -29,8 +29,8 @@ ON_POSTGRES = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
 
 
 @pytest.fixture(params=[pytest.param(way, marks=ON_POSTGRES) for way in WAYS])
-async def served(request: pytest.FixtureRequest, url: str) -> AsyncIterator[Store]:
-    async with opened_store(request.param, url, timeout=0.3) as store:
+async def served(request: pytest.FixtureRequest, server_url: str) -> AsyncIterator[Store]:
+    async with opened_store(request.param, server_url, timeout=0.3) as store:
         yield store
 
 
@@ -52,22 +52,22 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def test_connections_that_died_while_idle_are_made_anew_without_an_error(
-    served: Store, postgres_server: PostgresServer, url: str
+    served: Store, postgres_server: PostgresServer, server_url: str
 ) -> None:
     assert await served.version() == 0
-    await asyncio.to_thread(end_all, postgres_server, url)
+    await asyncio.to_thread(end_all, postgres_server, server_url)
     assert await served.version() == 0
-    await asyncio.to_thread(end_all, postgres_server, url)
+    await asyncio.to_thread(end_all, postgres_server, server_url)
     await served.registry.set_health(new_id(), health=Health.FAILING, reason=None)
 
 
 async def test_connection_that_dies_in_a_transaction_is_our_error_and_the_next_is_new(
-    served: Store, postgres_server: PostgresServer, url: str
+    served: Store, postgres_server: PostgresServer, server_url: str
 ) -> None:
     async def lose() -> None:
         async with served.registry.read() as reading:
             await reading.current_version()
-            await asyncio.to_thread(end_all, postgres_server, url)
+            await asyncio.to_thread(end_all, postgres_server, server_url)
             await reading.current_version()
 
     with pytest.raises(StorageError) as lost:
@@ -76,9 +76,9 @@ async def test_connection_that_dies_in_a_transaction_is_our_error_and_the_next_i
     assert await served.version() == 0
 
 
-async def test_slow_statement_is_ended_and_leaves_no_lock_behind(served: Store, admin: Database) -> None:
-    keys = stored_keys((await create(admin, "acme")).realms[0].id)
-    async with admin.begin() as session:
+async def test_slow_statement_is_ended_and_leaves_no_lock_behind(served: Store, server_database: Database) -> None:
+    keys = stored_keys((await create(server_database, "acme")).realms[0].id)
+    async with server_database.begin() as session:
         await session.execute(text("update tenants set name = 'Acme' where slug = 'acme'"))
         with pytest.raises(StorageError) as slow:
             await served.registry.store_keys(keys, tell=True)
@@ -88,11 +88,11 @@ async def test_slow_statement_is_ended_and_leaves_no_lock_behind(served: Store, 
 
 
 async def test_server_that_became_read_only_is_left(
-    served: Store, admin: Database, postgres_server: PostgresServer, url: str
+    served: Store, server_database: Database, postgres_server: PostgresServer, server_url: str
 ) -> None:
     """Only a new connection finds the new primary: the setting here is one of new connections too."""
-    keys = stored_keys((await create(admin, "acme")).realms[0].id)
-    name = sql.Identifier(str(make_url(url).database))
+    keys = stored_keys((await create(server_database, "acme")).realms[0].id)
+    name = sql.Identifier(str(make_url(server_url).database))
     change = sql.SQL("alter database {} set default_transaction_read_only = {}")
     await asyncio.to_thread(as_superuser, postgres_server, change.format(name, sql.SQL("on")))
     with pytest.raises(StorageError) as refused:
@@ -115,8 +115,8 @@ async def test_server_that_is_not_there_is_our_error_without_the_password(way: s
 
 @pytest.mark.postgres
 @pytest.mark.xdist_group("postgres")
-async def test_server_that_hangs_with_its_connections_open_is_given_up(url: str) -> None:
-    parsed = make_url(url)
+async def test_server_that_hangs_with_its_connections_open_is_given_up(server_url: str) -> None:
+    parsed = make_url(server_url)
     async with Relay(str(parsed.host), int(parsed.port or 0)) as relay:
         through = parsed.set(port=relay.port).render_as_string(hide_password=False)
         async with opened_store("direct", through, timeout=0.1) as store:
@@ -133,9 +133,9 @@ async def test_server_that_hangs_with_its_connections_open_is_given_up(url: str)
 @pytest.mark.postgres
 @pytest.mark.xdist_group("postgres")
 @pytest.mark.parametrize(("way", "held"), [("sessions", 2), ("direct", 1)])
-async def test_all_our_own_connections_in_use_is_told_apart(url: str, way: str, held: int) -> None:
+async def test_all_our_own_connections_in_use_is_told_apart(server_url: str, way: str, held: int) -> None:
     """It must not make the change feed compare everything: that would be more load."""
-    async with opened_store(way, url) as store, AsyncExitStack() as holding:
+    async with opened_store(way, server_url) as store, AsyncExitStack() as holding:
         for _ in range(held):
             reading = await holding.enter_async_context(store.registry.read())
             await reading.current_version()
@@ -188,18 +188,20 @@ async def test_feed_follows_changes_outages_and_a_version_that_falls(store: Stor
 
 
 @pytest.mark.parametrize("way", [pytest.param(way, marks=ON_POSTGRES) for way in WAYS])
-async def test_notification_brings_a_change_without_a_poll(way: str, url: str, admin: Database) -> None:
+async def test_notification_brings_a_change_without_a_poll(
+    way: str, server_url: str, server_database: Database
+) -> None:
     told: list[int] = []
 
     async def on_change(version: int) -> None:
         told.append(version)
 
-    async with opened_store(way, url) as store:
-        feed = ChangeFeed(store.registry, interval=3600, on_change=on_change, listen=url)
+    async with opened_store(way, server_url) as store:
+        feed = ChangeFeed(store.registry, interval=3600, on_change=on_change, listen=server_url)
         feed.loaded(0)
         async with followed(feed):
             await until(lambda: feed.state == "listening")
-            await create(admin, "acme")
+            await create(server_database, "acme")
             await until(lambda: told == [1])
 
 

@@ -104,11 +104,13 @@ async def test_both_ways_at_the_same_instant_store_one_set_and_deadlock_with_no_
 @pytest.mark.postgres
 @pytest.mark.xdist_group("postgres")
 @pytest.mark.parametrize("way", WAYS)
-async def test_new_keys_are_announced_when_they_are_committed(admin: Database, url: str, way: str) -> None:
-    tenant = await create(admin, "acme")
-    plain = url.replace("+psycopg", "")
+async def test_new_keys_are_announced_when_they_are_committed(
+    server_database: Database, server_url: str, way: str
+) -> None:
+    tenant = await create(server_database, "acme")
+    plain = server_url.replace("+psycopg", "")
     async with (
-        opened_store(way, url) as store,
+        opened_store(way, server_url) as store,
         await psycopg.AsyncConnection.connect(plain, autocommit=True) as hearing,
     ):
         await hearing.execute(f"listen {CHANNEL}".encode())
@@ -192,6 +194,9 @@ async def test_replicas_of_both_kinds_agree_on_one_signing_key(database_url: str
 
 
 @asynccontextmanager
-async def both(url: str) -> AsyncIterator[list[Store]]:
-    async with opened_store("sessions", url, timeout=30) as one, opened_store("direct", url, timeout=30) as other:
+async def both(server_url: str) -> AsyncIterator[list[Store]]:
+    async with (
+        opened_store("sessions", server_url, timeout=30) as one,
+        opened_store("direct", server_url, timeout=30) as other,
+    ):
         yield [one, other]

@@ -18,7 +18,6 @@ from tenants_api.registry.listener import Listener
 from tenants_api.registry.sessions import SessionStorage
 from tenants_api.registry.values import CHANNEL
 from tests.registry.drafts import CHANGE, create, draft, purge
-from tests.support.databases import postgres_copy
 from tests.support.postgres import SUPERUSER, PostgresServer
 from tests.support.relay import Relay
 
@@ -39,18 +38,6 @@ class Told:
 
     async def doubt(self, version: int) -> None:
         self.doubts.append(version)
-
-
-@pytest.fixture
-def url(request: pytest.FixtureRequest) -> str:
-    return postgres_copy(request)
-
-
-@pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    opened = Database(url)
-    yield opened
-    await opened.aclose()
 
 
 @pytest.fixture
@@ -94,34 +81,36 @@ def kill_listeners(server: PostgresServer, name: str) -> int:
     return len(found)
 
 
-async def test_notification_brings_a_change_without_a_poll(database: Database, told: Told) -> None:
-    async with following(database, told, interval=NEVER) as feed:
-        await create(database, "acme")
-        await create(database, "globex")
+async def test_notification_brings_a_change_without_a_poll(server_database: Database, told: Told) -> None:
+    async with following(server_database, told, interval=NEVER) as feed:
+        await create(server_database, "acme")
+        await create(server_database, "globex")
         await until(lambda: feed.version == 2)
     assert told.changes[-1] == 2
     assert told.doubts == []
 
 
-async def test_notification_carries_the_version_and_the_tenants_id_alone(database: Database, url: str) -> None:
-    plain = url.replace("+psycopg", "")
+async def test_notification_carries_the_version_and_the_tenants_id_alone(
+    server_database: Database, server_url: str
+) -> None:
+    plain = server_url.replace("+psycopg", "")
     async with await psycopg.AsyncConnection.connect(plain, autocommit=True) as connection:
         await connection.execute(f"listen {CHANNEL}".encode())
-        acme = await create(database, "acme")
+        acme = await create(server_database, "acme")
         notices = [notice async for notice in connection.notifies(timeout=5, stop_after=1)]
     assert [notice.payload for notice in notices] == [f"1 {acme.id}"]
 
 
-async def test_change_that_is_rolled_back_is_not_announced(database: Database, told: Told) -> None:
+async def test_change_that_is_rolled_back_is_not_announced(server_database: Database, told: Told) -> None:
     heard: list[int] = []
-    url = database.engine.url.render_as_string(hide_password=False)
+    url = server_database.engine.url.render_as_string(hide_password=False)
     listener = Listener(url, on_news=heard.append, on_connect=lambda: None)
     running = asyncio.create_task(listener.run())
     await until(lambda: listener.listening)
-    async with database.sessions() as session:
+    async with server_database.sessions() as session:
         await service.create_tenant(session, draft=draft("globex"), change=CHANGE)
         await session.rollback()
-    await create(database, "acme")
+    await create(server_database, "acme")
     await until(lambda: heard != [])
     running.cancel()
     await asyncio.wait({running})
@@ -129,43 +118,43 @@ async def test_change_that_is_rolled_back_is_not_announced(database: Database, t
 
 
 async def test_lost_connection_is_made_anew_and_ends_in_a_full_compare(
-    postgres_server: PostgresServer, database: Database, told: Told
+    postgres_server: PostgresServer, server_database: Database, told: Told
 ) -> None:
-    name = str(database.engine.url.database)
-    async with following(database, told, interval=NEVER) as feed:
+    name = str(server_database.engine.url.database)
+    async with following(server_database, told, interval=NEVER) as feed:
         assert await asyncio.to_thread(kill_listeners, postgres_server, name) == 1
         await until(lambda: feed.state == "polling")
-        await create(database, "acme")  # announced to nobody
+        await create(server_database, "acme")  # announced to nobody
         await until(lambda: told.doubts == [1])
         await until(lambda: feed.state == "listening")
-        await create(database, "globex")
+        await create(server_database, "globex")
         await until(lambda: told.changes == [2])
 
 
 async def test_lost_notification_is_caught_by_the_poll_and_ends_in_a_full_compare(
-    database: Database, told: Told
+    server_database: Database, told: Told
 ) -> None:
-    async with following(database, told, interval=0.05) as feed:
-        async with database.begin() as session:
+    async with following(server_database, told, interval=0.05) as feed:
+        async with server_database.begin() as session:
             await session.execute(text("update registry_version set version = 5"))
         await until(lambda: told.changes == [5])
         await until(lambda: told.doubts == [5])
         await until(lambda: feed.state == "listening")
 
 
-async def test_version_that_falls_ends_in_a_full_compare(database: Database, told: Told) -> None:
-    await create(database, "acme")
-    async with following(database, told, interval=0.05) as feed:
+async def test_version_that_falls_ends_in_a_full_compare(server_database: Database, told: Told) -> None:
+    await create(server_database, "acme")
+    async with following(server_database, told, interval=0.05) as feed:
         await until(lambda: feed.version == 1)
-        async with database.begin() as session:
+        async with server_database.begin() as session:
             await session.execute(text("update registry_version set version = 0"))
         await until(lambda: told.doubts[-1:] == [0])
         assert feed.version == 0
 
 
-async def test_listener_that_hangs_is_given_up_and_polling_goes_on_meanwhile(url: str, told: Told) -> None:
+async def test_listener_that_hangs_is_given_up_and_polling_goes_on_meanwhile(server_url: str, told: Told) -> None:
     """The socket stays open and nothing comes: only a question that is not answered finds it out."""
-    parsed = make_url(url)
+    parsed = make_url(server_url)
     async with Relay(str(parsed.host), int(parsed.port or 0)) as relay:
         connects: list[int] = []
         through = parsed.set(port=relay.port).render_as_string(hide_password=False)
@@ -188,21 +177,21 @@ async def test_listener_that_hangs_is_given_up_and_polling_goes_on_meanwhile(url
         await asyncio.wait({running})
 
 
-async def test_what_somebody_else_sends_on_the_channel_is_no_change(database: Database, told: Told) -> None:
-    async with following(database, told, interval=NEVER) as feed:
+async def test_what_somebody_else_sends_on_the_channel_is_no_change(server_database: Database, told: Told) -> None:
+    async with following(server_database, told, interval=NEVER) as feed:
         for payload in ("", "no number", "-1", "9" * 7000, "٣"):
-            async with database.begin() as session:
+            async with server_database.begin() as session:
                 await session.execute(
                     text("select pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload}
                 )
-        await create(database, "acme")
+        await create(server_database, "acme")
         await until(lambda: feed.version == 1)
     assert told.changes == [1]
 
 
-async def test_feed_without_a_server_to_listen_to_polls(database: Database, told: Told) -> None:
+async def test_feed_without_a_server_to_listen_to_polls(server_database: Database, told: Told) -> None:
     feed = ChangeFeed(
-        SessionStorage(database),
+        SessionStorage(server_database),
         interval=0.02,
         on_change=told.change,
         on_doubt=told.doubt,
@@ -210,15 +199,15 @@ async def test_feed_without_a_server_to_listen_to_polls(database: Database, told
     )
     feed.loaded(0)
     running = asyncio.create_task(feed.run())
-    await create(database, "acme")
+    await create(server_database, "acme")
     await until(lambda: told.changes == [1])
     assert feed.state == "polling"
     running.cancel()
     await asyncio.wait({running})
 
 
-async def test_purge_is_announced_too(database: Database, told: Told) -> None:
-    await create(database, "acme")
-    async with following(database, told, interval=NEVER) as feed:
-        await purge(database, "acme")
+async def test_purge_is_announced_too(server_database: Database, told: Told) -> None:
+    await create(server_database, "acme")
+    async with following(server_database, told, interval=NEVER) as feed:
+        await purge(server_database, "acme")
         await until(lambda: feed.version == 3)

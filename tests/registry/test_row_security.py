@@ -15,7 +15,6 @@ from tenants_api import migrating
 from tenants_api.database_roles import APP, OWNER
 from tenants_api.db import Database
 from tenants_api.row_security import OUTSIDE, role_faults, role_setup, unguarded_tables
-from tests.support.databases import postgres_copy
 from tests.support.postgres import SUPERUSER, PostgresServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
@@ -23,13 +22,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def app_url(request: pytest.FixtureRequest) -> str:
-    return postgres_copy(request)
-
-
-@pytest.fixture
-def name(app_url: str) -> str:
-    return app_url.rpartition("/")[2]
+def name(server_url: str) -> str:
+    return server_url.rpartition("/")[2]
 
 
 @pytest.fixture
@@ -81,10 +75,10 @@ def unguarded(url: str) -> list[str]:
     return migrating.read(url, unguarded_tables)
 
 
-def test_every_table_with_a_tenant_id_is_guarded_or_listed_with_a_reason(app_url: str) -> None:
-    assert unguarded(app_url) == []
+def test_every_table_with_a_tenant_id_is_guarded_or_listed_with_a_reason(server_url: str) -> None:
+    assert unguarded(server_url) == []
     rows = migrating.read(
-        app_url,
+        server_url,
         lambda connection: set(
             connection.scalars(
                 text("select table_name from information_schema.columns where column_name = 'tenant_id'")
@@ -109,10 +103,10 @@ def test_every_table_with_a_tenant_id_is_guarded_or_listed_with_a_reason(app_url
     ],
 )
 def test_table_whose_wall_has_a_gap_is_found(
-    postgres_server: PostgresServer, app_url: str, name: str, statements: list[str], gap: str
+    postgres_server: PostgresServer, server_url: str, name: str, statements: list[str], gap: str
 ) -> None:
     migrating.run(postgres_server.url(name, role=OWNER), statements)
-    (found,) = unguarded(app_url)
+    (found,) = unguarded(server_url)
     assert found.startswith(gap)
 
 

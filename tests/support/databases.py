@@ -56,6 +56,20 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.aclose()
 
 
+@pytest.fixture
+def server_url(request: pytest.FixtureRequest) -> str:
+    """The same on PostgreSQL alone, for what SQLite has not; the application's URL."""
+    return postgres_copy(request)
+
+
+@pytest.fixture
+async def server_database(server_url: str) -> AsyncIterator[Database]:
+    """The same, opened."""
+    opened = Database(server_url)
+    yield opened
+    await opened.aclose()
+
+
 def postgres_copy(request: pytest.FixtureRequest) -> str:
     """A migrated database on the run's PostgreSQL; the application's URL."""
     server: PostgresServer = request.getfixturevalue("postgres_server")

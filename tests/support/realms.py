@@ -16,11 +16,12 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from tenants_api import migrating
-from tenants_api.devrealms import DevRealmServer, serve_dev_realms
+from tenants_api.devrealms import DevRealm, DevRealmServer, serve_dev_realms
 from tenants_api.devrealms.keys import SigningKeys, generate_rsa
 from tenants_api.onboarding import realm_draft
 from tenants_api.registry.values import Actor, Change, TenantDraft
 from tenants_api.settings import Settings, load_settings
+from tenants_api.trust import Trust
 from tenants_api.wiring import Services, open_services
 
 POOLED = 16
@@ -115,3 +116,13 @@ def tenant_draft(services: Services, server: DevRealmServer, name: str, **change
     """The tenant that owns the development realm of this name."""
     realm = realm_draft(issuer=server.realm(name).issuer, client_id="tenants-api", policy=services.policy, **changes)
     return TenantDraft(slug=name, name=name.title(), realms=(realm,))
+
+
+async def replace_key(realm: DevRealm, *, trust: Trust) -> None:
+    """The realm signs with another key, the one before has left its set, and this process was told to look."""
+    old = realm.keys.kid
+    realm.rotate()
+    realm.withdraw(old)
+    tenant = trust.tenant_by_slug(realm.name)
+    assert tenant is not None
+    await trust.refresh_keys(tenant.realms[0].id)

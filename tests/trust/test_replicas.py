@@ -16,7 +16,7 @@ from tenants_api.registry.values import Rule, TenantDraft, Transition
 from tenants_api.verification.errors import KeysUnavailable
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services
-from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
+from tests.support.realms import CHANGE, dev_realms, replace_key, services_for, settings_for, tenant_draft
 
 pytestmark = pytest.mark.anyio
 BOUND = 1.0  # seconds: what the contract promises
@@ -106,12 +106,7 @@ async def test_withdrawn_key_is_refused_everywhere_after_one_refresh(replicas: R
     realm = replicas.realms.realm("acme")
     token = realm.mint()
     await becomes("accepted", lambda: reason(replicas.there, token))
-    old = realm.keys.kid
-    realm.rotate()
-    realm.withdraw(old)
-    tenant = replicas.here.trust.tenant_by_slug("acme")
-    assert tenant is not None
-    await replicas.here.trust.refresh_keys(tenant.realms[0].id)
+    await replace_key(realm, trust=replicas.here.trust)
     assert await reason(replicas.here, token) == "unknown_key"
     await becomes("unknown_key", lambda: reason(replicas.there, token))
     assert await reason(replicas.there, realm.mint()) == "accepted"
