@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tenants_api import CurrentPrincipal, create_app
-from tenants_api.api.authentication import PRINCIPAL
+from benchmarks.library import ROUTES
+from tenants_api import create_app
 from tenants_api.authz.identity import identity_headers
 
 router = APIRouter(prefix="/bench")
 
 
-@router.get("/open")
-async def ask_open() -> dict[str, str]:
-    """Who calls is not looked at."""
-    return {"tenant": "acme"}
-
-
-@router.get("/scope")
-async def ask_scope(request: Request) -> dict[str, str]:
-    """The principal as the middleware left it, without a dependency."""
-    return {"tenant": request.scope[PRINCIPAL].tenant.slug}
-
-
-@router.get("/principal")
-async def ask_principal(principal: CurrentPrincipal) -> dict[str, str]:
-    """The principal as a team's route asks for it."""
-    return {"tenant": principal.tenant.slug}
+for kind, route in ROUTES.items():
+    router.add_api_route(f"/{kind}", route)
 
 
 class Unchecked:

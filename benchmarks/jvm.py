@@ -29,7 +29,7 @@ from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, on_core, wrk
 from benchmarks.peers.maven import Missing, built, java, java_version
 from benchmarks.report import parser, report
 from benchmarks.requests import LIBRARY
-from benchmarks.verification import larger_claims
+from benchmarks.verification import LARGER, larger_claims
 from tenants_api.devrealms import DevRealm, DevRealmServer
 from tests.support.processes import answers, stop_group, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for
@@ -114,7 +114,7 @@ def claims_of(realm: DevRealm, *, number: int = 0) -> dict[str, Any]:
     """The claims that a real Keycloak put into a token of a login, of this realm and of now; with groups, 1.3 kB."""
     issued = int(time.time()) - 10
     own = {"iss": realm.issuer, "iat": issued, "exp": issued + LIFETIME, "jti": f"onrtro:{number}"}
-    return larger_claims(1274) | own
+    return larger_claims(LARGER) | own
 
 
 def require_verdicts(server: Running, *, realms: DevRealmServer) -> None:

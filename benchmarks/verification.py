@@ -33,6 +33,7 @@ from tests.support.verifying import Stage
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "tests" / "data" / "keycloak-samples.json"
 PER_ROUND = 300
+LARGER = 1274  # bytes of claims: those of a user in a few groups
 REMEMBERED = 50_000
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 MOST = {

@@ -25,7 +25,7 @@ from benchmarks.library import PATH
 from benchmarks.load import LOAD_CORE, cpu_seconds, wrk
 from benchmarks.peers.serving import OURS, REALM, UNCACHED, started
 from benchmarks.report import parser, report
-from benchmarks.verification import compact, larger_claims, sample_claims
+from benchmarks.verification import LARGER, compact, larger_claims, sample_claims
 from tenants_api.devrealms import DevRealm
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, bearer
@@ -124,7 +124,9 @@ def figures(rps: Rates) -> dict[str, float]:
 def main() -> int:
     options = parser("benchmarks.peers", __doc__, rounds=5)
     options.add_argument("--seconds", type=float, default=2.0, help="of each turn")
-    options.add_argument("--claims", type=int, default=1274, help="bytes of a token's claims; 0: of a user in no group")
+    options.add_argument(
+        "--claims", type=int, default=LARGER, help="bytes of a token's claims; 0: of a user in no group"
+    )
     arguments = options.parse_args()
     found = measured(rounds=arguments.rounds, seconds=arguments.seconds, size=arguments.claims)
     return report(found, most={}, least={name: least for name, _, _, least in RATIOS}, as_json=arguments.json)
