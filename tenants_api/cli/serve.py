@@ -21,6 +21,7 @@ from tenants_api.cli.exits import USAGE, Stopped
 from tenants_api.cli.session import require_file, run
 from tenants_api.cli.worker import METRICS_HOST, SHOW_WORKER, WORKERS, MetricsPort, with_worker_header
 from tenants_api.observability import logging
+from tenants_api.serving.frozen import frozen_at_start
 from tenants_api.serving.options import server_options
 from tenants_api.settings import Settings, load_settings
 from tenants_api.wiring import open_services
@@ -62,7 +63,7 @@ def served_app() -> ASGIApp:
     app: ASGIApp = api
     if settings.metrics_port is not None:
         app = MetricsPort(api, port=settings.metrics_port, registry=lambda: api.state.services.metrics.registry)
-    return with_worker_header(app) if os.environ.get(SHOW_WORKER) else app
+    return frozen_at_start(with_worker_header(app) if os.environ.get(SHOW_WORKER) else app)
 
 
 def _become_authz(*, host: str, port: int, workers: int, uds: Path | None) -> NoReturn:

@@ -6,8 +6,6 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-MANY = 10_000  # tenants from which on a full collection is a pause that requests notice
-
 
 @contextmanager
 def resting_collector() -> Iterator[None]:
@@ -19,9 +17,3 @@ def resting_collector() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def freeze_if_many(tenants: int) -> None:
-    """Take what was read out of every later collection; what is replaced is freed all the same, by its count."""
-    if tenants >= MANY:
-        gc.freeze()

@@ -14,7 +14,7 @@ from tenants_api.errors import RateLimited
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import StoredKeys, TenantRow, TenantState
-from tenants_api.trust.collector import freeze_if_many, resting_collector
+from tenants_api.trust.collector import resting_collector
 from tenants_api.trust.health import HealthRecord
 from tenants_api.trust.report import KeyInfo, KeyReport, epoch_time
 from tenants_api.trust.rows import facts, trusted_realms
@@ -105,7 +105,6 @@ class Trust:
                 stored = await reading.load_keys(None)
             self._stored.learn(stored)
             self._replace_all(tenants)
-        freeze_if_many(len(tenants))
         self.version = version
         self.feed.loaded(version)
 
