@@ -28,7 +28,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from tenants_api.storage import StorageBusy, StorageError
+from tenants_api.database.errors import StorageBusy, StorageError
+from tenants_api.database.options import LOCK_TIMEOUT, PATIENCE, POSTGRES_OPTIONS, SQLITE_SET_UP, TURN
 
 # Names of constraints are part of the schema: migrations on SQLite and PostgreSQL refer to them.
 NAMING = {
@@ -40,7 +41,6 @@ NAMING = {
 }
 
 STATEMENT_TIMEOUT = 30.0  # seconds
-PATIENCE = 2.0  # seconds at shutdown
 READ_ONLY = "25006"  # read_only_sql_transaction
 
 
@@ -169,18 +169,19 @@ def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
     if make_url(url).get_backend_name() == "sqlite":
         # In memory sessions take turns on one connection: two that share it would share a transaction.
         turns: dict[str, Any] = {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
-        engine = create_async_engine(url, connect_args={"timeout": 10}, **(turns if _is_memory(make_url(url)) else {}))
+        engine = create_async_engine(
+            url, connect_args={"timeout": LOCK_TIMEOUT}, **(turns if _is_memory(make_url(url)) else {})
+        )
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
         event.listen(engine.sync_engine, "begin", _sqlite_begin)
         return engine
-    # prepare_threshold=None: server-side prepared statements break behind PgBouncer in transaction mode.
     engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=5,
+        pool_timeout=TURN,
         pool_pre_ping=True,
-        connect_args={"prepare_threshold": None, "connect_timeout": 5},
+        connect_args=dict(POSTGRES_OPTIONS),
     )
     event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
     return engine
@@ -195,9 +196,8 @@ def _leave_read_only_server(context: ExceptionContext) -> None:
 def _sqlite_pragmas(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # the driver must not open transactions of its own: see _sqlite_begin
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA foreign_keys=ON")
+    for statement in SQLITE_SET_UP:
+        cursor.execute(statement)
     cursor.close()
 
 

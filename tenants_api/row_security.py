@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, text
 
-from tenants_api.database_roles import (
+from tenants_api.database.roles import (
     APP,
     OWNER,
     ROLE_QUERY,

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tenants_api.assertion import UNREADABLE, Assertions, Unreadable, build_assertions
 from tenants_api.assertion.repository import SessionKeys
+from tenants_api.database.errors import StorageError
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import Resolver, TargetPolicy, system_resolver
@@ -22,7 +23,6 @@ from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry.sessions import SessionStorage
 from tenants_api.row_security import why_not_serve
 from tenants_api.settings import Settings
-from tenants_api.storage import StorageError
 from tenants_api.trust import Outcomes, Rejections, Trust
 from tenants_api.trust.background import start_loops, stop_loops
 from tenants_api.trust.built import build_verifying, observer

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from tenants_api.api.wire import Problem
+from tenants_api.database.errors import StorageError, cause_of
 from tenants_api.errors import (
     ApiError,
     FieldError,
@@ -29,7 +30,6 @@ from tenants_api.errors import (
     ValidationFailed,
 )
 from tenants_api.registry.errors import RegistryUnavailable
-from tenants_api.storage import StorageError, cause_of
 
 REQUEST_ID = "tenants_api.request_id"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")

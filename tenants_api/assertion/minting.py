@@ -16,8 +16,8 @@ import structlog
 from tenants_api.assertion.keys import ALGORITHM, LOOK, SigningKey, from_sealed, next_key, published, signing, to_sealed
 from tenants_api.assertion.sealing import Seal, Unreadable
 from tenants_api.assertion.storage import KeyStorage, SealedKey
+from tenants_api.database.errors import StorageError, cause_of
 from tenants_api.ids import new_id
-from tenants_api.storage import StorageError, cause_of
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.principal import Principal
 

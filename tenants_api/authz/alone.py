@@ -16,13 +16,13 @@ import structlog
 
 from tenants_api.assertion import UNREADABLE, Assertions, Unreadable, build_assertions
 from tenants_api.authz.endpoint import PATH, Authorizer, Scope, Send, is_authz
-from tenants_api.database_urls import BadUrl
+from tenants_api.database.errors import StorageError
+from tenants_api.database.urls import BadUrl
 from tenants_api.direct.storage import DirectStorage, open_storage
 from tenants_api.errors import ApiError, NotFound
 from tenants_api.observability.metrics import Metrics
 from tenants_api.observability.request_ids import request_id_of
 from tenants_api.settings import Settings
-from tenants_api.storage import StorageError
 from tenants_api.trust.background import start_loops, stop_loops
 from tenants_api.trust.built import build_verifying
 from tenants_api.trust.store import Trust

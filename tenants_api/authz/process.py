@@ -22,7 +22,7 @@ from pathlib import Path
 import uvicorn
 
 from tenants_api.authz.alone import AuthzApp, NotReady, open_authorizer
-from tenants_api.database_urls import BadUrl, is_sqlite, sqlite_file
+from tenants_api.database.urls import BadUrl, is_sqlite, sqlite_file
 from tenants_api.observability import logging
 from tenants_api.serving.frozen import App, frozen_at_start
 from tenants_api.serving.options import server_options

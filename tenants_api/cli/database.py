@@ -13,7 +13,7 @@ from tenants_api.assertion import models as assertion_models
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import require_file, settings
-from tenants_api.database_roles import APP, OWNER
+from tenants_api.database.roles import APP, OWNER
 from tenants_api.db import Base
 from tenants_api.items import models as item_models
 from tenants_api.registry import models as registry_models

@@ -14,10 +14,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from typer.core import TyperGroup
 
 from tenants_api.cli.output import say
+from tenants_api.database.errors import StorageError
 from tenants_api.errors import ApiError
 from tenants_api.migrating import MigrationError
 from tenants_api.settings import SettingsError
-from tenants_api.storage import StorageError
 from tenants_api.wiring import NotReady
 
 OK, ERROR, USAGE, CHECK_FAILED, NOT_FOUND, CONFLICT, NOT_AUTHORISED, UNREACHABLE = range(8)

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from tenants_api.storage import StorageBusy, StorageError
+from tenants_api.database.errors import StorageBusy, StorageError
+from tenants_api.database.options import PATIENCE, TURN
 
-TURN = 5.0  # seconds to wait for a connection
-PATIENCE = 2.0  # seconds at shutdown
 Row = tuple[Any, ...]
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import psycopg
 
-from tenants_api.database_urls import postgres_parameters
+from tenants_api.database.errors import StorageError
+from tenants_api.database.options import POSTGRES_OPTIONS
+from tenants_api.database.urls import postgres_parameters
 from tenants_api.direct.connections import Row
 from tenants_api.registry.listener import Listener, cut
 from tenants_api.registry.storage import FileMark
-from tenants_api.storage import StorageError
 
-CONNECT_TIMEOUT = 5  # seconds
 GRACE = 5.0  # seconds beyond the server's own limit after which a server that says nothing is given up
 
 
@@ -53,9 +53,7 @@ class PostgresDriver:
     is_postgresql = True
 
     def __init__(self, url: str, *, statement_timeout: float) -> None:
-        # prepare_threshold=None: server-side prepared statements break behind PgBouncer in transaction mode.
-        ours = {"prepare_threshold": None, "connect_timeout": CONNECT_TIMEOUT}
-        self._parameters: dict[str, Any] = postgres_parameters(url) | ours
+        self._parameters: dict[str, Any] = postgres_parameters(url) | dict(POSTGRES_OPTIONS)
         self._limit = statement_timeout
 
     async def connect(self) -> PostgresConnection:

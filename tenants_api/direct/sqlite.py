@@ -10,14 +10,12 @@ from typing import Any
 
 import aiosqlite
 
-from tenants_api.database_urls import SqliteFile, sqlite_file
+from tenants_api.database.errors import StorageError
+from tenants_api.database.options import LOCK_TIMEOUT, SQLITE_SET_UP
+from tenants_api.database.urls import SqliteFile, sqlite_file
 from tenants_api.direct.connections import Row
 from tenants_api.registry.data_version import DataVersion, open_file
 from tenants_api.registry.storage import Listening
-from tenants_api.storage import StorageError
-
-LOCK_TIMEOUT = 10.0  # seconds that a writer waits for another one
-_SET_UP = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON")
 
 
 class SqliteConnection:
@@ -59,7 +57,7 @@ class SqliteDriver:
         """Raises StorageError."""
         connection = SqliteConnection(await open_file(self._file, patience=LOCK_TIMEOUT))
         try:
-            for statement in _SET_UP:
+            for statement in SQLITE_SET_UP:
                 await connection.run(statement)
         except BaseException:
             await connection.aclose()

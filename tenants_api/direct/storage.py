@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import Protocol
 
 from tenants_api.assertion.storage import SealedKey
-from tenants_api.database_roles import ROLE_QUERY, DatabaseRole, faults_of, reason_not_to_serve
-from tenants_api.database_urls import is_sqlite
+from tenants_api.database.roles import ROLE_QUERY, DatabaseRole, faults_of, reason_not_to_serve
+from tenants_api.database.urls import is_sqlite
 from tenants_api.direct import writing
 from tenants_api.direct.connections import Connection, Connections
 from tenants_api.direct.reading import DirectReading, marks

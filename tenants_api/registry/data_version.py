@@ -9,8 +9,8 @@ import sqlite3
 
 import aiosqlite
 
-from tenants_api.database_urls import SqliteFile
-from tenants_api.storage import StorageError
+from tenants_api.database.errors import StorageError
+from tenants_api.database.urls import SqliteFile
 
 
 async def open_file(file: SqliteFile, *, patience: float = 5.0) -> aiosqlite.Connection:

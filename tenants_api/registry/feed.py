@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import structlog
 
+from tenants_api.database.errors import StorageBusy, StorageError, cause_of
 from tenants_api.registry.storage import FileMark, RegistryStorage
-from tenants_api.storage import StorageBusy, StorageError, cause_of
 
 LOOK_DEADLINE = 30.0  # seconds for reading the version and applying what changed
 log = structlog.get_logger("tenants_api.registry")

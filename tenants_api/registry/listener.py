@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import structlog
 
-from tenants_api.database_urls import postgres_parameters
+from tenants_api.database.urls import postgres_parameters
 from tenants_api.registry.values import CHANNEL
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before the next try to connect; doubled after each that failed

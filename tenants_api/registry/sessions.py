@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.database_urls import sqlite_file
+from tenants_api.database.urls import sqlite_file
 from tenants_api.db import Database, translated
 from tenants_api.registry import changes, conditions, keys, rejections
 from tenants_api.registry.data_version import DataVersion

@@ -6,9 +6,9 @@ import uuid
 
 import structlog
 
+from tenants_api.database.errors import StorageError
 from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import Health
-from tenants_api.storage import StorageError
 from tenants_api.trust.background import Background
 from tenants_api.verification.keys import KeyRing
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import structlog
 
+from tenants_api.database.errors import StorageError
 from tenants_api.observability.logging import redacted
 from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import KEPT_REJECTIONS, Refused
-from tenants_api.storage import StorageError
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal
 

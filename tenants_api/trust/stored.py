@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from tenants_api.database.errors import StorageError
 from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import StoredKeys
-from tenants_api.storage import StorageError
 from tenants_api.trust.background import Background
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.jwk import compact_key_set, parse_key_set

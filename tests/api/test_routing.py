@@ -68,3 +68,13 @@ def test_paths_are_those_below_the_place_where_the_application_is_mounted() -> N
     app.include_router(JoinedRouter([first]))
     outer.mount("/below", app)
     assert TestClient(outer).get("/below/v1/items").json() == "items"
+
+
+def test_route_that_would_never_be_found_is_refused() -> None:
+    router = APIRouter()
+
+    @router.websocket("/socket")
+    async def socket() -> None: ...
+
+    with pytest.raises(ValueError, match="are joined"):
+        JoinedRouter([router])

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tenants_api.database.errors import StorageBusy, StorageError
 from tenants_api.direct.connections import Connections
-from tenants_api.storage import StorageBusy, StorageError
 
 pytestmark = pytest.mark.anyio
 

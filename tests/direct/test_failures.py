@@ -13,12 +13,12 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url, text
 
+from tenants_api.database.errors import StorageBusy, StorageError
 from tenants_api.db import Database
 from tenants_api.direct.postgres import GRACE
 from tenants_api.ids import new_id
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.values import Health
-from tenants_api.storage import StorageBusy, StorageError
 from tests.direct.stores import WAYS, Store, opened_store, stored_keys
 from tests.registry.drafts import create
 from tests.support.postgres import APP, SUPERUSER, PostgresServer

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from tenants_api import migrating
-from tenants_api.database_roles import APP, OWNER
+from tenants_api.database.roles import APP, OWNER
 from tenants_api.db import Database
 from tenants_api.row_security import OUTSIDE, role_faults, role_setup, unguarded_tables
 from tests.support.postgres import SUPERUSER, PostgresServer

@@ -15,8 +15,8 @@ import pytest
 
 from tenants_api import migrating
 from tenants_api.assertion.storage import SealedKey
+from tenants_api.database.errors import StorageError
 from tenants_api.devrealms import DevRealmServer
-from tenants_api.storage import StorageError
 from tests.direct.stores import Store, opened_store
 from tests.live.chaos.load import Caller
 from tests.support.postgres import APP, OWNER, SUPERUSER

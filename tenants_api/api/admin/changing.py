@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.storage import StorageError
+from tenants_api.database.errors import StorageError
 from tenants_api.wiring import Services
 
 log = structlog.get_logger("tenants_api.admin")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from tenants_api.database_urls import BadUrl, SqliteFile, is_sqlite, postgres_parameters, sqlite_file
+from tenants_api.database.urls import BadUrl, SqliteFile, is_sqlite, postgres_parameters, sqlite_file
 
 GOOD = [
     "u:p@h/db",
