@@ -64,7 +64,7 @@ ROWS = (
     Row("bytes of a remembered token", "verification", "bytes of a remembered token", 600, 450),
     Row("longest GC pause ÷ with claims kept, 50,000 tokens", "verification", "longest pause / claims kept", 0.1, 0.05),
     Row("p99 while 20 realms a second renew their keys ÷ idle", "refresh", "p99 while renewing / idle", 1.25, 1.1),
-    Row("p99 beside eighteen realms that lie ÷ beside honest ones", "liars", "p99 beside liars / honest", 1.25, 1.0),
+    Row("p99 beside nineteen realms that lie ÷ beside honest ones", "liars", "p99 beside liars / honest", 1.25, 1.0),
     Row("fetches for 200 cold requests of one realm", "refresh", "fetches for 200 cold requests", 1, 1),
     Row("fetches for 500 unknown kids", "refresh", "fetches for 500 invented kids", 1, 0),
     Row("suspension known on six workers, p99 in seconds, notified", "suspension", "notified, p99", 0.05, 0.01),

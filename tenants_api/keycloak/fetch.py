@@ -13,6 +13,7 @@ from ipaddress import ip_address
 
 import httpx
 
+from tenants_api.keycloak.bodies import read_body
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.slots import Slots
 from tenants_api.keycloak.targets import Address, Resolver, TargetPolicy, system_resolver
@@ -144,22 +145,12 @@ class RealmClient:
     async def _read(self, response: httpx.Response, *, url: httpx.URL) -> RealmAnswer:
         try:
             _check_head(response, url=url)
-            body = await self._body(response, url=url)
+            body = await read_body(response.aiter_raw(), most=self._max_bytes, url=str(url))
         except httpx.HTTPError as error:
             raise _broken(url) from error
         finally:
             await response.aclose()
         return RealmAnswer(response.status_code, body, response.headers.get("content-type", ""))
-
-    async def _body(self, response: httpx.Response, *, url: httpx.URL) -> bytes:
-        parts, size = [], 0
-        async for part in response.aiter_raw():
-            size += len(part)
-            if size > self._max_bytes:
-                message = f"{url} sends more than {self._max_bytes} bytes; expected a small JSON document"
-                raise RealmFault("TooLarge", message=message)
-            parts.append(part)
-        return b"".join(parts)
 
 
 def _pinned(request: httpx.Request, *, address: Address) -> httpx.Request:

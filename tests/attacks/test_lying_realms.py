@@ -17,7 +17,7 @@ import pytest
 
 from tenants_api.devrealms import DevRealmServer
 from tests.support.realms import dev_realms
-from tests.support.sockets import Answer, Server, drip, endless, http, serving, tls_server
+from tests.support.sockets import Answer, Server, crumbs, drip, endless, http, serving, tls_server
 from tests.support.stack import CLIENT_ID, ApiClient, forget_keys, onboard, running_app
 
 pytestmark = [
@@ -45,6 +45,7 @@ POINT = {"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HL
 LIES: dict[str, bytes | Answer] = {
     "100 MB by its length": http(b"")[:-4].replace(b"Length: 0", b"Length: 104857600") + b"\r\n\r\n" + b" " * 400_000,
     "endless chunks": endless,
+    "crumbs": crumbs,
     "gzip bomb": http(gzip.compress(b"\0" * 20_000_000), more="Content-Encoding: gzip\r\n"),
     "slow drip": drip,
     "hangs": hang,

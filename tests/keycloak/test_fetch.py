@@ -13,7 +13,7 @@ from tenants_api.keycloak.jwks import fetch_jwks
 from tenants_api.keycloak.slots import Slots
 from tenants_api.keycloak.targets import target_policy
 from tests.support.fetching import KEYS, client_for, fault_of, resolving
-from tests.support.sockets import drip, endless, http, serving
+from tests.support.sockets import crumbs, drip, endless, http, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +77,13 @@ async def test_drip_ends_at_the_whole_deadline() -> None:
 async def test_endless_body_is_cut() -> None:
     async with serving(endless) as server:
         assert (await fault_of(server)).reason == "TooLarge"
+
+
+async def test_body_of_crumbs_is_cut() -> None:
+    async with serving(crumbs) as server:
+        fault = await fault_of(server)
+    assert fault.reason == "TooLarge"
+    assert "pieces" in fault.message
 
 
 async def test_nobody_listens() -> None:

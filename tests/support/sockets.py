@@ -83,6 +83,14 @@ async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         await writer.drain()
 
 
+async def crumbs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A body in chunks of one byte each, as fast as they are taken: little to read, and much to do for each of it."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"1\r\n \r\n" * 10_000)
+        await writer.drain()
+
+
 def certificate(name: str, *, days: int = 1) -> tuple[bytes, bytes]:
     """A self-signed certificate for a host name or an IP address, and its key, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
