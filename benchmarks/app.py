@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from benchmarks.library import ROUTES
 from tenants_api import create_app
 from tenants_api.authz.identity import identity_headers
+from tenants_api.verification.credentials import plain_token_of
 
 router = APIRouter(prefix="/bench")
 
@@ -29,8 +30,7 @@ class Unchecked:
             await self._app(scope, receive, send)
             return
         if scope["path"] == "/learn":  # with a token that is known: the identity that `/unchecked` then tells
-            raw = dict(scope["headers"])[b"authorization"][7:].decode("ascii")
-            principal = scope["app"].state.services.verifier.recall(raw)
+            principal = scope["app"].state.services.verifier.recall(plain_token_of(scope["headers"]))
             self._answer = [*identity_headers(principal), (b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 200, "headers": list(self._answer or [])})
         await send({"type": "http.response.body", "body": b""})

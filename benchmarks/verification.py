@@ -106,8 +106,9 @@ class Kind:
     def recalled(self, tokens: list[str]) -> float:
         """Microseconds of one recall, as the middleware asks."""
         recall = self.stage.verifier.recall
+        raws = [raw.encode("ascii") for raw in tokens]
         begun = time.perf_counter()
-        for raw in tokens:
+        for raw in raws:
             if recall(raw) is None:
                 raise RuntimeError("the token is not remembered")
         return (time.perf_counter() - begun) / len(tokens) * 1e6
@@ -176,11 +177,11 @@ async def kept() -> dict[str, float]:
             own = type(one)(
                 **{name: getattr(one, name) for name in one.__slots__} | {"subject": f"subject-{number:036}"}
             )
-            cache.remember(digest_of(f"{number}"), principal=own, realm=realm, epoch=0)
+            cache.remember(digest_of(b"%d" % number), principal=own, realm=realm, epoch=0)
         return cache
 
     def keep_claims() -> dict[bytes, Any]:
-        return {digest_of(f"{n}"): json.loads(json.dumps(claims[n % len(claims)])) for n in range(REMEMBERED)}
+        return {digest_of(b"%d" % n): json.loads(json.dumps(claims[n % len(claims)])) for n in range(REMEMBERED)}
 
     gc.collect()
     tracemalloc.start()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tenants_api.verification.credentials import bearer_token_of
+from tenants_api.verification.credentials import bearer_token_of, plain_token_of
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.verifier import TokenVerifier
 from tenants_api.wiring import Services
@@ -30,9 +30,9 @@ class Authentication:
         if scope["type"] in ("http", "websocket"):
             services = services_of(scope)
             scope[SERVICES] = services  # mounted applications find them there
-            raw = _single_token(scope)
-            if services is not None and raw is not None:
-                principal = services.verifier.recall(raw)
+            token = plain_token_of(scope["headers"]) if not scope["query_string"] else None
+            if services is not None and token is not None:
+                principal = services.verifier.recall(token)
                 if principal is not None:
                     scope[PRINCIPAL] = principal
         await self._app(scope, receive, send)
@@ -56,14 +56,3 @@ async def authenticate(raw: str, *, verifier: TokenVerifier, services: Services)
         TokenError: the refusal with its public face.
     """
     return await services.outcomes.of(verifier.verify(raw))
-
-
-def _single_token(scope: Scope) -> str | None:
-    """The token when there is exactly one plain Bearer header; anything else is left to `bearer_token`."""
-    found = None
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            if found is not None or value[:7] != b"Bearer ":
-                return None
-            found = value[7:]
-    return found.decode("latin-1") if found and not scope["query_string"] else None

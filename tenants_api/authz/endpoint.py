@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from tenants_api.authz.identity import ASSERTION, Headers, identity_headers
 from tenants_api.authz.options import Options, parse_options
 from tenants_api.errors import ApiError, InvalidRequest
-from tenants_api.verification.credentials import bearer_token_of
+from tenants_api.verification.credentials import bearer_token_of, plain_token_of
 from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenExpired
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.roles import RoleModel
@@ -60,9 +60,10 @@ class Authorizer:
             options = parse_options(scope.get("query_string", b""))
             if options.role is not None and options.role not in self._roles.includes:
                 raise InvalidRequest(f"role= names none of the roles {', '.join(sorted(self._roles.names))}")
-            raw = bearer_token_of(scope["headers"])
-            principal = self._verifier.recall(raw)
+            token = plain_token_of(scope["headers"])
+            principal = self._verifier.recall(token) if token is not None else None
             if principal is None:
+                raw = bearer_token_of(scope["headers"])
                 principal = await self._outcomes.of(self._verifier.verify(raw, patience=PATIENCE))
             self._admit(principal, options=options)
             status, headers, body = 200, self._headers(principal), b""

@@ -89,7 +89,7 @@ async def _role(services: Services) -> Finding:
 
 async def _registry(services: Services, *, realms: bool) -> AsyncGenerator[Finding, None]:
     async with services.database.read() as session:
-        tenants = list(await load_all(session))
+        tenants = [tenant async for some in load_all(session) for tenant in some]
     counts = Counter(tenant.state for tenant in tenants)
     states = ", ".join(f"{counts[state]} {state}" for state in TenantState)
     yield Finding("registry", "ok", f"version {services.trust.version}; {states}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from tenants_api.direct.connections import Connection, Row
 from tenants_api.registry.values import RealmRow, Rule, StoredKeys, TenantRow, TenantState
 
-AT_ONCE = 1000  # ids in one query: every database has a bound on parameters
+AT_ONCE = 1000  # ids in one query, for every database has a bound on parameters; tenants that are read in one go
 VERSION = "select version from registry_version"
 PURGED = "select id, changed_version from purged_tenants where changed_version > %s"
 TENANTS = "select id, slug, name, state, changed_version, resource_metadata from tenants"
@@ -27,6 +27,9 @@ RULES = """
 """
 KEYS = "select realm_id, jwks, digest, fetched_at, not_before, realm_enabled from realm_keys"
 SINCE = " where tenants.changed_version > %s"
+BETWEEN = " where tenants.id between %s and %s"
+FIRST = "select id from tenants order by id limit %s"
+NEXT = "select id from tenants where id > %s order by id limit %s"
 
 
 class DirectReading:
@@ -39,13 +42,16 @@ class DirectReading:
         ((version,),) = await self._run(VERSION)
         return int(version)
 
-    async def load_all(self) -> list[TenantRow]:
-        return await self._load("", ())
+    async def load_all(self) -> AsyncIterator[list[TenantRow]]:
+        rows = await self._run(FIRST, (AT_ONCE,))
+        while rows:
+            yield await self._load(BETWEEN, (rows[0][0], rows[-1][0]), order="tenants.id")
+            rows = await self._run(NEXT, (rows[-1][0], AT_ONCE))
 
     async def changed_since(self, version: int) -> list[TenantRow]:
         purged = await self._run(PURGED, (version,))
         gone = [TenantRow(to_id(one), "", "", TenantState.DELETED, changed, False, (), ()) for one, changed in purged]
-        return gone + await self._load(SINCE, (version,))
+        return gone + await self._load(SINCE, (version,), order="changed_version")
 
     async def load_keys(self, realm_ids: Collection[uuid.UUID] | None) -> list[StoredKeys]:
         if realm_ids is None:
@@ -57,8 +63,8 @@ class DirectReading:
             found += [_stored_keys(row) for row in await self._run(f"{KEYS} where realm_id in {marks(some)}", some)]
         return found
 
-    async def _load(self, where: str, values: Sequence[Any]) -> list[TenantRow]:
-        tenants = await self._run(f"{TENANTS}{where} order by changed_version", values)
+    async def _load(self, where: str, values: Sequence[Any], *, order: str) -> list[TenantRow]:
+        tenants = await self._run(f"{TENANTS}{where} order by {order}", values)
         realms: dict[uuid.UUID, list[RealmRow]] = defaultdict(list)
         for tenant, *realm in await self._run(f"{REALMS}{where} order by realms.id", values):
             realms[to_id(tenant)].append(_realm(realm))

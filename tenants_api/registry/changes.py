@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from tenants_api.registry.models import PurgedTenant, Realm, RegistryVersion, RoleRule, Tenant
 from tenants_api.registry.values import CHANNEL, RealmRow, Rule, TenantRow, TenantState
+
+AT_ONCE = 1000  # tenants in one read, ids in one query: every database has a bound on parameters
 
 
 async def current_version(session: AsyncSession) -> int:
@@ -30,9 +34,13 @@ async def bump_version(session: AsyncSession, *, tenant_id: uuid.UUID) -> int:
     return version
 
 
-async def load_all(session: AsyncSession) -> list[TenantRow]:
-    """Every tenant."""
-    return await _load(session, where=true())
+async def load_all(session: AsyncSession) -> AsyncIterator[list[TenantRow]]:
+    """Every tenant in the order of the ids, some at a time."""
+    where: ColumnElement[bool] = true()
+    while ids := (await session.scalars(select(Tenant.id).where(where).order_by(Tenant.id).limit(AT_ONCE))).all():
+        these = Tenant.id.between(ids[0], ids[-1])
+        yield await _load(session, where=these, order=Tenant.id)
+        where = Tenant.id > ids[-1]
 
 
 async def changed_since(session: AsyncSession, *, version: int) -> list[TenantRow]:
@@ -42,7 +50,8 @@ async def changed_since(session: AsyncSession, *, version: int) -> list[TenantRo
     """
     purged = await session.scalars(select(PurgedTenant).where(PurgedTenant.changed_version > version))
     gone = [TenantRow(row.id, "", "", TenantState.DELETED, row.changed_version, False, (), ()) for row in purged]
-    return gone + await _load(session, where=Tenant.changed_version > version)
+    where = Tenant.changed_version > version
+    return gone + await _load(session, where=where, order=Tenant.changed_version)
 
 
 async def mark_purged(session: AsyncSession, *, tenant_id: uuid.UUID, version: int) -> None:
@@ -50,12 +59,14 @@ async def mark_purged(session: AsyncSession, *, tenant_id: uuid.UUID, version: i
     await session.execute(insert(PurgedTenant).values(id=tenant_id, changed_version=version))
 
 
-async def _load(session: AsyncSession, *, where: ColumnElement[bool]) -> list[TenantRow]:
+async def _load(
+    session: AsyncSession, *, where: ColumnElement[bool], order: InstrumentedAttribute[Any]
+) -> list[TenantRow]:
     """By columns, not by objects: the ORM takes twelve times as long for 100,000 tenants."""
     tenants = await session.execute(
         select(Tenant.id, Tenant.slug, Tenant.name, Tenant.state, Tenant.changed_version, Tenant.resource_metadata)
         .where(where)
-        .order_by(Tenant.changed_version)
+        .order_by(order)
     )
     realms: dict[uuid.UUID, list[RealmRow]] = defaultdict(list)
     columns = (getattr(Realm, name) for name in RealmRow.__slots__)

@@ -8,12 +8,10 @@ from collections.abc import Collection, Iterator
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.registry.changes import bump_version
+from tenants_api.registry.changes import AT_ONCE, bump_version
 from tenants_api.registry.locks import lock_tenant_of
 from tenants_api.registry.models import RealmKeys, Tenant
 from tenants_api.registry.values import StoredKeys
-
-AT_ONCE = 1000  # ids in one query: every database has a bound on parameters, and a whole import may be new at once
 
 
 async def load_keys(session: AsyncSession, *, realm_ids: Collection[uuid.UUID] | None) -> list[StoredKeys]:

@@ -26,8 +26,8 @@ class SessionReading:
     async def current_version(self) -> int:
         return await changes.current_version(self._session)
 
-    async def load_all(self) -> list[TenantRow]:
-        return await changes.load_all(self._session)
+    def load_all(self) -> AsyncIterator[list[TenantRow]]:
+        return changes.load_all(self._session)
 
     async def changed_since(self, version: int) -> list[TenantRow]:
         return await changes.changed_since(self._session, version=version)

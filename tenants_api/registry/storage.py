@@ -7,7 +7,7 @@ auth alone, where SQLAlchemy would be half of the memory. The same tests hold bo
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -21,8 +21,8 @@ class Reading(Protocol):
     async def current_version(self) -> int:
         """The number of the last committed change."""
 
-    async def load_all(self) -> list[TenantRow]:
-        """Every tenant."""
+    def load_all(self) -> AsyncIterator[list[TenantRow]]:
+        """Every tenant in the order of the ids, some at a time: nobody needs to hold them all as objects."""
 
     async def changed_since(self, version: int) -> list[TenantRow]:
         """The tenants that changed after `version`, in the order of their changes; purged ones first."""

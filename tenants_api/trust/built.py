@@ -117,7 +117,8 @@ def watch(metrics: Metrics, *, trust: Trust, verifier: TokenVerifier) -> None:
         about="Realms that were used, by the health of their keys and where those come from",
     )  # fmt: skip
     metrics.watch_each(
-        "tenants", lambda: tenants_by_state_and_health(trust.tenants(), rings=trust.rings),
+        "tenants",
+        lambda: tenants_by_state_and_health(trust.states, rings=trust.rings, realm_by_id=trust.realm_by_id),
         labels=("state", "health"),
         about="Tenants, by state and by the worst health of the keys of their realms that were used",
     )  # fmt: skip

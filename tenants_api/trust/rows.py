@@ -11,15 +11,19 @@ from tenants_api.verification.realms import LIVING, TrustedRealm
 from tenants_api.verification.roles import RoleRule
 
 
-def trusted_realms(tenant: TenantRow) -> Iterable[TrustedRealm]:
+def trusted_rows(tenant: TenantRow) -> Iterable[RealmRow]:
     """The realms whose tokens are read at all: a draft's are unknown, a suspended tenant's are refused later."""
     if tenant.state not in (TenantState.ACTIVE, TenantState.SUSPENDED):
-        return
+        return ()
+    return (realm for realm in tenant.realms if realm.enabled)
+
+
+def trusted_realms(tenant: TenantRow) -> Iterable[TrustedRealm]:
+    """The same as the verifier wants them."""
     reference = TenantRef(tenant.id, tenant.slug, tenant.name)
     rules = tuple(RoleRule(rule.source, rule.value, rule.role) for rule in tenant.rules)
-    for realm in tenant.realms:
-        if realm.enabled:
-            yield _trusted(realm, tenant=reference, rules=rules, suspended=tenant.state == TenantState.SUSPENDED)
+    for realm in trusted_rows(tenant):
+        yield _trusted(realm, tenant=reference, rules=rules, suspended=tenant.state == TenantState.SUSPENDED)
 
 
 def _trusted(realm: RealmRow, *, tenant: TenantRef, rules: tuple[RoleRule, ...], suspended: bool) -> TrustedRealm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +16,9 @@ from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import StoredKeys, TenantRow, TenantState
 from tenants_api.trust.collector import resting_collector
 from tenants_api.trust.health import HealthRecord
+from tenants_api.trust.register import Register
 from tenants_api.trust.report import KeyInfo, KeyReport, epoch_time
-from tenants_api.trust.rows import facts, trusted_realms
+from tenants_api.trust.rows import facts, trusted_realms, trusted_rows
 from tenants_api.trust.stored import StoredKeySets
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import KeysUnavailable, Refusal
@@ -51,8 +52,7 @@ class Trust:
     ) -> None:
         self._storage, self._clocks, self._observe = storage, clocks, on_event
         self._snapshot = Snapshot()
-        self._tenants: dict[uuid.UUID, TenantRow] = {}
-        self._slugs: dict[str, uuid.UUID] = {}
+        self._register = Register()
         self._stored = StoredKeySets(storage, stale_limit=keys.stale_limit, clocks=clocks)
         self._health = HealthRecord(storage)
         self._refreshed: dict[uuid.UUID, float] = {}
@@ -71,26 +71,30 @@ class Trust:
         return self.version >= 0
 
     def find(self, issuer: str, *, organization: Any = None) -> TrustedRealm | None:
-        """See `RealmLookup`."""
-        return self._snapshot.find(issuer, organization=organization)
+        """See `RealmLookup`. A realm that is asked for the first time is taken out of the register."""
+        realm = self._snapshot.find(issuer, organization=organization)
+        if realm is None and (tenant := self._register.by_issuer(issuer)) is not None:
+            self._wake(tenant)
+            realm = self._snapshot.find(issuer, organization=organization)
+        return realm
 
     def tenant_by_slug(self, slug: str) -> TenantRow | None:
         """The tenant of this slug in any state but deleted."""
-        tenant_id = self._slugs.get(slug)
-        return self._tenants.get(tenant_id) if tenant_id is not None else None
+        return self._register.by_slug(slug)
 
     def realm_by_id(self, realm_id: uuid.UUID) -> TrustedRealm | None:
-        """A realm that tokens are accepted of now."""
+        """A realm that was asked for since start, as it is now."""
         return self._snapshot.get(realm_id)
 
     @property
     def realm_count(self) -> int:
         """How many realms' tokens are read."""
-        return len(self._snapshot)
+        return self._register.realm_count
 
-    def tenants(self) -> list[TenantRow]:
-        """All but the deleted ones; a list of its own, for metrics are read in another thread."""
-        return list(self._tenants.values())
+    @property
+    def states(self) -> Mapping[str, int]:
+        """How many tenants are in which state; the deleted ones are left out."""
+        return self._register.states
 
     async def load(self) -> None:
         """Read the whole registry and all stored keys; at start.
@@ -101,10 +105,10 @@ class Trust:
         with resting_collector():
             async with self._storage.read() as reading:
                 version = await reading.current_version()
-                tenants = await reading.load_all()
-                stored = await reading.load_keys(None)
-            self._stored.learn(stored)
-            self._replace_all(tenants)
+                async for tenants in reading.load_all():
+                    for tenant in tenants:
+                        self._put(tenant)
+                self._stored.learn(await reading.load_keys(None))
         self.version = version
         self.feed.loaded(version)
 
@@ -119,7 +123,7 @@ class Trust:
             RateLimited: the last manual refresh was less than five seconds ago.
             KeysUnavailable: the realm cannot be reached.
         """
-        realm = self._snapshot.get(realm_id)
+        realm = self._realm(realm_id)
         if realm is None:
             raise KeysUnavailable(Refusal("key", "realm_not_active"))
         wait = self._refreshed.get(realm_id, -MANUAL_COOLDOWN) + MANUAL_COOLDOWN - self._clocks.monotonic()
@@ -159,7 +163,7 @@ class Trust:
 
     def adopt_keys(self, realm_id: uuid.UUID, *, fetched: Fetched, asked_at: datetime) -> None:
         """Take keys that onboarding has just fetched, so that the first token needs no fetch."""
-        realm = self._snapshot.get(realm_id)
+        realm = self._realm(realm_id)
         if realm is not None:
             age = self._clocks.wall() - asked_at.timestamp()
             self.rings.of(realm).restore(
@@ -196,15 +200,21 @@ class Trust:
     async def _compare_all(self, version: int) -> None:
         """Changes may have passed unseen, or the database is another one: read every tenant, and all new keys."""
         async with self._applying:
+            listed: set[uuid.UUID] = set()
+            differing: list[TenantRow] = []
             async with self._storage.read() as reading:
                 version = await reading.current_version()
-                tenants = await reading.load_all()
-                differing = [tenant for tenant in tenants if self._tenants.get(tenant.id) != tenant]
+                async for tenants in reading.load_all():
+                    listed.update(tenant.id for tenant in tenants)
+                    differing += [tenant for tenant in tenants if not self._register.holds(tenant)]
                 stored = await reading.load_keys(_realm_ids(differing))
-            self._replace_all(tenants)
+            for tenant_id in self._register.others(listed):
+                self._remove(tenant_id)
+            for tenant in differing:
+                self._put(tenant)
             self._learn(stored)
             self.version = version
-        log.info("registry_compared", version=version, tenants=len(tenants), differing=len(differing))
+        log.info("registry_compared", version=version, tenants=len(listed), differing=len(differing))
 
     def _learn(self, stored: Sequence[StoredKeys]) -> None:
         self._stored.learn(stored)
@@ -212,42 +222,32 @@ class Trust:
             if (ring := self.rings.find(keys.realm_id)) is not None:
                 self._stored.restore(ring)
 
-    def _replace_all(self, tenants: Iterable[TenantRow]) -> None:
-        listed = {tenant.id: tenant for tenant in tenants}
-        for tenant_id in self._tenants.keys() - listed.keys():
-            self._remove(tenant_id)
-        for tenant in listed.values():
-            self._put(tenant)
-
     def _put(self, tenant: TenantRow) -> None:
         if tenant.state == TenantState.DELETED:
             self._remove(tenant.id)
             return
-        before = self._tenants.get(tenant.id)
-        if before is not None and before.slug != tenant.slug:
-            self._free_slug(before)
-        self._tenants[tenant.id] = tenant
-        self._slugs[tenant.slug] = tenant.id
-        trusted = {realm.id: realm for realm in trusted_realms(tenant)}
-        for row in before.realms if before is not None else ():
-            if row.id not in trusted:
-                self._drop(row.id)
-        for realm_id, realm in trusted.items():
-            present = self._snapshot.get(realm_id)
+        before = self._register.put(tenant)
+        trusted = {realm.id for realm in trusted_rows(tenant)}
+        for realm in before.realms if before is not None else ():
+            if realm.id not in trusted:
+                self._drop(realm.id)
+        if any(self._snapshot.get(realm.id) or realm.organization is not None for realm in trusted_rows(tenant)):
+            self._wake(tenant)
+
+    def _wake(self, tenant: TenantRow) -> None:
+        """Tokens of this tenant's realms are looked for from now on; what did not change is left alone.
+
+        The organizations of a shared issuer are always awake: a token may name any of them.
+        """
+        for realm in trusted_realms(tenant):
+            present = self._snapshot.get(realm.id)
             if present is None or facts(present) != facts(realm):
                 self._snapshot.put(realm)
 
     def _remove(self, tenant_id: uuid.UUID) -> None:
-        tenant = self._tenants.pop(tenant_id, None)
-        if tenant is not None:
-            self._free_slug(tenant)
-            for realm in tenant.realms:
-                self._drop(realm.id)
-
-    def _free_slug(self, tenant: TenantRow) -> None:
-        """Another tenant may have taken the slug within the same batch of changes."""
-        if self._slugs.get(tenant.slug) == tenant.id:
-            del self._slugs[tenant.slug]
+        tenant = self._register.remove(tenant_id)
+        for realm in tenant.realms if tenant is not None else ():
+            self._drop(realm.id)
 
     def _drop(self, realm_id: uuid.UUID) -> None:
         self._snapshot.remove(realm_id)
@@ -255,8 +255,13 @@ class Trust:
         self._stored.forget(realm_id)
         self._health.forget(realm_id)
 
+    def _realm(self, realm_id: uuid.UUID) -> TrustedRealm | None:
+        if (tenant := self._register.by_realm(realm_id)) is not None:
+            self._wake(tenant)
+        return self._snapshot.get(realm_id)
+
     def _ring(self, realm_id: uuid.UUID) -> KeyRing | None:
-        realm = self._snapshot.get(realm_id)
+        realm = self._realm(realm_id)
         return self.rings.of(realm) if realm is not None else None
 
     def _key_event(self, ring: KeyRing, event: str) -> None:

@@ -62,6 +62,6 @@ class VerifiedTokens:
         self._hot[digest] = entry
 
 
-def digest_of(raw: str) -> bytes:
+def digest_of(token: bytes) -> bytes:
     """SHA-256 of a token's whole text: another spelling of the same token is another token."""
-    return sha256(raw.encode("utf-8", "surrogatepass")).digest()
+    return sha256(token).digest()

@@ -49,24 +49,26 @@ class Snapshot:
         self.remove(realm.id)
         self._by_id[realm.id] = realm
         entry = self._by_issuer.get(realm.issuer)
-        if entry is None:
-            self._by_issuer[realm.issuer] = realm
-        elif isinstance(entry, dict):
+        if isinstance(entry, dict):
             entry[realm.organization] = realm
+        elif entry is None or entry.organization == realm.organization:
+            self._by_issuer[realm.issuer] = realm
         else:
             self._by_issuer[realm.issuer] = {entry.organization: entry, realm.organization: realm}
 
     def remove(self, realm_id: uuid.UUID) -> TrustedRealm | None:
-        """Take the realm out; every token that was verified for it must be verified again."""
+        """Take the realm out; every token that was verified for it must be verified again.
+
+        Another realm that was put in its place under its issuer stays there.
+        """
         realm = self._by_id.pop(realm_id, None)
         if realm is None:
             return None
         realm.forget_verified()
         entry = self._by_issuer.get(realm.issuer)
-        if isinstance(entry, dict) and len(entry) > 1:
-            if entry.get(realm.organization) is realm:
-                del entry[realm.organization]
-        elif entry is realm or isinstance(entry, dict):
+        if isinstance(entry, dict) and entry.get(realm.organization) is realm:
+            del entry[realm.organization]
+        if entry is realm or entry == {}:
             del self._by_issuer[realm.issuer]
         return realm
 

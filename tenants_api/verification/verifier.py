@@ -51,9 +51,13 @@ class TokenVerifier:
         """How many verified tokens are kept."""
         return len(self._cache) if self._cache is not None else 0
 
-    def recall(self, raw: str) -> Principal | None:
-        """The principal of a token that was verified before and is still good; no I/O, no await."""
-        return self._cache.recall(digest_of(raw), clocks=self._clocks) if self._cache is not None else None
+    def recall(self, token: bytes) -> Principal | None:
+        """The principal of a token that was verified before and is still good; no I/O, no await.
+
+        `token` is what a request holds in its place, unchecked: these very bytes were accepted before, or they are
+        not known.
+        """
+        return self._cache.recall(digest_of(token), clocks=self._clocks) if self._cache is not None else None
 
     async def verify(self, raw: str, *, patience: float = PATIENT) -> Principal:
         """The principal of a token.
@@ -67,7 +71,7 @@ class TokenVerifier:
         """
         if self._cache is None:
             return (await self._verify(peek(raw, headers=self._headers), patience=patience))[0]
-        digest = digest_of(raw)
+        digest = digest_of(raw.encode("utf-8", "surrogatepass"))
         principal = self._cache.recall(digest, clocks=self._clocks)
         if principal is None:
             token = peek(raw, headers=self._headers)

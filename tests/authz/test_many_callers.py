@@ -17,8 +17,8 @@ pytestmark = pytest.mark.anyio
 class Strangers:
     """A verifier that knows every token, and makes its principal anew each time: the one before is let go."""
 
-    def recall(self, raw: str) -> Principal:
-        return principal(raw)
+    def recall(self, token: bytes) -> Principal:
+        return principal(token.decode())
 
 
 class Same:
@@ -27,7 +27,7 @@ class Same:
     def __init__(self) -> None:
         self._principal = principal("7")
 
-    def recall(self, raw: str) -> Principal:
+    def recall(self, token: bytes) -> Principal:
         return self._principal
 
 

@@ -43,7 +43,7 @@ class Store:
 
     async def all(self) -> list[TenantRow]:
         async with self.registry.read() as reading:
-            return await reading.load_all()
+            return [tenant async for some in reading.load_all() for tenant in some]
 
     async def since(self, version: int) -> list[TenantRow]:
         async with self.registry.read() as reading:

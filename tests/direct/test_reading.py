@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from tenants_api.db import Database
 from tenants_api.ids import new_id
-from tenants_api.registry.keys import AT_ONCE
+from tenants_api.registry.changes import AT_ONCE
 from tenants_api.registry.models import Realm, RealmKeys, RoleRule, Tenant
 from tenants_api.registry.values import Health, TenantState, Transition
 from tests.direct.stores import NOON, WAYS, Store, filled, opened_store, stored_keys
@@ -70,7 +70,8 @@ async def test_order_is_that_of_changes_positions_and_ids(store: Store, database
     await create(database, "acme", realms=(realm("zulu"), realm("alpha")), role_mapping=RULES)
     await create(database, "globex")
     await move(database, "acme", Transition.ACTIVATE)
-    rows = await store.all()
+    assert [row.slug for row in await store.all()] == ["acme", "globex"]
+    rows = await store.since(0)
     assert [(row.slug, row.changed_version) for row in rows] == [("globex", 2), ("acme", 3)]
     assert rows[1].rules == RULES
     ids = [one.id for one in rows[1].realms]
@@ -98,6 +99,17 @@ async def test_restored_backup_is_read_with_its_lower_version(store: Store, data
         await session.execute(text("delete from tenants"))
         await session.execute(text("update registry_version set version = 0"))
     assert (await store.version(), await store.all()) == (0, [])
+
+
+async def test_every_tenant_is_read_once_however_many_there_are(store: Store, database: Database) -> None:
+    count = 2 * AT_ONCE + 1
+    async with database.begin() as session:
+        session.add_all(filled(Tenant, id=new_id(), slug=f"tenant-{number}", state="draft") for number in range(count))
+    async with store.registry.read() as reading:
+        parts = [[tenant.id for tenant in some] async for some in reading.load_all()]
+    assert [len(part) for part in parts] == [AT_ONCE, AT_ONCE, 1]
+    ids = [one for part in parts for one in part]
+    assert ids == sorted(set(ids))
 
 
 async def test_more_realms_than_a_query_takes_are_read_in_parts(store: Store, database: Database) -> None:

@@ -68,7 +68,7 @@ async def test_whole_registry_is_read_by_tenant(database: Database) -> None:
     await create(database, "acme", realms=(realm("one"), realm("two", organization="o")), role_mapping=RULES)
     await create(database, "globex")
     async with database.read() as session:
-        rows = {row.slug: row for row in await load_all(session)}
+        rows = {row.slug: row async for some in load_all(session) for row in some}
     assert {one.organization for one in rows["acme"].realms} == {None, "o"}
     assert (len(rows["acme"].realms), len(rows["globex"].realms)) == (2, 1)
     assert (len(rows["acme"].rules), rows["globex"].rules) == (2, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ async def test_one_change_reads_one_tenant(replica: Services) -> None:
     with reads(replica) as sent:
         await replica.trust.refresh()
     after = {slug: replica.trust.tenant_by_slug(slug) for slug in ("acme", "globex")}
-    assert after["globex"] is before["globex"]
+    assert after["globex"] == before["globex"]
     assert after["acme"] != before["acme"]
     # A full compare leaves the others alone too: what was asked for shows that this was none.
     assert [table for table, _, _ in sent] == ["purged_tenants", "tenants", "realms", "role_rules", "realm_keys"]
@@ -105,6 +106,23 @@ async def test_one_change_reads_one_tenant(replica: Services) -> None:
         assert "changed_version > ?" in statement
         assert parameters == (seen,)
     assert len(sent[4][2]) == 1, "the keys of one realm"
+
+
+async def test_issuer_that_went_from_one_tenant_to_another_is_the_others_whatever_changed_last(
+    replica: Services, realms: DevRealmServer
+) -> None:
+    """One look sees both: the new owner first, for the old one changed once more afterwards."""
+    assert await reasons(replica, realms) == ["accepted", "accepted"]
+    draft = tenant_draft(replica, realms, "acme")
+    async with replica.database.begin() as session:
+        tenant = await service.get_tenant(session, ref="acme")
+        await service.remove_realm(session, ref="acme", realm_id=tenant.realms[0].id, if_match=None, change=CHANGE)
+        await service.create_tenant(session, draft=replace(draft, slug="heir"), change=CHANGE)
+        await service.move(session, ref="heir", transition=Transition.ACTIVATE, change=CHANGE)
+    await move(replica, Transition.SUSPEND)
+    await replica.trust.refresh()
+    assert (await replica.verifier.verify(realms.realm("acme").mint())).tenant.slug == "heir"
+    assert replica.trust.realm_count == 2
 
 
 @contextmanager

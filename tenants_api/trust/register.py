@@ -1,0 +1,112 @@
+"""Every tenant in memory, in a few hundred bytes until somebody asks for it.
+
+Of a hundred thousand tenants most are idle. As objects each takes three kilobytes, and the garbage collector looks at
+them again and again; so a row is kept as one text, which four dictionaries share. The collector looks into none.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Collection
+from operator import attrgetter
+from typing import Any
+
+from tenants_api.registry.values import RealmRow, Rule, TenantRow, TenantState
+from tenants_api.trust.rows import trusted_rows
+
+_TENANT = attrgetter(*TenantRow.__slots__[1:-2])
+_REALM = attrgetter(*RealmRow.__slots__[1:])
+_RULE = attrgetter(*Rule.__slots__)
+
+
+class Register:
+    """All tenants but the deleted ones. `states` counts them by state."""
+
+    def __init__(self) -> None:
+        self.states: Counter[str] = Counter()
+        self._tenants: dict[int, bytes] = {}
+        self._slugs: dict[str, bytes] = {}
+        self._realms: dict[int, bytes] = {}
+        self._issuers: dict[str, bytes] = {}
+
+    @property
+    def realm_count(self) -> int:
+        """How many realms' tokens are read."""
+        return len(self._realms)
+
+    def tenant(self, tenant_id: uuid.UUID) -> TenantRow | None:
+        return _row(self._tenants.get(tenant_id.int))
+
+    def by_slug(self, slug: str) -> TenantRow | None:
+        return _row(self._slugs.get(slug))
+
+    def by_realm(self, realm_id: uuid.UUID) -> TenantRow | None:
+        """Whose the realm is, if its tokens are read."""
+        return _row(self._realms.get(realm_id.int))
+
+    def by_issuer(self, issuer: str) -> TenantRow | None:
+        """Whose the issuer is as a whole, if its tokens are read."""
+        return _row(self._issuers.get(issuer))
+
+    def holds(self, tenant: TenantRow) -> bool:
+        """Whether this is what it says of the tenant already."""
+        if tenant.state == TenantState.DELETED:
+            return tenant.id.int not in self._tenants
+        return self._tenants.get(tenant.id.int) == _packed(tenant)
+
+    def others(self, tenant_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+        """Whom it holds beside these."""
+        return [uuid.UUID(int=number) for number in self._tenants.keys() - {one.int for one in tenant_ids}]
+
+    def put(self, tenant: TenantRow) -> TenantRow | None:
+        """Add the tenant, or replace what was said of it; gives what that was."""
+        before = self.remove(tenant.id)
+        packed = _packed(tenant)
+        self.states[tenant.state] += 1
+        self._tenants[tenant.id.int] = self._slugs[tenant.slug] = packed
+        for realm in trusted_rows(tenant):
+            self._realms[realm.id.int] = packed
+            if realm.organization is None:
+                self._issuers[realm.issuer] = packed
+        return before
+
+    def remove(self, tenant_id: uuid.UUID) -> TenantRow | None:
+        """Forget the tenant; gives what was said of it."""
+        packed = self._tenants.pop(tenant_id.int, None)
+        tenant = _row(packed)
+        if tenant is None:
+            return None
+        self.states[tenant.state] -= 1
+        _forget(self._slugs, tenant.slug, packed)
+        for realm in trusted_rows(tenant):
+            _forget(self._realms, realm.id.int, packed)
+            _forget(self._issuers, realm.issuer, packed)
+        return tenant
+
+
+def _forget(index: dict[Any, bytes], key: Any, packed: bytes | None) -> None:
+    """Within one batch of changes another tenant may have taken the slug or the issuer: that one keeps it."""
+    if index.get(key) is packed:
+        del index[key]
+
+
+def _packed(tenant: TenantRow) -> bytes:
+    rules = [_RULE(rule) for rule in tenant.rules]
+    realms = [(realm.id.hex, *_REALM(realm)) for realm in tenant.realms]
+    return json.dumps([tenant.id.hex, *_TENANT(tenant), rules, realms], separators=(",", ":")).encode("ascii")
+
+
+def _row(packed: bytes | None) -> TenantRow | None:
+    if packed is None:
+        return None
+    values: list[Any]
+    tenant_id, *values, rules, realms = json.loads(packed)
+    values += [tuple(Rule(*rule) for rule in rules), tuple(_realm_row(*realm) for realm in realms)]
+    return TenantRow(uuid.UUID(tenant_id), *values)
+
+
+def _realm_row(realm_id: str, *words: Any) -> RealmRow:
+    values: list[Any] = [tuple(word) if isinstance(word, list) else word for word in words]
+    return RealmRow(uuid.UUID(realm_id), *values)
