@@ -37,6 +37,8 @@ def tenants_by_state_and_health(
             state = TenantState.SUSPENDED if realm.suspended else TenantState.ACTIVE
             worst[realm.tenant.id] = (str(state), str(_WORSE[health]))
     used = Counter(state for state, _ in worst.values())
-    counted = Counter({(state, str(Health.UNKNOWN)): count - used[state] for state, count in dict(states).items()})
+    counted: Counter[tuple[str, ...]] = Counter(
+        {(state, str(Health.UNKNOWN)): count - used[state] for state, count in dict(states).items()}
+    )
     counted.update(worst.values())
     return counted
