@@ -28,8 +28,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            services = services_of(scope)
-            scope[SERVICES] = services  # mounted applications find them there
+            services = scope[SERVICES] = services_of(scope)  # mounted applications find them there
             token = plain_token_of(scope["headers"]) if not scope["query_string"] else None
             if services is not None and token is not None:
                 principal = services.verifier.recall(token)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tenants_api.api.authentication import SERVICES
 from tenants_api.api.problems import REQUEST_ID
 from tenants_api.api.routing import own_path
 from tenants_api.authz.endpoint import PATH, Authorizer, is_authz
@@ -38,7 +39,7 @@ class ForwardAuth:
             await self._app(scope, receive, send)
             return
         scope["route"] = _ROUTE
-        authorizer = self._of(scope["app"].state.services)
+        authorizer = self._of(scope[SERVICES])
         await authorizer.answer(scope, send, request_id=scope.get(REQUEST_ID, ""))
 
     def _of(self, services: Services) -> Authorizer:

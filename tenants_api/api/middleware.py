@@ -13,12 +13,13 @@ from collections.abc import Iterable
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tenants_api.api.authentication import services_of
+from tenants_api.api.authentication import SERVICES, services_of
 from tenants_api.api.problems import FORMS, REQUEST_ID, problem_response
 from tenants_api.errors import ApiError, BodyTooLarge, InternalError, InvalidRequest, UnsupportedMediaType
 from tenants_api.observability import logging
 from tenants_api.observability.request_ids import request_id_of
 from tenants_api.strict_json import parse_json
+from tenants_api.wiring import Services
 
 MAX_BODY = 262_144
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -40,6 +41,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request_id = scope[REQUEST_ID] = request_id_of(scope["headers"])
+        services = scope[SERVICES] = services_of(scope)  # whoever stands further in finds them there
         logging.bind(request_id=request_id)
         status = 0
 
@@ -60,7 +62,7 @@ class Guard:
                 raise
             await problem_response(InternalError(), request_id=request_id)(scope, receive, send_marked)
         finally:
-            _count(scope, status=status)
+            _count(scope, services=services, status=status)
             logging.clear()
 
 
@@ -161,9 +163,8 @@ def _header(scope: Scope, name: bytes) -> bytes:
     return next((bytes(value) for key, value in scope["headers"] if key == name), b"")
 
 
-def _count(scope: Scope, *, status: int) -> None:
-    services, route = services_of(scope), scope.get("route")
+def _count(scope: Scope, *, services: Services | None, status: int) -> None:
     if services is not None:
-        path = getattr(route, "path", "none")
+        path = getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in _COUNTED else "other"  # a caller may invent methods
         services.metrics.http_answered(method=method, route=path, status=status)

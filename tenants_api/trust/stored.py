@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 
@@ -18,37 +20,50 @@ from tenants_api.verification.jwk import compact_key_set, parse_key_set
 from tenants_api.verification.keys import KeyRing
 from tenants_api.verification.sources import Fetched
 
+_HEAD = struct.Struct("<dq?")  # of `_Known`; the key set follows
 log = structlog.get_logger("tenants_api.trust")
 
 
+class _Known(NamedTuple):
+    """What the database holds of a realm."""
+
+    fetched_at: datetime
+    not_before: int
+    enabled: bool
+    jwks: bytes
+
+
 class StoredKeySets:
-    """Writes in the background what rings fetched; gives rings what was stored."""
+    """Writes in the background what rings fetched; gives rings what was stored.
+
+    Every realm has its set here, also those that nobody asks for: each is one `bytes` and no object of the collector's.
+    """
 
     def __init__(self, storage: RegistryStorage, *, stale_limit: float, clocks: Clocks) -> None:
         self._storage, self._clocks = storage, clocks
-        self._known: dict[uuid.UUID, StoredKeys] = {}
+        self._known: dict[int, bytes] = {}
         self._writing = Background()
         # An unchanged set is written again now and then, so that its stored age stays true.
         self._every = timedelta(seconds=min(3600.0, stale_limit / 10))
 
     def learn(self, stored: Iterable[StoredKeys]) -> None:
         """Take note of what the database holds."""
-        self._known.update((keys.realm_id, keys) for keys in stored)
+        self._known.update((keys.realm_id.int, _packed(keys)) for keys in stored)
 
     def forget(self, realm_id: uuid.UUID) -> None:
-        self._known.pop(realm_id, None)
+        self._known.pop(realm_id.int, None)
 
     def fetched_at(self, realm_id: uuid.UUID) -> datetime | None:
         """When the stored set of this realm was fetched."""
-        keys = self._known.get(realm_id)
+        keys = self._of_realm(realm_id)
         return keys.fetched_at if keys is not None else None
 
     def restore(self, ring: KeyRing) -> None:
         """Give the ring its stored keys, if there are any that are newer than what it has."""
-        keys = self._known.get(ring.realm.id)
+        keys = self._of_realm(ring.realm.id)
         if keys is not None:
             age = max(0.0, self._clocks.wall() - keys.fetched_at.timestamp())
-            ring.restore(keys.jwks, age=age, not_before=keys.not_before, enabled=keys.realm_enabled)
+            ring.restore(keys.jwks, age=age, not_before=keys.not_before, enabled=keys.enabled)
 
     def save(self, ring: KeyRing, *, tell: bool = False) -> None:
         """Write what the ring has just fetched; no caller waits for it.
@@ -56,20 +71,27 @@ class StoredKeySets:
         What the database says already is written with `tell` alone: that ends the back-off of the other replicas.
         """
         keys = self._of(ring)
-        known = self._known.get(ring.realm.id)
+        known = self._of_realm(ring.realm.id)
         if (
             not tell
             and known is not None
-            and _says(known) == _says(keys)
+            and known[1:] == (keys.not_before, keys.realm_enabled, keys.jwks)
             and keys.fetched_at - known.fetched_at < self._every
         ):
             return
-        self._known[ring.realm.id] = keys
+        self._known[ring.realm.id.int] = _packed(keys)
         self._writing.start(self._write(keys, tell=tell))
 
     async def written(self) -> None:
         """Wait until everything is written, two seconds at most."""
         await self._writing.ended()
+
+    def _of_realm(self, realm_id: uuid.UUID) -> _Known | None:
+        packed = self._known.get(realm_id.int)
+        if packed is None:
+            return None
+        fetched_at, not_before, enabled = _HEAD.unpack_from(packed)
+        return _Known(datetime.fromtimestamp(fetched_at, UTC), not_before, enabled, packed[_HEAD.size :])
 
     def _of(self, ring: KeyRing) -> StoredKeys:
         state = ring.state
@@ -82,7 +104,7 @@ class StoredKeySets:
             await self._storage.store_keys(keys, tell=tell)
         except StorageError as error:
             # The keys serve from memory all the same; the next fetch tries to store them again.
-            self._known.pop(keys.realm_id, None)
+            self._known.pop(keys.realm_id.int, None)
             log.warning("keys_not_stored", realm_id=str(keys.realm_id), error=error.cause)
 
 
@@ -103,5 +125,5 @@ def to_stored(realm_id: uuid.UUID, *, fetched: Fetched, fetched_at: datetime) ->
     )
 
 
-def _says(keys: StoredKeys) -> tuple[str, int, bool]:
-    return keys.digest, keys.not_before, keys.realm_enabled
+def _packed(keys: StoredKeys) -> bytes:
+    return _HEAD.pack(keys.fetched_at.timestamp(), keys.not_before, keys.realm_enabled) + keys.jwks

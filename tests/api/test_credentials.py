@@ -85,6 +85,21 @@ async def test_two_authorization_headers_are_malformed_whatever_their_order(clie
             assert answer.status_code == 400
 
 
+@pytest.mark.parametrize("path", ["/v1/me", "/authz"])
+async def test_token_that_is_known_may_stand_nowhere_else_than_others(client: ApiClient, path: str) -> None:
+    """A known token is found by the bytes of its header; that is no way round what else is asked of a header."""
+    good = client.server.realm("acme").mint()
+    known = f"Bearer {good}"
+    assert (await client.get(path, headers={"Authorization": known})).status_code == 200
+    for pair in ((known, known), (known, "Basic YTpi"), ("Bearer other", known)):
+        answer = await client.get(path, headers=[("Authorization", value) for value in pair])
+        assert answer.status_code == 400, pair
+    for value in (f"{known} ", f"Bearer  {good}", f"{known},x"):
+        assert (await client.get(path, headers={"Authorization": value})).status_code == 400, value
+    assert (await client.get(path, params={"access_token": good}, headers=bearer(good))).status_code == 400
+    assert (await client.get(path, headers={"Authorization": f"bEARER {good}"})).status_code == 200
+
+
 async def test_token_in_the_query_is_refused_also_beside_a_good_header(client: ApiClient) -> None:
     good = client.server.realm("acme").mint()
     for headers in ({}, bearer(good)):
