@@ -17,17 +17,15 @@ VERSION = "select version from registry_version"
 PURGED = "select id, changed_version from purged_tenants where changed_version > %s"
 TENANTS = "select id, slug, name, state, changed_version, resource_metadata from tenants"
 REALMS = """
-    select realms.tenant_id, realms.id, issuer, organization, realm_url, client_id, audiences, authorized_parties,
+    select tenant_id, id, issuer, organization, realm_url, client_id, audiences, authorized_parties,
         algorithms, login_client_id, docs_client_id, ca_bundle, enabled, not_before
-    from realms join tenants on tenants.id = realms.tenant_id
+    from realms
 """
-RULES = """
-    select role_rules.tenant_id, source, value, role
-    from role_rules join tenants on tenants.id = role_rules.tenant_id
-"""
+RULES = "select tenant_id, source, value, role from role_rules"
 KEYS = "select realm_id, jwks, digest, fetched_at, not_before, realm_enabled from realm_keys"
-SINCE = " where tenants.changed_version > %s"
-BETWEEN = " where tenants.id between %s and %s"
+# Which tenants, said of whatever column holds the id of one.
+SINCE = "in (select id from tenants where changed_version > %s)"
+BETWEEN = "between %s and %s"
 FIRST = "select id from tenants order by id limit %s"
 NEXT = "select id from tenants where id > %s order by id limit %s"
 
@@ -45,7 +43,7 @@ class DirectReading:
     async def load_all(self) -> AsyncIterator[list[TenantRow]]:
         rows = await self._run(FIRST, (AT_ONCE,))
         while rows:
-            yield await self._load(BETWEEN, (rows[0][0], rows[-1][0]), order="tenants.id")
+            yield await self._load(BETWEEN, (rows[0][0], rows[-1][0]), order="id")
             rows = await self._run(NEXT, (rows[-1][0], AT_ONCE))
 
     async def changed_since(self, version: int) -> list[TenantRow]:
@@ -53,9 +51,7 @@ class DirectReading:
         gone = [TenantRow(to_id(one), "", "", TenantState.DELETED, changed, False, (), ()) for one, changed in purged]
         return gone + await self._load(SINCE, (version,), order="changed_version")
 
-    async def load_keys(self, realm_ids: Collection[uuid.UUID] | None) -> list[StoredKeys]:
-        if realm_ids is None:
-            return [_stored_keys(row) for row in await self._run(KEYS)]
+    async def load_keys(self, realm_ids: Collection[uuid.UUID]) -> list[StoredKeys]:
         found: list[StoredKeys] = []
         listed = list(realm_ids)
         for start in range(0, len(listed), AT_ONCE):
@@ -63,13 +59,20 @@ class DirectReading:
             found += [_stored_keys(row) for row in await self._run(f"{KEYS} where realm_id in {marks(some)}", some)]
         return found
 
-    async def _load(self, where: str, values: Sequence[Any], *, order: str) -> list[TenantRow]:
-        tenants = await self._run(f"{TENANTS}{where} order by {order}", values)
+    async def load_all_keys(self) -> AsyncIterator[list[StoredKeys]]:
+        rows = await self._run(f"{KEYS} order by realm_id limit %s", (AT_ONCE,))
+        while rows:
+            yield [_stored_keys(row) for row in rows]
+            last = rows[-1][0]
+            rows = await self._run(f"{KEYS} where realm_id > %s order by realm_id limit %s", (last, AT_ONCE))
+
+    async def _load(self, within: str, values: Sequence[Any], *, order: str) -> list[TenantRow]:
+        tenants = await self._run(f"{TENANTS} where id {within} order by {order}", values)
         realms: dict[uuid.UUID, list[RealmRow]] = defaultdict(list)
-        for tenant, *realm in await self._run(f"{REALMS}{where} order by realms.id", values):
+        for tenant, *realm in await self._run(f"{REALMS} where tenant_id {within} order by id", values):
             realms[to_id(tenant)].append(_realm(realm))
         rules: dict[uuid.UUID, list[Rule]] = defaultdict(list)
-        for tenant, *rule in await self._run(f"{RULES}{where} order by position", values):
+        for tenant, *rule in await self._run(f"{RULES} where tenant_id {within} order by tenant_id, position", values):
             rules[to_id(tenant)].append(Rule(*rule))
         return [_tenant(row, realms=realms, rules=rules) for row in tenants]
 

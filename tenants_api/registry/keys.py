@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,16 +13,24 @@ from tenants_api.registry.locks import lock_tenant_of
 from tenants_api.registry.models import RealmKeys, Tenant
 from tenants_api.registry.values import StoredKeys
 
+_KEYS = select(*(getattr(RealmKeys, name) for name in StoredKeys.__slots__))
 
-async def load_keys(session: AsyncSession, *, realm_ids: Collection[uuid.UUID] | None) -> list[StoredKeys]:
-    """The stored sets of these realms, or of all."""
-    query = select(*(getattr(RealmKeys, name) for name in StoredKeys.__slots__))
-    if realm_ids is None:
-        return [StoredKeys(*row) for row in await session.execute(query)]
+
+async def load_keys(session: AsyncSession, *, realm_ids: Collection[uuid.UUID]) -> list[StoredKeys]:
+    """The stored sets of these realms."""
     found: list[StoredKeys] = []
     for some in _slices(realm_ids):
-        found += [StoredKeys(*row) for row in await session.execute(query.where(RealmKeys.realm_id.in_(some)))]
+        found += [StoredKeys(*row) for row in await session.execute(_KEYS.where(RealmKeys.realm_id.in_(some)))]
     return found
+
+
+async def load_all_keys(session: AsyncSession) -> AsyncIterator[list[StoredKeys]]:
+    """All stored sets, some at a time."""
+    query = _KEYS.order_by(RealmKeys.realm_id).limit(AT_ONCE)
+    rows = (await session.execute(query)).all()
+    while rows:
+        yield [StoredKeys(*row) for row in rows]
+        rows = (await session.execute(query.where(RealmKeys.realm_id > rows[-1].realm_id))).all()
 
 
 async def store_keys(session: AsyncSession, keys: StoredKeys, *, tell: bool = False) -> bool:

@@ -32,8 +32,11 @@ class SessionReading:
     async def changed_since(self, version: int) -> list[TenantRow]:
         return await changes.changed_since(self._session, version=version)
 
-    async def load_keys(self, realm_ids: Collection[uuid.UUID] | None) -> list[StoredKeys]:
+    async def load_keys(self, realm_ids: Collection[uuid.UUID]) -> list[StoredKeys]:
         return await keys.load_keys(self._session, realm_ids=realm_ids)
+
+    def load_all_keys(self) -> AsyncIterator[list[StoredKeys]]:
+        return keys.load_all_keys(self._session)
 
 
 class SessionStorage:

@@ -27,8 +27,11 @@ class Reading(Protocol):
     async def changed_since(self, version: int) -> list[TenantRow]:
         """The tenants that changed after `version`, in the order of their changes; purged ones first."""
 
-    async def load_keys(self, realm_ids: Collection[uuid.UUID] | None) -> list[StoredKeys]:
-        """The stored key sets of these realms, or of all."""
+    async def load_keys(self, realm_ids: Collection[uuid.UUID]) -> list[StoredKeys]:
+        """The stored key sets of these realms."""
+
+    def load_all_keys(self) -> AsyncIterator[list[StoredKeys]]:
+        """All stored key sets, some at a time."""
 
 
 class FileMark(Protocol):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Collection
 from operator import attrgetter
 from typing import Any
 
@@ -56,9 +55,9 @@ class Register:
             return tenant.id.int not in self._tenants
         return self._tenants.get(tenant.id.int) == _packed(tenant)
 
-    def others(self, tenant_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
-        """Whom it holds beside these."""
-        return [uuid.UUID(int=number) for number in self._tenants.keys() - {one.int for one in tenant_ids}]
+    def numbers(self) -> set[int]:
+        """The ids of all tenants as numbers."""
+        return set(self._tenants)
 
     def put(self, tenant: TenantRow) -> TenantRow | None:
         """Add the tenant, or replace what was said of it; gives what that was."""

@@ -108,7 +108,8 @@ class Trust:
                 async for tenants in reading.load_all():
                     for tenant in tenants:
                         self._put(tenant)
-                self._stored.learn(await reading.load_keys(None))
+                async for stored in reading.load_all_keys():
+                    self._stored.learn(stored)
         self.version = version
         self.feed.loaded(version)
 
@@ -200,21 +201,22 @@ class Trust:
     async def _compare_all(self, version: int) -> None:
         """Changes may have passed unseen, or the database is another one: read every tenant, and all new keys."""
         async with self._applying:
-            listed: set[uuid.UUID] = set()
+            gone, count = self._register.numbers(), 0
             differing: list[TenantRow] = []
             async with self._storage.read() as reading:
                 version = await reading.current_version()
                 async for tenants in reading.load_all():
-                    listed.update(tenant.id for tenant in tenants)
+                    count += len(tenants)
+                    gone.difference_update(tenant.id.int for tenant in tenants)
                     differing += [tenant for tenant in tenants if not self._register.holds(tenant)]
                 stored = await reading.load_keys(_realm_ids(differing))
-            for tenant_id in self._register.others(listed):
-                self._remove(tenant_id)
+            for number in gone:
+                self._remove(uuid.UUID(int=number))
             for tenant in differing:
                 self._put(tenant)
             self._learn(stored)
             self.version = version
-        log.info("registry_compared", version=version, tenants=len(listed), differing=len(differing))
+        log.info("registry_compared", version=version, tenants=count, differing=len(differing))
 
     def _learn(self, stored: Sequence[StoredKeys]) -> None:
         self._stored.learn(stored)

@@ -51,7 +51,9 @@ class Store:
 
     async def stored(self, *realm_ids: uuid.UUID) -> list[StoredKeys]:
         async with self.registry.read() as reading:
-            return await reading.load_keys(realm_ids or None)
+            if realm_ids:
+                return await reading.load_keys(realm_ids)
+            return [keys async for some in reading.load_all_keys() for keys in some]
 
 
 @asynccontextmanager

@@ -112,6 +112,21 @@ async def test_every_tenant_is_read_once_however_many_there_are(store: Store, da
     assert ids == sorted(set(ids))
 
 
+async def test_every_key_set_is_read_once_however_many_there_are(store: Store, database: Database) -> None:
+    count = 2 * AT_ONCE + 1
+    async with database.begin() as session:
+        tenant = filled(Tenant, id=new_id(), state="draft")
+        session.add(tenant)
+        realms = [filled(Realm, id=new_id(), tenant_id=tenant.id) for _ in range(count)]
+        session.add_all(realms)
+        await session.flush()
+        session.add_all(filled(RealmKeys, realm_id=realm.id, digest="0" * 64) for realm in realms)
+    async with store.registry.read() as reading:
+        parts = [[keys.realm_id for keys in some] async for some in reading.load_all_keys()]
+    assert [len(part) for part in parts] == [AT_ONCE, AT_ONCE, 1]
+    assert [one for part in parts for one in part] == sorted(realm.id for realm in realms)
+
+
 async def test_more_realms_than_a_query_takes_are_read_in_parts(store: Store, database: Database) -> None:
     tenant = await create(database, "acme")
     keys = stored_keys(tenant.realms[0].id)

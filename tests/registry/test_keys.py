@@ -13,7 +13,7 @@ from tenants_api.db import Database
 from tenants_api.ids import new_id
 from tenants_api.registry import service
 from tenants_api.registry.changes import changed_since, current_version
-from tenants_api.registry.keys import AT_ONCE, load_keys, store_keys
+from tenants_api.registry.keys import AT_ONCE, load_all_keys, load_keys, store_keys
 from tenants_api.registry.values import StoredKeys
 from tests.registry.drafts import CHANGE, create
 
@@ -33,7 +33,9 @@ async def store(database: Database, keys: StoredKeys) -> bool:
 
 async def load(database: Database, *realm_ids: uuid.UUID) -> list[StoredKeys]:
     async with database.read() as session:
-        return await load_keys(session, realm_ids=realm_ids or None)
+        if realm_ids:
+            return await load_keys(session, realm_ids=realm_ids)
+        return [keys async for some in load_all_keys(session) for keys in some]
 
 
 async def version_of(database: Database) -> int:
