@@ -173,8 +173,7 @@ async def _load(services: Services, *, tenants: bool) -> None:
             raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
         if (reason := await why_not_serve(services.database, environment=services.settings.environment)) is not None:
             raise NotReady(reason)
-        if tenants:
-            await services.trust.load()
+        await (services.trust.load() if tenants else services.trust.look())
         if services.assertion is not None:
             await services.assertion.look()
     except Unreadable as error:

@@ -48,8 +48,12 @@ class Opened:
 
 
 @asynccontextmanager
-async def open_authorizer(settings: Settings, *, roles: RoleModel = SAMPLE_ROLES) -> AsyncIterator[Opened]:
+async def open_authorizer(
+    settings: Settings, *, roles: RoleModel = SAMPLE_ROLES, load: bool = True
+) -> AsyncIterator[Opened]:
     """Read the registry and follow its changes while the block runs; no realm is asked for anything.
+
+    Whoever wants to know whether that can be done leaves the registry where it is (`load` False).
 
     Raises:
         NotReady: the database cannot be read, or was not migrated.
@@ -62,8 +66,8 @@ async def open_authorizer(settings: Settings, *, roles: RoleModel = SAMPLE_ROLES
     if assertion is not None:
         loops["assertion keys"] = assertion.run
     try:
-        await _load(parts.trust, storage=storage, assertion=assertion, settings=settings)
-        followers = start_loops(loops, on_death=metrics.restarted)
+        await _load(parts.trust, storage=storage, assertion=assertion, settings=settings, tenants=load)
+        followers = start_loops(loops if load else {}, on_death=metrics.restarted)
         try:
             yield Opened(
                 Authorizer(
@@ -91,11 +95,13 @@ def _storage_of(settings: Settings) -> DirectStorage:
         raise NotReady(f"TENANTS_DATABASE_URL cannot be read: {error}") from error
 
 
-async def _load(trust: Trust, *, storage: DirectStorage, assertion: Assertions | None, settings: Settings) -> None:
+async def _load(
+    trust: Trust, *, storage: DirectStorage, assertion: Assertions | None, settings: Settings, tenants: bool
+) -> None:
     try:
         if (reason := await storage.why_not_serve(environment=settings.environment)) is not None:
             raise NotReady(reason)
-        await trust.load()
+        await (trust.load() if tenants else trust.look())
         if assertion is not None:
             await assertion.renew()
     except Unreadable as error:

@@ -83,7 +83,7 @@ def _missing_file(settings: Settings) -> str | None:
 
 async def _try(settings: Settings) -> None:
     """Find out before the workers start, and once instead of once a worker, that the registry cannot be read."""
-    async with open_authorizer(settings):
+    async with open_authorizer(settings, load=False):
         pass
 
 

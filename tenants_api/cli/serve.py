@@ -88,5 +88,5 @@ def _refuse_shared_sqlite(settings: Settings, *, workers: int) -> None:
 
 async def _try_services(settings: Settings) -> None:
     """Find out before the workers start, and once instead of once a worker, that the database is not ready."""
-    async with open_services(settings, background=False):
+    async with open_services(settings, background=False, load=False):
         pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,7 +40,7 @@ class DirectReading:
         ((version,),) = await self._run(VERSION)
         return int(version)
 
-    async def load_all(self) -> AsyncIterator[list[TenantRow]]:
+    async def load_all(self) -> AsyncGenerator[list[TenantRow], None]:
         rows = await self._run(FIRST, (AT_ONCE,))
         while rows:
             yield await self._load(BETWEEN, (rows[0][0], rows[-1][0]), order="id")
@@ -59,7 +59,7 @@ class DirectReading:
             found += [_stored_keys(row) for row in await self._run(f"{KEYS} where realm_id in {marks(some)}", some)]
         return found
 
-    async def load_all_keys(self) -> AsyncIterator[list[StoredKeys]]:
+    async def load_all_keys(self) -> AsyncGenerator[list[StoredKeys], None]:
         rows = await self._run(f"{KEYS} order by realm_id limit %s", (AT_ONCE,))
         while rows:
             yield [_stored_keys(row) for row in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 
@@ -37,7 +37,7 @@ async def bump_version(session: AsyncSession, *, tenant_id: uuid.UUID) -> int:
     return version
 
 
-async def load_all(session: AsyncSession) -> AsyncIterator[list[TenantRow]]:
+async def load_all(session: AsyncSession) -> AsyncGenerator[list[TenantRow], None]:
     """Every tenant in the order of the ids, some at a time."""
     where: ColumnElement[bool] = true()
     while ids := (await session.scalars(select(Tenant.id).where(where).order_by(Tenant.id).limit(AT_ONCE))).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,7 +24,7 @@ async def load_keys(session: AsyncSession, *, realm_ids: Collection[uuid.UUID]) 
     return found
 
 
-async def load_all_keys(session: AsyncSession) -> AsyncIterator[list[StoredKeys]]:
+async def load_all_keys(session: AsyncSession) -> AsyncGenerator[list[StoredKeys], None]:
     """All stored sets, some at a time."""
     query = _KEYS.order_by(RealmKeys.realm_id).limit(AT_ONCE)
     rows = (await session.execute(query)).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -26,7 +26,7 @@ class SessionReading:
     async def current_version(self) -> int:
         return await changes.current_version(self._session)
 
-    def load_all(self) -> AsyncIterator[list[TenantRow]]:
+    def load_all(self) -> AsyncGenerator[list[TenantRow], None]:
         return changes.load_all(self._session)
 
     async def changed_since(self, version: int) -> list[TenantRow]:
@@ -35,7 +35,7 @@ class SessionReading:
     async def load_keys(self, realm_ids: Collection[uuid.UUID]) -> list[StoredKeys]:
         return await keys.load_keys(self._session, realm_ids=realm_ids)
 
-    def load_all_keys(self) -> AsyncIterator[list[StoredKeys]]:
+    def load_all_keys(self) -> AsyncGenerator[list[StoredKeys], None]:
         return keys.load_all_keys(self._session)
 
 

@@ -7,7 +7,7 @@ auth alone, where SQLAlchemy would be half of the memory. The same tests hold bo
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -21,7 +21,7 @@ class Reading(Protocol):
     async def current_version(self) -> int:
         """The number of the last committed change."""
 
-    def load_all(self) -> AsyncIterator[list[TenantRow]]:
+    def load_all(self) -> AsyncGenerator[list[TenantRow], None]:
         """Every tenant in the order of the ids, some at a time: nobody needs to hold them all as objects."""
 
     async def changed_since(self, version: int) -> list[TenantRow]:
@@ -30,7 +30,7 @@ class Reading(Protocol):
     async def load_keys(self, realm_ids: Collection[uuid.UUID]) -> list[StoredKeys]:
         """The stored key sets of these realms."""
 
-    def load_all_keys(self) -> AsyncIterator[list[StoredKeys]]:
+    def load_all_keys(self) -> AsyncGenerator[list[StoredKeys], None]:
         """All stored key sets, some at a time."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,6 +96,18 @@ class Trust:
     def states(self) -> Mapping[str, int]:
         """How many tenants are in which state; the deleted ones are left out."""
         return self._register.states
+
+    async def look(self) -> None:
+        """Read the first tenants and key sets and keep nothing: enough to see that the registry can be read.
+
+        Raises:
+            StorageError: it cannot.
+        """
+        async with self._storage.read() as reading:
+            await reading.current_version()
+            async with aclosing(reading.load_all()) as tenants, aclosing(reading.load_all_keys()) as stored:
+                await anext(tenants, None)
+                await anext(stored, None)
 
     async def load(self) -> None:
         """Read the whole registry and all stored keys; at start.

@@ -117,7 +117,8 @@ async def test_every_key_set_is_read_once_however_many_there_are(store: Store, d
     async with database.begin() as session:
         tenant = filled(Tenant, id=new_id(), state="draft")
         session.add(tenant)
-        realms = [filled(Realm, id=new_id(), tenant_id=tenant.id) for _ in range(count)]
+        await session.flush()
+        realms = [filled(Realm, id=new_id(), tenant_id=tenant.id, health=Health.HEALTHY) for _ in range(count)]
         session.add_all(realms)
         await session.flush()
         session.add_all(filled(RealmKeys, realm_id=realm.id, digest="0" * 64) for realm in realms)
