@@ -84,14 +84,16 @@ class Reconciler:
         health, told = judged(
             report, fetched_at=self._trust.stored_at(realm.id), now=utc_now(), stale_limit=self._stale_limit
         )
+        keys = None
+        if report.ready and report.fetched is not None:
+            keys = to_stored(realm.id, fetched=report.fetched, fetched_at=report.asked_at)
         try:
             async with self._database.begin() as session:
                 moved = await conditions.store_conditions(
                     session, realm_id=realm.id, conditions=told, health=health, now=utc_now()
                 )
-                if report.ready and report.fetched is not None:
-                    stored = to_stored(realm.id, fetched=report.fetched, fetched_at=report.asked_at)
-                    await store_keys(session, stored)
+                if keys is not None:
+                    await store_keys(session, keys)
         except SQLAlchemyError as error:
             log.warning("conditions_not_stored", realm_id=str(realm.id), error=type(error).__name__)
             return
@@ -104,8 +106,8 @@ class Reconciler:
                 status=change.status,
                 reason=change.reason,
             )
-        if report.ready and report.fetched is not None:
-            self._trust.adopt_keys(realm.id, fetched=report.fetched, asked_at=report.asked_at)
+        if keys is not None and report.fetched is not None:
+            self._trust.note_keys(keys, fetched=report.fetched)
 
 
 def judged(

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -18,7 +18,7 @@ from tenants_api.registry.values import StoredKeys, TenantRow, TenantState
 from tenants_api.trust.collector import resting_collector
 from tenants_api.trust.health import HealthRecord
 from tenants_api.trust.register import Register
-from tenants_api.trust.report import KeyInfo, KeyReport, epoch_time
+from tenants_api.trust.report import KeyReport, key_report, wall_time
 from tenants_api.trust.rows import facts, trusted_realms, trusted_rows
 from tenants_api.trust.stored import StoredKeySets
 from tenants_api.verification.clocks import Clocks
@@ -157,22 +157,13 @@ class Trust:
 
     def key_report(self, realm_id: uuid.UUID) -> KeyReport:
         """The realm's keys as this worker holds them."""
-        ring = self._ring(realm_id)
-        if ring is None or ring.state.keys is None:
-            return KeyReport((), None, None, None)
-        keys = tuple(
-            KeyInfo(
-                key.kid, "/".join(sorted(key.algorithms)), "sig", epoch_time(key.first_seen), epoch_time(key.last_used)
-            )
-            for key in ring.state.keys.keys.values()
-        )
-        return KeyReport(keys, self._wall(ring.state.fetched_at), self._wall(ring.next_refresh), ring.state.source)
+        return key_report(self._ring(realm_id), clocks=self._clocks)
 
     def stored_at(self, realm_id: uuid.UUID) -> datetime | None:
         """When the keys were fetched that serve this realm when it cannot be reached; None if there are none."""
         ring = self.rings.find(realm_id)
         if ring is not None and ring.state.keys is not None:
-            return self._wall(ring.state.fetched_at)
+            return wall_time(ring.state.fetched_at, clocks=self._clocks)
         return self._stored.fetched_at(realm_id)
 
     def adopt_keys(self, realm_id: uuid.UUID, *, fetched: Fetched, asked_at: datetime) -> None:
@@ -187,6 +178,13 @@ class Trust:
                 enabled=fetched.enabled is not False,
                 source="live",
             )
+
+    def note_keys(self, keys: StoredKeys, *, fetched: Fetched) -> None:
+        """Keys that were fetched without a token: a realm in use takes them, an idle one when it is asked for."""
+        if self.rings.find(keys.realm_id) is not None:
+            self.adopt_keys(keys.realm_id, fetched=fetched, asked_at=keys.fetched_at)
+        elif self._register.by_realm(keys.realm_id) is not None:
+            self._stored.learn([keys])
 
     async def aclose(self) -> None:
         """End what runs in the background; keys that are being stored are given a moment."""
@@ -286,9 +284,6 @@ class Trust:
         self._health.note(ring)
         if event == "fetched":
             self._stored.save(ring)
-
-    def _wall(self, monotonic: float) -> datetime:
-        return datetime.fromtimestamp(self._clocks.wall() - (self._clocks.monotonic() - monotonic), UTC)
 
 
 def _realm_ids(tenants: Iterable[TenantRow]) -> list[uuid.UUID]:

@@ -118,6 +118,23 @@ async def test_new_keys_found_by_a_check_serve_at_once(client: ApiClient) -> Non
     assert realm.requests["certs"] == fetched
 
 
+async def test_check_of_an_idle_realm_leaves_it_idle_and_its_new_keys_serve(
+    tmp_path: Path, server: DevRealmServer
+) -> None:
+    """Of a hundred thousand realms that are checked now and then, most stay what they are in memory: a text."""
+    realm = server.realm("initech")
+    async with running_app(tmp_path, server) as before:
+        await onboard(before, "initech")
+    realm.rotate()
+    async with running_app(tmp_path, server, reconcile_interval=900) as after:
+        await age_checks(after)
+        assert await reconciler(after).turn() == 1
+        assert list(after.app.state.services.trust.rings) == []
+        fetched = realm.requests["certs"]
+        assert (await after.me(realm.mint())).status_code == 200
+        assert realm.requests["certs"] == fetched
+
+
 async def test_suspended_tenant_is_not_checked(client: ApiClient) -> None:
     tenant = await onboard(client, "acme")
     await client.admin("POST", f"/tenants/{tenant['id']}/suspend", json={})
