@@ -67,7 +67,7 @@ def cold_pass(kind: Kind) -> Pass:
 
 
 def calls_of(once: Pass, raw: str) -> dict[str, int]:
-    """Functions that a pass calls, without those of the counting itself."""
+    """Functions that a pass calls, without those of the counting itself and of a collection that falls into it."""
     found = {"python calls": 0, "c calls": 0}
 
     def note(_: FrameType, event: str, what: Any) -> None:
@@ -77,6 +77,8 @@ def calls_of(once: Pass, raw: str) -> dict[str, int]:
             found["c calls"] += 1
 
     step = once(raw).__await__()
+    collects = gc.isenabled()
+    gc.disable()
     sys.setprofile(note)
     try:
         step.send(None)  # type: ignore[attr-defined]
@@ -86,6 +88,8 @@ def calls_of(once: Pass, raw: str) -> dict[str, int]:
         raise RuntimeError("the pass waited for something")
     finally:
         sys.setprofile(None)
+        if collects:
+            gc.enable()
     return found
 
 

@@ -5,6 +5,8 @@ A benchmark of times would need a quiet machine; `scripts/bench --guard` counts 
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from benchmarks.guard import baseline_of, calls_of, counted, warm_pass, worse
@@ -46,3 +48,27 @@ async def test_a_call_more_is_counted() -> None:
     assert grown["c calls"] == plain["c calls"] + 1
     assert worse(grown, baseline=plain)
     assert not worse(plain, baseline=plain)
+
+
+async def test_collection_within_a_pass_is_not_counted() -> None:
+    """Whoever is told of collections (a test library) is called in the middle of whatever runs."""
+    kind = Kind("RS256")
+    raws = kind.tokens(1)
+    await kind.verified(raws)
+    told: list[str] = []
+
+    def tell(phase: str, info: dict[str, int]) -> None:
+        told.append(phase)
+
+    alone = calls_of(warm_pass(kind), raws[0])
+    before = gc.get_threshold()
+    gc.callbacks.append(tell)
+    gc.set_threshold(1)  # a collection at nearly every allocation
+    try:
+        beside = calls_of(warm_pass(kind), raws[0])
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(tell)
+    assert beside == alone
+    assert told, "there were collections"
+    assert gc.isenabled()
