@@ -39,16 +39,17 @@ class ForwardAuth:
             await self._app(scope, receive, send)
             return
         scope["route"] = _ROUTE
-        authorizer = self._of(scope[SERVICES])
+        services, authorizer = scope[SERVICES], self._authorizer
+        if authorizer is None or services is not self._services:  # an application may be started again
+            authorizer = self._of(services)
         await authorizer.answer(scope, send, request_id=scope.get(REQUEST_ID, ""))
 
     def _of(self, services: Services) -> Authorizer:
-        if self._authorizer is None or self._services is not services:  # an application may be started again
-            self._services = services
-            self._authorizer = Authorizer(
-                verifier=services.verifier,
-                roles=services.roles,
-                outcomes=services.outcomes,
-                mint=services.assertion.mint if services.assertion is not None else None,
-            )
+        self._services = services
+        self._authorizer = Authorizer(
+            verifier=services.verifier,
+            roles=services.roles,
+            outcomes=services.outcomes,
+            mint=services.assertion.mint if services.assertion is not None else None,
+        )
         return self._authorizer

@@ -65,8 +65,13 @@ class Authorizer:
             if principal is None:
                 raw = bearer_token_of(scope["headers"])
                 principal = await self._outcomes.of(self._verifier.verify(raw, patience=PATIENCE))
-            self._admit(principal, options=options)
-            status, headers, body = 200, self._headers(principal), b""
+            if options.tenant is not None or options.role is not None:
+                self._admit(principal, options=options)
+            told = self._told.get(id(principal))
+            headers = told[1].copy() if told is not None else self._tell(principal)
+            if self._mint is not None:
+                headers.append(self._assertion(principal))
+            status, body = 200, b""
         except ApiError as error:
             status, headers, body = refusal(error, options=options, request_id=request_id)
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -78,20 +83,19 @@ class Authorizer:
         if options.role is not None and not self._roles.permits(principal.roles, needed=options.role):
             raise InsufficientRole(options.role)
 
-    def _headers(self, principal: Principal) -> Headers:
-        """A pass. What says who calls is made once: a token that is known gives the same principal again."""
-        told = self._told.get(id(principal))
-        if told is None:
-            if len(self._told) >= MAX_TOLD:
-                self._told.clear()
-            told = self._told[id(principal)] = (principal, [*identity_headers(principal), _EMPTY])
-        headers = told[1].copy()
-        if self._mint is not None:
-            try:
-                headers.append((ASSERTION.lower().encode("ascii"), self._mint(principal).encode("ascii")))
-            except ValueError as error:  # expired within the leeway: no assertion may outlive the token
-                raise TokenExpired from error
-        return headers
+    def _tell(self, principal: Principal) -> Headers:
+        """What says who calls, made once: a token that is known gives the same principal again."""
+        if len(self._told) >= MAX_TOLD:
+            self._told.clear()
+        told = self._told[id(principal)] = (principal, [*identity_headers(principal), _EMPTY])
+        return told[1].copy()
+
+    def _assertion(self, principal: Principal) -> tuple[bytes, bytes]:
+        assert self._mint is not None  # noqa: S101 (asked before)
+        try:
+            return ASSERTION.lower().encode("ascii"), self._mint(principal).encode("ascii")
+        except ValueError as error:  # expired within the leeway: no assertion may outlive the token
+            raise TokenExpired from error
 
 
 def is_authz(path: str) -> bool:
