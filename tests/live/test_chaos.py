@@ -1,4 +1,4 @@
-"""Every fault once, under steady load: no good token refused, no bad one accepted, nothing noticed by the other."""
+"""Every fault once, with remembered tokens and without, under steady load: no good token refused, no bad one accepted, nothing noticed by the other."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.live.chaos.faults import FAULTS, Fault
-from tests.live.chaos.stage import Stage, chaos_stage
+from tests.live.chaos.stage import CACHED, Stage, chaos_stage
 from tests.live.keycloak_server import KeycloakServer
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.xdist_group("chaos")]
 
 
-@pytest.fixture(scope="module")
-def on_sqlite(mortal_keycloak: KeycloakServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with chaos_stage(mortal_keycloak, folder=tmp_path_factory.mktemp("sqlite")) as stage:
+@pytest.fixture(scope="module", params=[CACHED, 0], ids=["cache", "no cache"])
+def on_sqlite(
+    request: pytest.FixtureRequest, mortal_keycloak: KeycloakServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("sqlite")
+    with chaos_stage(mortal_keycloak, folder=folder, verified_tokens=request.param) as stage:
         yield stage
 
 

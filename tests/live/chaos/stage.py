@@ -30,6 +30,7 @@ from tests.support.tokens import Key
 
 LIFETIME = 3.0  # seconds of a key set here; 300 in production
 TOKEN_LIFETIME = 7200
+CACHED = 20_000  # verified tokens that are remembered, as in production
 # Root without this capability is bound by a file's mode as any other user is.
 BOUND_BY_MODES = ["setpriv", "--bounding-set", "-dac_override"] if os.geteuid() == 0 else []
 NOTICED = LIFETIME + 3.0  # a change at the realm is law after a lifetime, a fetch and a turn of the test
@@ -185,12 +186,18 @@ class Stage:
 
 
 @contextmanager
-def chaos_stage(keycloak: KeycloakServer, *, folder: Path, postgres: PostgresProcess | None = None) -> Iterator[Stage]:
-    """The realms of `chaos_realms` registered, their callers calling; on SQLite unless there is a PostgreSQL."""
+def chaos_stage(
+    keycloak: KeycloakServer, *, folder: Path, postgres: PostgresProcess | None = None, verified_tokens: int = CACHED
+) -> Iterator[Stage]:
+    """The realms of `chaos_realms` registered, their callers calling; on SQLite unless there is a PostgreSQL.
+
+    `verified_tokens` is how many of them the API remembers; with 0 every call is verified in full.
+    """
     with running_proxy(keycloak.port) as proxy:
         environment = api_environment(keycloak, folder=folder) | {
             "TENANTS_KEY_LIFETIME": str(LIFETIME),
             "TENANTS_REALM_TIMEOUT": "2",
+            "TENANTS_VERIFIED_TOKENS": str(verified_tokens),
             "TENANTS_INSECURE_HTTP_HOSTS": f"{keycloak.host},127.0.0.1:{proxy.port}",
             "TENANTS_ALLOWED_REALM_PORTS": f"443,{keycloak.port},{proxy.port}",
         }
