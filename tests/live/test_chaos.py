@@ -1,4 +1,7 @@
-"""Every fault once, with remembered tokens and without, under steady load: no good token refused, no bad one accepted, nothing noticed by the other."""
+"""Every fault once, with remembered tokens and without, under steady load.
+
+No good token is refused, no bad one accepted, and the other tenant notices nothing.
+"""
 
 from __future__ import annotations
 
