@@ -52,7 +52,7 @@ ROWS = (
     Row("behind nginx: `auth_request` ÷ no authentication", "behind_nginx", "auth_request / no auth", 0.75, 0.80, True),
     Row("behind nginx: in the app ÷ no authentication", "behind_nginx", "auth in the app / no auth", 0.92, 0.95, True),
     Row("cold verification ÷ the signature alone, RS256", "verification", "RS256, cold / raw", 1.7, 1.5),
-    Row("the same without orjson", "verification", "RS256, cold / raw, without orjson", 1.9),
+    Row("the same without the extra `fast`", "verification", "RS256, cold / raw, without the extra", 1.9),
     Row("the same, ES256", "verification", "ES256, cold / raw", 1.25, 1.15),
     Row("the same, EdDSA", "verification", "EdDSA, cold / raw", 1.2, 1.1),
     Row("remembered token ÷ RS256 signature", "verification", "remembered / raw RS256", 0.13, 0.05),

@@ -28,13 +28,19 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            services = scope[SERVICES] = services_of(scope)  # mounted applications find them there
-            token = plain_token_of(scope["headers"]) if not scope["query_string"] else None
-            if services is not None and token is not None:
-                principal = services.verifier.recall(token)
-                if principal is not None:
-                    scope[PRINCIPAL] = principal
+            scope[SERVICES] = services_of(scope)  # mounted applications find them there
+            recall_principal(scope)
         await self._app(scope, receive, send)
+
+
+def recall_principal(scope: Scope) -> None:
+    """Put the principal into the scope if the services there have verified this very token before."""
+    services: Services | None = scope[SERVICES]
+    token = plain_token_of(scope["headers"]) if not scope["query_string"] else None
+    if services is not None and token is not None:
+        principal = services.verifier.recall(token)
+        if principal is not None:
+            scope[PRINCIPAL] = principal
 
 
 def services_of(scope: Scope) -> Services | None:

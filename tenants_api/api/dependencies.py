@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import BaseRoute
 
 from tenants_api.api.authentication import PRINCIPAL, ROLES, authenticate, bearer_token, services_of
-from tenants_api.api.problems import REQUEST_ID
 from tenants_api.api.resources import add_metadata
+from tenants_api.observability.request_ids import request_id_in
 from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.roles import RoleModel
@@ -51,7 +51,10 @@ async def current_principal(connection: HTTPConnection) -> Principal:
         MissingToken, MalformedCredentials, InvalidToken, TokenExpired, KeysUnavailable, TenantSuspended
         TenantMismatch: the path names another tenant than the token's, whether that one exists or not.
     """
-    return await principal_of(connection)
+    principal: Principal | None = connection.scope.get(PRINCIPAL)
+    if principal is None:
+        return await principal_of(connection)
+    return _of_path(principal, connection=connection)
 
 
 async def principal_of(connection: HTTPConnection, *, raw: str | None = None) -> Principal:
@@ -66,6 +69,10 @@ async def principal_of(connection: HTTPConnection, *, raw: str | None = None) ->
             add_metadata(refused, services=services, slug=connection.path_params.get("tenant_slug"))
             raise
         connection.scope[PRINCIPAL] = principal
+    return _of_path(principal, connection=connection)
+
+
+def _of_path(principal: Principal, *, connection: HTTPConnection) -> Principal:
     named = connection.path_params.get("tenant_slug")
     if named is not None and named != principal.tenant.slug:
         raise TenantMismatch
@@ -136,5 +143,4 @@ TenantWriteSession = Annotated[AsyncSession, Depends(_tenant_write_session, scop
 
 def request_id(request: Request) -> str:
     """The id that answers and logs of this request carry."""
-    found: str = request.scope.get(REQUEST_ID, "")
-    return found
+    return request_id_in(request.scope)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tenants_api.api.authentication import SERVICES
-from tenants_api.api.problems import REQUEST_ID
 from tenants_api.api.routing import own_path
 from tenants_api.authz.endpoint import PATH, Authorizer, is_authz
+from tenants_api.observability.request_ids import request_id_in
 from tenants_api.wiring import Services
 
 
@@ -42,7 +42,7 @@ class ForwardAuth:
         services, authorizer = scope[SERVICES], self._authorizer
         if authorizer is None or services is not self._services:  # an application may be started again
             authorizer = self._of(services)
-        await authorizer.answer(scope, send, request_id=scope.get(REQUEST_ID, ""))
+        await authorizer.answer(scope, send, request_id=request_id_in(scope))
 
     def _of(self, services: Services) -> Authorizer:
         self._services = services

@@ -14,10 +14,10 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenants_api.api.authentication import SERVICES, services_of
-from tenants_api.api.problems import FORMS, REQUEST_ID, problem_response
+from tenants_api.api.problems import FORMS, problem_response
 from tenants_api.errors import ApiError, BodyTooLarge, InternalError, InvalidRequest, UnsupportedMediaType
 from tenants_api.observability import logging
-from tenants_api.observability.request_ids import request_id_of
+from tenants_api.observability.request_ids import request_id_in
 from tenants_api.strict_json import parse_json
 from tenants_api.wiring import Services
 
@@ -26,6 +26,7 @@ _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _FORM_TOKEN = re.compile(rb"(?:^|&)access_token=")
 _COUNTED = _METHODS | {"GET", "HEAD", "OPTIONS"}
 _JSON = (b"application/json", b"application/merge-patch+json")
+_ID = b"x-request-id"
 _UNLESS_TOLD = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 log = structlog.get_logger("tenants_api.api")
 
@@ -40,9 +41,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = scope[REQUEST_ID] = request_id_of(scope["headers"])
+        request_id = request_id_in(scope)
         services = scope[SERVICES] = services_of(scope)  # whoever stands further in finds them there
-        logging.bind(request_id=request_id)
+        bound = logging.bind(request_id=request_id)
         status = 0
 
         async def send_marked(message: Message) -> None:
@@ -63,7 +64,7 @@ class Guard:
             await problem_response(InternalError(), request_id=request_id)(scope, receive, send_marked)
         finally:
             _count(scope, services=services, status=status)
-            logging.clear()
+            logging.release(bound)
 
 
 class Bodies:
@@ -81,7 +82,7 @@ class Bodies:
             if body:
                 _check(body, content_type=_header(scope, b"content-type"))
         except ApiError as error:
-            await problem_response(error, request_id=scope.get(REQUEST_ID, ""))(scope, receive, send)
+            await problem_response(error, request_id=request_id_in(scope))(scope, receive, send)
             return
         given = False
 
@@ -119,10 +120,14 @@ class Heads:
 
 def _marked(headers: Iterable[tuple[bytes, bytes]], *, request_id: str) -> list[tuple[bytes, bytes]]:
     """An answer's headers with ours; what a route said itself stays, but for the id. Names are lower case (ASGI)."""
-    marked = [(name, value) for name, value in headers if name != b"x-request-id"]
-    told = {name for name, _ in marked}
-    marked.append((b"x-request-id", request_id.encode("ascii")))
-    marked += [added for added in _UNLESS_TOLD if added[0] not in told]
+    marked = list(headers)
+    told = [name for name, _ in marked]
+    if _ID in told:
+        marked = [one for one in marked if one[0] != _ID]
+    marked.append((_ID, request_id.encode("ascii")))
+    for added in _UNLESS_TOLD:
+        if added[0] not in told:
+            marked.append(added)
     return marked
 
 

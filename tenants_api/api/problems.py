@@ -29,9 +29,9 @@ from tenants_api.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
+from tenants_api.observability.request_ids import request_id_in
 from tenants_api.registry.errors import RegistryUnavailable
 
-REQUEST_ID = "tenants_api.request_id"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _OF_STATUS: Mapping[int, type[ApiError]] = {
     400: InvalidRequest,
@@ -69,7 +69,7 @@ def install_problem_handlers(app: Starlette, *, kinds: Sequence[type[Exception]]
     """Render every error of the application, or only these; what is unexpected is caught in `middleware.Guard`."""
 
     async def api_error(request: Request, error: Exception) -> Response:
-        request_id = request.scope.get(REQUEST_ID, "")
+        request_id = request_id_in(request.scope)
         if isinstance(error, HTTPException) and error.status_code not in _OF_STATUS:
             return _stock_response(error, request_id=request_id)
         kind = request.headers.get("content-type", "")

@@ -19,13 +19,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tenants_api.api import wellknown
 from tenants_api.api.admin import create_admin_app
-from tenants_api.api.authentication import ROLES, SERVICES, Authentication
+from tenants_api.api.authentication import ROLES, SERVICES, recall_principal
 from tenants_api.api.dependencies import check_roles, principal_of
 from tenants_api.api.middleware import Bodies, Guard
-from tenants_api.api.problems import REQUEST_ID, install_problem_handlers
+from tenants_api.api.problems import install_problem_handlers
 from tenants_api.errors import ApiError
 from tenants_api.observability import logging
-from tenants_api.observability.request_ids import request_id_of
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.errors import MalformedCredentials, MissingToken, TenantMismatch, TokenError
 from tenants_api.verification.principal import Principal
@@ -98,7 +97,6 @@ class Tenancy:
         app.include_router(wellknown.router)
         if admin is not None:
             app.mount(admin, Guard(Bodies(create_admin_app())), name="tenants-admin")
-        app.add_middleware(Authentication)
         app.add_middleware(_Carrier, tenancy=self)
 
 
@@ -112,7 +110,7 @@ def _mounted_in(app: Starlette) -> Iterator[Starlette]:
 
 
 class _Carrier:
-    """Puts the services into the scope, where mounted applications find them too."""
+    """Puts the services into the scope, where mounted applications find them too, and the principal that is known."""
 
     def __init__(self, app: ASGIApp, *, tenancy: Tenancy) -> None:
         self._app, self._tenancy = app, tenancy
@@ -120,7 +118,7 @@ class _Carrier:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             scope[ROLES], scope[SERVICES] = self._tenancy.roles, self._tenancy.running_services
-            scope.setdefault(REQUEST_ID, request_id_of(scope["headers"]))
+            recall_principal(scope)
         await self._app(scope, receive, send)
 
 

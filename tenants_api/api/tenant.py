@@ -109,11 +109,7 @@ class OwnTenant(WireOut):
 @router.get("/me", response_model=Me)
 async def me(principal: CurrentPrincipal) -> dict[str, Any]:
     """Who the token says you are, for which tenant, with which roles."""
-    return {
-        **{name: getattr(principal, name) for name in Principal.__slots__},
-        "roles": sorted(principal.roles),
-        "expires_at": principal.expires_at,
-    }
+    return principal._asdict() | {"roles": sorted(principal.roles)}
 
 
 @router.get("/tenant", response_model=OwnTenant)

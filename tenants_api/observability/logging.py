@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextvars import Token
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -144,11 +145,11 @@ def _text(value: str, *, limit: int, control: re.Pattern[str] = _CONTROL) -> str
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
-def bind(**context: Any) -> None:
-    """Add fields (`request_id`, `tenant`) to every event of this task from now on."""
-    structlog.contextvars.bind_contextvars(**context)
+def bind(**context: Any) -> Mapping[str, Token[Any]]:
+    """Add fields (`request_id`, `tenant`) to every event of this task, until `release` gets what this gives."""
+    return structlog.contextvars.bind_contextvars(**context)
 
 
-def clear() -> None:
-    """Forget the fields of this task."""
-    structlog.contextvars.clear_contextvars()
+def release(bound: Mapping[str, Token[Any]]) -> None:
+    """Take these fields away again; in the task that bound them."""
+    structlog.contextvars.reset_contextvars(**bound)

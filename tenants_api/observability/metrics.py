@@ -83,6 +83,7 @@ class Metrics:
         self.http_requests = Counter(
             "tenants_http_requests", "Answered HTTP requests", ["method", "route", "status"], registry=self.registry
         )
+        self._children: dict[tuple[Counter, tuple[str | int, ...]], Counter] = {}
         self._add_process()
 
     def _add_process(self) -> None:
@@ -102,7 +103,7 @@ class Metrics:
 
     def token_verified(self, result: str, *, reason: str = "none", seconds: float) -> None:
         """One verification: `accepted`, or `refused` for a reason; and how long it took."""
-        self.token_verifications.labels(result, reason).inc()
+        self._child(self.token_verifications, result, reason).inc()
         self.verify_duration.observe(seconds)
 
     def jwks_fetched(self, result: str, *, seconds: float) -> None:
@@ -118,7 +119,14 @@ class Metrics:
 
     def http_answered(self, *, method: str, route: str, status: int) -> None:
         """One answer; `route` is the template, never the path that a caller sent."""
-        self.http_requests.labels(method, route, str(status)).inc()
+        self._child(self.http_requests, method, route, status).inc()
+
+    def _child(self, counter: Counter, *labels: str | int) -> Counter:
+        """What `counter.labels` gives, which takes a lock and a text of each label every time."""
+        child = self._children.get((counter, labels))
+        if child is None:
+            child = self._children[counter, labels] = counter.labels(*labels)
+        return child
 
     def render(self) -> tuple[bytes, str]:
         """The exposition for a scrape: body and content type."""

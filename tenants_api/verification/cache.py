@@ -8,14 +8,13 @@ once. Only tokens that were accepted ever enter; a refused one leaves no trace.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.realms import TrustedRealm
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would cost at each new token what nobody here would notice
 class _Entry:
     principal: Principal
     realm: TrustedRealm
@@ -23,7 +22,10 @@ class _Entry:
 
 
 class VerifiedTokens:
-    """At most `capacity` tokens, known by SHA-256 of their whole text: no bearer token stays in memory."""
+    """At most `capacity` tokens, known by SHA-256 of their whole text: no bearer token stays in memory.
+
+    Another spelling of the same token is another token.
+    """
 
     __slots__ = ("_cold", "_half", "_hot")
 
@@ -60,8 +62,3 @@ class VerifiedTokens:
         if len(self._hot) >= self._half:
             self._cold, self._hot = self._hot, {}
         self._hot[digest] = entry
-
-
-def digest_of(token: bytes) -> bytes:
-    """SHA-256 of a token's whole text: another spelling of the same token is another token."""
-    return sha256(token).digest()

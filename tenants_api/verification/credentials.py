@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from tenants_api.verification.errors import MalformedCredentials, MissingToken
 
 MAX_HEADER = 8192  # bytes of the value, scheme included
+_SPACE, _COMMA, _TAB, _NEWLINE, _RETURN, _VERTICAL, _FORM = b" ,\t\n\r\v\f"
 
 
 def bearer_token_of(headers: Iterable[tuple[bytes, bytes]], *, query: bytes = b"") -> str:
@@ -52,13 +53,13 @@ def plain_token_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 def _is_split(token: bytes) -> bool:
     """Whether white space or a comma is in it; written out, for each of these is one look by memchr."""
     return (
-        b" " in token
-        or b"," in token
-        or b"\t" in token
-        or b"\n" in token
-        or b"\r" in token
-        or b"\v" in token
-        or b"\f" in token
+        _SPACE in token
+        or _COMMA in token
+        or _TAB in token
+        or _NEWLINE in token
+        or _RETURN in token
+        or _VERTICAL in token
+        or _FORM in token
     )
 
 

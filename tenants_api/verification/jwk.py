@@ -10,7 +10,8 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from jwt import PyJWK, PyJWTError
 from jwt.algorithms import Algorithm, get_default_algorithms
 
@@ -26,6 +27,12 @@ _IMPLEMENTATIONS: Mapping[str, Algorithm] = {
 }
 _PKCS1 = {"RS256": hashes.SHA256(), "RS384": hashes.SHA384(), "RS512": hashes.SHA512()}
 _PADDING = padding.PKCS1v15()
+# With the bytes of a signature: two numbers as large as the curve's order (RFC 7518 section 3.4).
+_ECDSA = {
+    "ES256": (ec.ECDSA(hashes.SHA256()), 64),
+    "ES384": (ec.ECDSA(hashes.SHA384()), 96),
+    "ES512": (ec.ECDSA(hashes.SHA512()), 132),
+}
 _STORED = ("kid", "kty", "alg", "use", "n", "e", "crv", "x", "y")
 _PRIVATE = frozenset("dpqk") | {"dp", "dq", "qi", "oth"}
 
@@ -64,13 +71,27 @@ class VerifyKey:
     def verifies(self, signing_input: bytes, *, signature: bytes, algorithm: str) -> bool:
         """Whether the signature is this key's. `algorithm` is one of `algorithms`: the key decides, not the token."""
         try:
+            # What PyJWT does, without making the same objects anew for each token.
             if algorithm in _PKCS1:
-                # What PyJWT does, without making its two objects anew: Keycloak signs nearly all tokens this way.
                 self.material.verify(signature, signing_input, _PADDING, _PKCS1[algorithm])
-                return True
-            return _IMPLEMENTATIONS[algorithm].verify(signing_input, self.material, signature)
+            elif algorithm in _ECDSA:
+                scheme, size = _ECDSA[algorithm]
+                self.material.verify(_to_der(signature, size=size), signing_input, scheme)
+            elif algorithm == "EdDSA":
+                self.material.verify(signature, signing_input)
+            else:
+                return _IMPLEMENTATIONS[algorithm].verify(signing_input, self.material, signature)
         except (PyJWTError, InvalidSignature, ValueError):
             return False
+        return True
+
+
+def _to_der(signature: bytes, *, size: int) -> bytes:
+    """An ECDSA signature as it stands in a JWS, as cryptography wants it. ValueError when it has another length."""
+    if len(signature) != size:
+        raise ValueError("not a signature of this curve")
+    half = size // 2
+    return encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
 
 
 @dataclass(frozen=True, slots=True)

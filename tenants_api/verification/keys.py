@@ -51,9 +51,10 @@ class KeyRing:
 
     def ready(self, kid: str, *, algorithm: str) -> VerifyKey | None:
         """The key, if it is there and nothing has to be done for the keys; else ask `get`."""
-        if self.state.keys is None or self._age() > self._ahead * self._policy.lifetime:
+        state = self.state
+        if state.keys is None or self._clock() - state.fetched_at > self._ahead * self._policy.lifetime:
             return None
-        return self._fitting(kid, algorithm=algorithm)
+        return _fitting(state.keys.keys.get(kid), algorithm=algorithm)
 
     async def get(self, kid: str, *, algorithm: str, patience: float = PATIENT) -> VerifyKey | None:
         """The key of this kid if it may verify this algorithm; None when the realm has no such key.
@@ -67,7 +68,7 @@ class KeyRing:
         await self._ensure_keys(until)
         if self._find(kid) is None:
             await self._look_again(kid, until=until)
-        return self._fitting(kid, algorithm=algorithm)
+        return _fitting(self._find(kid), algorithm=algorithm)
 
     def restore(self, jwks: bytes, *, age: float, not_before: int, enabled: bool, source: str = "stored") -> None:
         """Take a stored key set that is `age` seconds old; one that is not newer than the present set is ignored."""
@@ -128,10 +129,6 @@ class KeyRing:
 
     def _find(self, kid: str) -> VerifyKey | None:
         return self.state.keys.keys.get(kid) if self.state.keys is not None else None
-
-    def _fitting(self, kid: str, *, algorithm: str) -> VerifyKey | None:
-        key = self._find(kid)
-        return key if key is not None and algorithm in key.algorithms else None
 
     def _age(self) -> float:
         return self._clock() - self.state.fetched_at
@@ -284,3 +281,7 @@ class KeyRing:
         )
         self._retry_at = 0.0
         self.realm.renew_at = self.next_refresh
+
+
+def _fitting(key: VerifyKey | None, *, algorithm: str) -> VerifyKey | None:
+    return key if key is not None and algorithm in key.algorithms else None

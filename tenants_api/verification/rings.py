@@ -46,6 +46,8 @@ class KeyRings:
     def of(self, realm: TrustedRealm) -> KeyRing:
         """The ring of this realm; a realm that now is reached elsewhere gets a new, empty one."""
         ring = self._rings.get(realm.id)
+        if ring is not None and ring.realm is realm:
+            return ring
         if ring is None or not _same_target(ring.realm, other=realm):
             ring = KeyRing(
                 realm,
@@ -56,7 +58,7 @@ class KeyRings:
             )
             self._rings[realm.id] = ring
             self._on_new(ring)
-        elif ring.realm is not realm:
+        else:
             ring.realm = realm
             realm.renew_at = ring.next_refresh
         return ring

@@ -114,6 +114,9 @@ class RoleTable:
                 if name in table:
                     held += table[name]
         roles = frozenset(held)
+        shared = self._sets.get(roles)
+        if shared is not None:
+            return shared
         if len(self._sets) < MAX_SETS:
-            return self._sets.setdefault(roles, roles)
-        return self._sets.get(roles, roles)
+            self._sets[roles] = roles
+        return roles

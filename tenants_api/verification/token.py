@@ -6,10 +6,10 @@ before anything else looks at the token: RFC 7515 sections 2 and 4, RFC 8725 sec
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
+from tenants_api.strict_base64 import parse_base64url
 from tenants_api.strict_json import parse_json
 from tenants_api.verification.errors import InvalidToken, Refusal
 
@@ -17,11 +17,6 @@ MAX_TOKEN = 8192
 MAX_HEADER = 2048
 MAX_KID = 256
 
-# To the standard alphabet, and whatever is not base64url to what no alphabet has.
-_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
-# The unused low bits of the last character must be zero, else one token would have several spellings.
-_LAST_OF_TWO = frozenset(b"AQgw")
-_LAST_OF_THREE = frozenset(b"AEIMQUYcgkosw048")
 # `crit` and `b64` change what is signed, `jwk jku x5u x5c` offer a key of the sender's own, the rest is not JWS.
 _REFUSED_HEADERS = ("crit", "b64", "jwk", "jku", "x5u", "x5c", "enc", "zip", "cty")
 _NOT_BASE64URL = Refusal("format", "not_base64url", expected="canonical base64url without padding")
@@ -121,18 +116,11 @@ def _check_header(header: dict[str, Any]) -> tuple[str, str]:
 
 
 def _decode(segment: bytes) -> bytes:
-    """base64url without padding, in its one canonical spelling (RFC 4648 sections 3.5 and 5)."""
-    rest = len(segment) % 4
-    if (
-        not segment
-        or rest == 1
-        or (rest == 2 and segment[-1] not in _LAST_OF_TWO)
-        or (rest == 3 and segment[-1] not in _LAST_OF_THREE)
-    ):
+    if not segment:
         raise InvalidToken(_NOT_BASE64URL)
     try:
-        return binascii.a2b_base64(segment.translate(_TO_STANDARD) + b"==="[: -rest % 4], strict_mode=True)
-    except binascii.Error:
+        return parse_base64url(segment)
+    except ValueError:
         raise InvalidToken(_NOT_BASE64URL) from None
 
 

@@ -7,9 +7,10 @@ then the claims. Nothing in a token decides where a request goes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
-from tenants_api.verification.cache import VerifiedTokens, digest_of
+from tenants_api.verification.cache import VerifiedTokens
 from tenants_api.verification.claims import CLAIM_RULES, ClaimPolicy, check_expiry, check_revoked
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal, TenantSuspended, TokenError
@@ -57,7 +58,7 @@ class TokenVerifier:
         `token` is what a request holds in its place, unchecked: these very bytes were accepted before, or they are
         not known.
         """
-        return self._cache.recall(digest_of(token), clocks=self._clocks) if self._cache is not None else None
+        return self._cache.recall(sha256(token).digest(), clocks=self._clocks) if self._cache is not None else None
 
     async def verify(self, raw: str, *, patience: float = PATIENT) -> Principal:
         """The principal of a token.
@@ -69,18 +70,13 @@ class TokenVerifier:
             TenantSuspended: the token is good, its tenant is suspended.
             KeysUnavailable: the realm is registered, its keys cannot be had.
         """
-        if self._cache is None:
-            return (await self._verify(peek(raw, headers=self._headers), patience=patience))[0]
-        digest = digest_of(raw.encode("utf-8", "surrogatepass"))
-        principal = self._cache.recall(digest, clocks=self._clocks)
-        if principal is None:
-            token = peek(raw, headers=self._headers)
-            principal, realm, epoch = await self._verify(token, patience=patience)
-            self._cache.remember(digest, principal=principal, realm=realm, epoch=epoch)
-        return principal
-
-    async def _verify(self, token: UntrustedToken, *, patience: float) -> tuple[Principal, TrustedRealm, int]:
-        """The principal, and its realm in the epoch for which it was verified."""
+        cache, digest = self._cache, b""
+        if cache is not None:
+            digest = sha256(raw.encode("utf-8", "surrogatepass")).digest()
+            known = cache.recall(digest, clocks=self._clocks)
+            if known is not None:
+                return known
+        token = peek(raw, headers=self._headers)
         realm = self.realm_of(token)
         try:
             if token.algorithm not in realm.algorithms:
@@ -98,11 +94,16 @@ class TokenVerifier:
                 error.refusal = _told(error.refusal, token=token, realm=realm)
             raise
         if token.header not in self._headers:
-            # Only now: whoever cannot sign must not fill it.
-            if len(self._headers) >= MAX_HEADERS:
-                self._headers.clear()
-            self._headers[token.header] = (token.algorithm, token.kid)
-        return principal, realm, epoch
+            self._keep_header(token)
+        if cache is not None:
+            cache.remember(digest, principal=principal, realm=realm, epoch=epoch)
+        return principal
+
+    def _keep_header(self, token: UntrustedToken) -> None:
+        """Of a verified token alone: whoever cannot sign must not fill it."""
+        if len(self._headers) >= MAX_HEADERS:
+            self._headers.clear()
+        self._headers[token.header] = (token.algorithm, token.kid)
 
     def realm_of(self, token: UntrustedToken) -> TrustedRealm:
         """The realm registered under exactly the token's issuer; out of memory, without I/O.
@@ -118,7 +119,7 @@ class TokenVerifier:
     def _check(
         self, token: UntrustedToken, *, realm: TrustedRealm, key: VerifyKey | None, state: RingState
     ) -> Principal:
-        now = self._clocks.wall()
+        now, claims, policy = self._clocks.wall(), token.claims, self._policy
         if key is None:
             refuse("key", "unknown_key", expected=_kids(state.keys), found=token.kid)
         if not key.verifies(token.signing_input, signature=token.signature, algorithm=token.algorithm):
@@ -126,13 +127,13 @@ class TokenVerifier:
         if not state.enabled:
             refuse("realm_enabled", "realm_disabled", expected="a realm that is enabled in Keycloak")
         for _, rule in CLAIM_RULES:
-            rule(token.claims, realm, now, self._policy)
-        check_revoked(token.claims, not_before=max(realm.not_before, state.not_before))
-        check_expiry(token.claims, realm, now, self._policy)
+            rule(claims, realm, now, policy)
+        check_revoked(claims, not_before=max(realm.not_before, state.not_before))
+        check_expiry(claims, realm, now, policy)
         if realm.suspended:
             raise TenantSuspended(Refusal("tenant", "tenant_suspended", expected="active", found="suspended"))
         key.last_used = now
-        return self._principal(token.claims, realm=realm)
+        return self._principal(claims, realm=realm)
 
     def _principal(self, claims: dict[str, Any], *, realm: TrustedRealm) -> Principal:
         table = realm.role_table

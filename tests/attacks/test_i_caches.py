@@ -194,10 +194,10 @@ async def test_i11_nothing_that_a_route_is_given_can_be_changed() -> None:
     raw = stage.token()
     principal = await stage.verifier.verify(raw)
     assert await stage.verifier.verify(raw) is principal
-    for field in dataclasses.fields(principal):
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(principal, field.name, None)
-        assert isinstance(getattr(principal, field.name), str | int | frozenset | tuple | type(principal.tenant) | None)
+    for name, value in principal._asdict().items():
+        with pytest.raises(AttributeError):
+            setattr(principal, name, None)
+        assert isinstance(value, str | int | frozenset | tuple | type(principal.tenant) | None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         principal.tenant.slug = "globex"  # type: ignore[misc]
 

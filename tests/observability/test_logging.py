@@ -114,9 +114,9 @@ def test_records_of_libraries_are_events_too(lines: Any) -> None:
 
 
 def test_bound_context_is_on_every_event(lines: Any) -> None:
-    logging.bind(request_id="r-1", tenant="acme")
+    bound = logging.bind(request_id="r-1", tenant="acme")
     logging.get_logger().info("one")
-    logging.clear()
+    logging.release(bound)
     logging.get_logger().info("two")
 
     one, two = lines()

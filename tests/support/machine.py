@@ -8,7 +8,20 @@ import pytest
 
 VARIABLE = "TENANTS_TEST_REQUIRE"
 KNOWN = frozenset(
-    {"caddy", "envoy", "go", "keycloak", "nginx", "node", "orjson", "pgbouncer", "postgres", "python", "traefik"}
+    {
+        "caddy",
+        "envoy",
+        "go",
+        "keycloak",
+        "nginx",
+        "node",
+        "orjson",
+        "pgbouncer",
+        "postgres",
+        "pybase64",
+        "python",
+        "traefik",
+    }
 )
 
 

@@ -42,17 +42,18 @@ class FakeSource:
 
 @dataclass
 class Stage:
-    """Realms `acme` and `globex`, each with its own key."""
+    """Realms `acme` and `globex`, each with its own key. `clocks` are those of `clock`, unless real ones are wanted."""
 
     cached: bool = False
     policy: KeyPolicy = field(default_factory=KeyPolicy)
     clock: Clock = field(default_factory=Clock)
     world: FakeRealm = field(default_factory=FakeRealm)
+    clocks: Clocks | None = None
 
     def __post_init__(self) -> None:
         self.snapshot = Snapshot()
         self.keys: dict[str, Key] = {}
-        clocks = Clocks(wall=lambda: self.clock.now, monotonic=lambda: self.clock.steady)
+        clocks = self.clocks or Clocks(wall=lambda: self.clock.now, monotonic=lambda: self.clock.steady)
         self.rings = KeyRings(
             source=FakeSource(self.world),
             policy=self.policy,

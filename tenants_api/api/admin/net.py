@@ -7,8 +7,9 @@ import traceback
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tenants_api.api.problems import REQUEST_ID, problem_response
+from tenants_api.api.problems import problem_response
 from tenants_api.errors import InternalError
+from tenants_api.observability.request_ids import request_id_in
 
 log = structlog.get_logger("tenants_api.admin")
 
@@ -34,4 +35,4 @@ class Net:
             log.error("unhandled_error", error=type(error).__name__, exception=traceback.format_exc())
             if started:
                 raise
-            await problem_response(InternalError(), request_id=scope.get(REQUEST_ID, ""))(scope, receive, send)
+            await problem_response(InternalError(), request_id=request_id_in(scope))(scope, receive, send)
