@@ -28,7 +28,7 @@ RESULTS = ROOT / "benchmarks" / "results.json"
 RUNS: dict[str, tuple[list[str], list[str] | None]] = {
     "verification": ([], ["--rounds", "3"]),
     "refusals": ([], ["--rounds", "5"]),
-    "requests": ([], ["--rounds", "2", "--seconds", "2"]),
+    "requests": ([], ["--starts", "1", "--rounds", "2"]),
     "behind_nginx": ([], None),
     "imports": ([], ["--rounds", "3"]),
     "round_trips": ([], []),

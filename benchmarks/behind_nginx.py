@@ -3,10 +3,10 @@
     python -m benchmarks.behind_nginx [--rounds N] [--seconds N] [--json]
 
 nginx has the configuration that `tenants-api gateway render nginx` makes; for the open door its questions to forward
-auth are taken out, and nothing else. nginx, the application and forward auth share one core, wrk has the other. The
-four turns: open, auth_request to forward auth as a process of its own, auth_request to the application's own `/authz`,
-and the open door to a route that wants a principal. The middle ratio of the rounds counts. Ends with 1 when a bound is
-passed. Needs nginx and wrk.
+auth are taken out, and nothing else. nginx, the applications and forward auth share one core, wrk has the other. The
+four turns: open, auth_request to forward auth as a process of its own, auth_request to a whole API's `/authz`, and the
+open door to the same route with this product in the application (benchmarks.library). The middle ratio of the rounds
+counts. Ends with 1 when a bound is passed. Needs nginx and wrk.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
+from benchmarks.library import LEARN, OPEN, PATH
 from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
 from benchmarks.report import parser, report
-from benchmarks.requests import TOKENS, running
+from benchmarks.requests import LIBRARY, TOKENS, running
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.gateway.plan import plan
 from tenants_api.gateway.render import render
@@ -99,21 +100,31 @@ def measured(*, rounds: int, seconds: float) -> dict[str, float]:
         realms = stack.enter_context(dev_realms("acme"))
         tokens = [realms.realm("acme").mint(claims={"jti": f"{number}"}) for number in range(TOKENS)]
         with on_core(SERVER_CORE):
-            url, _ = stack.enter_context(running(folder / "app", realms, workers=1))
-            app = url.removeprefix("http://")
-            alone = stack.enter_context(forward_auth(folder / "app", realms))
-            doors = [
-                stack.enter_context(door(folder / name, service=app, authorizer=asked, is_open=name == "open"))
-                for name, asked in (("open", alone), ("alone", alone), ("same", app))
-            ]
+            whole, _ = stack.enter_context(running(folder / "whole", realms, workers=1))
+            services = {
+                kind: stack.enter_context(running(folder / kind, realms, workers=1, app=LIBRARY, ROUTE=kind))[0]
+                for kind in (OPEN, "scope")
+            }
+            alone = stack.enter_context(forward_auth(folder / "whole", realms))
+            doors = {
+                name: stack.enter_context(
+                    door(
+                        folder / name.replace(" ", "-"),
+                        service=services[kind].removeprefix("http://"),
+                        authorizer=asked.removeprefix("http://"),
+                        is_open=is_open,
+                    )
+                )
+                for name, kind, asked, is_open in (
+                    ("no auth", OPEN, alone, True),
+                    ("auth_request", OPEN, alone, False),
+                    ("auth_request to the app", OPEN, whole, False),
+                    ("auth in the app", "scope", alone, True),
+                )
+            }
         os.sched_setaffinity(0, {LOAD_CORE})
-        turns = {
-            "no auth": f"{doors[0]}/bench/open",
-            "auth_request": f"{doors[1]}/bench/open",
-            "auth_request to the app": f"{doors[2]}/bench/open",
-            "auth in the app": f"{doors[0]}/bench/scope",
-        }
-        make_known(turns, tokens=tokens, principal=f"{url}/bench/principal")
+        turns = {name: f"{url}{PATH}" for name, url in doors.items()}
+        make_known(turns, tokens=tokens, learn=f"{services['scope']}{LEARN}")
         taken: dict[str, list[Measured]] = {name: [] for name in turns}
         for _ in range(rounds):
             for name, asked in turns.items():
@@ -121,13 +132,13 @@ def measured(*, rounds: int, seconds: float) -> dict[str, float]:
     return found_in(taken)
 
 
-def make_known(turns: dict[str, str], *, tokens: list[str], principal: str) -> None:
-    """Each token is verified once by whoever is asked later; without one, the doors that ask let nobody pass."""
+def make_known(turns: dict[str, str], *, tokens: list[str], learn: str) -> None:
+    """Each token is verified once by whoever is asked later; without one, nobody passes but through the open door."""
     for raw in tokens:
-        for url in (principal, *turns.values()):
+        for url in (learn, *turns.values()):
             httpx.get(url, headers=bearer(raw)).raise_for_status()
     refused = [name for name, url in turns.items() if httpx.get(url).status_code == 401]
-    if refused != ["auth_request", "auth_request to the app"]:
+    if refused != [name for name in turns if name != "no auth"]:
         raise RuntimeError(f"without a token these refuse: {refused}")
 
 

@@ -45,10 +45,10 @@ class Measured:
 
 
 @contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """What is started inside stays on that core, and so do its children."""
+def on_core(*cores: int) -> Iterator[None]:
+    """What is started inside stays on these cores, and so do its children."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core} & before or before)
+    os.sched_setaffinity(0, set(cores) & before or before)
     try:
         yield
     finally:
@@ -64,7 +64,15 @@ def listens(url: str) -> bool:
     return True
 
 
-def wrk(url: str, *, tokens: list[str], folder: Path, seconds: float, connections: int = CONNECTIONS) -> Measured:
+def wrk(
+    url: str,
+    *,
+    tokens: list[str],
+    folder: Path,
+    seconds: float,
+    connections: int = CONNECTIONS,
+    cores: tuple[int, ...] = (LOAD_CORE,),
+) -> Measured:
     """Closed-loop load on one URL for so long; each call carries the next token.
 
     Raises:
@@ -85,7 +93,7 @@ def wrk(url: str, *, tokens: list[str], folder: Path, seconds: float, connection
         str(folder / "load.lua"),
         url,
     ]
-    with on_core(LOAD_CORE):
+    with on_core(*cores):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(f"not every call to {url} succeeded:\n{done.stdout}")

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tenants_api.api.dependencies import CurrentPrincipal, requires
+    from tenants_api.api.dependencies import CurrentPrincipal, principal_of, requires
     from tenants_api.api.tenancy import Tenancy, websocket_principal
     from tenants_api.app import create_app
     from tenants_api.settings import Settings
@@ -24,6 +24,7 @@ __all__ = [
     "Settings",
     "Tenancy",
     "create_app",
+    "principal_of",
     "requires",
     "websocket_principal",
 ]
@@ -35,6 +36,7 @@ _HOMES = {
     "Settings": "tenants_api.settings",
     "Tenancy": "tenants_api.api.tenancy",
     "create_app": "tenants_api.app",
+    "principal_of": "tenants_api.api.dependencies",
     "requires": "tenants_api.api.dependencies",
     "websocket_principal": "tenants_api.api.tenancy",
 }

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tenants_api.api.authentication import SERVICES
 from tenants_api.api.routing import own_path
 from tenants_api.authz.endpoint import PATH, Authorizer, is_authz
-from tenants_api.observability.request_ids import request_id_in
+from tenants_api.observability.request_ids import REQUEST_ID
 from tenants_api.wiring import Services
 
 
@@ -35,14 +35,14 @@ class ForwardAuth:
         self._services: Services | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not is_authz(own_path(scope)):
+        if scope["type"] != "http" or (scope["path"] != PATH and not is_authz(own_path(scope))):
             await self._app(scope, receive, send)
             return
         scope["route"] = _ROUTE
         services, authorizer = scope[SERVICES], self._authorizer
         if authorizer is None or services is not self._services:  # an application may be started again
             authorizer = self._of(services)
-        await authorizer.answer(scope, send, request_id=request_id_in(scope))
+        await authorizer.answer(scope, send, request_id=scope[REQUEST_ID])
 
     def _of(self, services: Services) -> Authorizer:
         self._services = services
