@@ -1,10 +1,9 @@
-"""Runs the migrations, from a checkout as from an installed wheel, for the CLI, the tests and the start-up check."""
+"""Runs the migrations, from a checkout as from an installed wheel, for the CLI and the tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,11 +16,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, MetaData, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from tenants_api.db import Database
+from tenants_api.revisions import revision_of, script_location
 
 T = TypeVar("T")
 PATIENCE = 60.0  # seconds to wait for another migration
-_PACKAGE = Path(__file__).parent
 
 
 class MigrationError(Exception):
@@ -35,12 +33,6 @@ class Revision:
     revision: str
     down_revision: str | None
     message: str
-
-
-def script_location(package: Path = _PACKAGE) -> Path:
-    """The copy inside the installed package, or `migrations/` beside it in a checkout."""
-    shipped = package / "_migrations"
-    return shipped if shipped.is_dir() else package.parent / "migrations"
 
 
 def upgrade(url: str, *, revision: str = "head", patience: float = PATIENCE) -> None:
@@ -60,15 +52,7 @@ def downgrade(url: str, *, revision: str, patience: float = PATIENCE) -> None:
 
 def current(url: str) -> str | None:
     """The revision of the database; None when it was never migrated. Raises MigrationError, also when it is absent."""
-    return _connected(url, _revision_of)
-
-
-@cache
-def head() -> str:
-    """The newest revision that this package knows; read once, for every readiness probe asks."""
-    newest = _scripts().get_current_head()
-    assert newest is not None  # noqa: S101 (the package ships its migrations)
-    return newest
+    return _connected(url, revision_of)
 
 
 def history() -> list[Revision]:
@@ -100,25 +84,6 @@ def run(url: str, statements: Iterable[str]) -> None:
         raise _failed(error) from error
     finally:
         engine.dispose()
-
-
-async def is_migrated(database: Database) -> bool:
-    """Whether the database is at the newest revision that this package knows, or at a newer one.
-
-    A revision that this package does not know is newer: migrations run before the new version starts, and until it
-    took over, the old version serves on the new schema (expand, then contract).
-
-    Raises:
-        SQLAlchemyError: it cannot be read.
-    """
-    async with database.engine.connect() as connection:
-        revision = await connection.run_sync(_revision_of)
-    return revision == head() or (revision is not None and revision not in _known())
-
-
-@cache
-def _known() -> frozenset[str]:
-    return frozenset(revision.revision for revision in history())
 
 
 def _scripts() -> ScriptDirectory:
@@ -171,10 +136,6 @@ def _require_file(url: str) -> None:
     path = make_url(url).database if sync_url(url).startswith("sqlite") else None
     if path and path != ":memory:" and not Path(path).exists():
         raise MigrationError(f"there is no database at {path}: run `tenants-api db upgrade`")
-
-
-def _revision_of(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _differences(connection: Connection, *, metadata: MetaData) -> list[str]:

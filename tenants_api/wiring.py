@@ -16,11 +16,11 @@ from tenants_api.database.errors import StorageError
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import Resolver, TargetPolicy, system_resolver
-from tenants_api.migrating import is_migrated
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding, Reconciler
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry.sessions import SessionStorage
+from tenants_api.revisions import is_migrated
 from tenants_api.row_security import why_not_serve
 from tenants_api.settings import Settings
 from tenants_api.trust import Outcomes, Rejections, Trust

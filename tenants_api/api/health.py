@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.errors import NotFound
-from tenants_api.migrating import is_migrated
+from tenants_api.revisions import is_migrated
 from tenants_api.wiring import Services
 
 DEADLINE = 2.0  # seconds; a probe that waits longer is as good as failed

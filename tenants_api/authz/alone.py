@@ -147,8 +147,7 @@ class AuthzApp:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message["headers"],
+                message["headers"] += [
                     (b"x-request-id", request_id.encode("ascii")),
                     (b"cache-control", b"no-store"),  # a stored pass would outlive a suspension
                     (b"x-content-type-options", b"nosniff"),

@@ -7,7 +7,7 @@ no body and no `X-Forwarded-*` is looked at, so none of them can be forged into 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from tenants_api.authz.identity import ASSERTION, Headers, identity_headers
@@ -27,8 +27,6 @@ _THROUGH_NGINX = frozenset({401, 403})  # auth_request takes any other refusal f
 _BELOW = f"{PATH}/"
 _EMPTY = (b"content-length", b"0")
 
-# Of an answer that is given again: whoever stands further out cannot add to it.
-Fixed = tuple[tuple[bytes, bytes], ...]
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -53,7 +51,7 @@ class Authorizer:
         """`mint` makes the internal assertion about a caller, where it is turned on."""
         self._verifier, self._roles, self._outcomes, self._mint = verifier, roles, outcomes, mint
         # By identity, which costs nothing to look up; the principal is kept with it, so no other can have its id.
-        self._told: dict[int, tuple[Principal, Fixed]] = {}
+        self._told: dict[int, tuple[Principal, Headers]] = {}
 
     async def answer(self, scope: Scope, send: Send, *, request_id: str) -> None:
         """Answer one request, whatever its method and path; its body is never read."""
@@ -70,9 +68,9 @@ class Authorizer:
             if options.tenant is not None or options.role is not None:
                 self._admit(principal, options=options)
             told = self._told.get(id(principal))
-            headers: Iterable[tuple[bytes, bytes]] = told[1] if told is not None else self._tell(principal)
+            headers = told[1].copy() if told is not None else self._tell(principal)
             if self._mint is not None:
-                headers = [*headers, self._assertion(principal)]
+                headers.append(self._assertion(principal))
             status, body = 200, b""
         except ApiError as error:
             status, headers, body = refusal(error, options=options, request_id=request_id)
@@ -85,12 +83,12 @@ class Authorizer:
         if options.role is not None and not self._roles.permits(principal.roles, needed=options.role):
             raise InsufficientRole(options.role)
 
-    def _tell(self, principal: Principal) -> Fixed:
+    def _tell(self, principal: Principal) -> Headers:
         """What says who calls, made once: a token that is known gives the same principal again."""
         if len(self._told) >= MAX_TOLD:
             self._told.clear()
-        told = self._told[id(principal)] = (principal, (*identity_headers(principal), _EMPTY))
-        return told[1]
+        told = self._told[id(principal)] = (principal, [*identity_headers(principal), _EMPTY])
+        return told[1].copy()
 
     def _assertion(self, principal: Principal) -> tuple[bytes, bytes]:
         assert self._mint is not None  # noqa: S101 (asked before)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import make_url
 
-from tenants_api import migrating
+from tenants_api import migrating, revisions
 from tenants_api.assertion import models as assertion_models
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
@@ -70,7 +70,7 @@ def history(as_json: AsJson = False) -> None:
 def check(as_json: AsJson = False) -> None:
     """Compare the database with what this version needs; exit 3 if they differ."""
     url = _existing()
-    revision, head = migrating.current(url), migrating.head()
+    revision, head = migrating.current(url), revisions.head()
     # An old schema differs by nature: only at the newest revision do differences mean something was forgotten.
     differences = migrating.check(url, metadata=Base.metadata) if revision == head else []
     differences += migrating.read(url, unguarded_tables)
@@ -116,7 +116,7 @@ def _existing() -> str:
 
 
 def _print(revision: str | None, *, as_json: bool) -> None:
-    head = migrating.head()
+    head = revisions.head()
     if as_json:
         print_json({"revision": revision, "head": head})
     else:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from importlib import import_module
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +14,7 @@ from tenants_api.database.urls import sqlite_file
 from tenants_api.db import Database, translated
 from tenants_api.registry import changes, conditions, keys, rejections
 from tenants_api.registry.data_version import DataVersion
-from tenants_api.registry.listener import Listener
+from tenants_api.registry.storage import Listening
 from tenants_api.registry.values import Health, Refused, StoredKeys, TenantRow
 
 
@@ -73,5 +74,7 @@ class SessionStorage:
     def file_mark(self) -> DataVersion | None:
         return DataVersion(sqlite_file(self._database.url)) if self._database.is_file else None
 
-    def listener(self, url: str, *, on_news: Callable[[int], None], on_connect: Callable[[], None]) -> Listener:
-        return Listener(url, on_news=on_news, on_connect=on_connect)
+    def listener(self, url: str, *, on_news: Callable[[int], None], on_connect: Callable[[], None]) -> Listening:
+        # Only where the database is PostgreSQL: its driver takes as long to import as Alembic.
+        kind: Callable[..., Listening] = import_module("tenants_api.registry.listener").Listener
+        return kind(url, on_news=on_news, on_connect=on_connect)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
-from tenants_api import migrating
+from tenants_api import migrating, revisions
 from tenants_api.assertion import models as assertion_models
 from tenants_api.db import Base
 from tenants_api.items import models as items_models
@@ -43,7 +43,7 @@ def test_eight_upgrades_of_an_empty_database_at_once_all_succeed(empty_url: str)
     ]
     said = [process.communicate(timeout=120)[0] for process in running]
     assert [process.returncode for process in running] == [0] * 8, "\n".join(said)
-    assert migrating.current(empty_url) == migrating.head()
+    assert migrating.current(empty_url) == revisions.head()
     assert migrating.check(empty_url, metadata=Base.metadata) == []
 
 

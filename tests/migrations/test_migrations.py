@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, inspect, text
 
-from tenants_api import migrating
+from tenants_api import migrating, revisions
 from tenants_api.assertion import models as assertion_models
 from tenants_api.db import Base, Database
 from tenants_api.items import models as items_models
@@ -94,7 +94,7 @@ def test_up_down_and_up_again_with_rows_in_every_table(empty_url: str) -> None:
     migrating.downgrade(empty_url, revision=FIRST)
     assert counts(empty_url) == {"tenants": 1}
     migrating.upgrade(empty_url)
-    assert migrating.current(empty_url) == migrating.head()
+    assert migrating.current(empty_url) == revisions.head()
     on(empty_url, lambda database: create(database, "initech"))
     migrating.downgrade(empty_url, revision="base")
     assert counts(empty_url) == {}
@@ -125,7 +125,7 @@ def test_revisions_stand_in_one_line() -> None:
     line = migrating.history()
     assert line[0].down_revision is None
     assert [one.down_revision for one in line[1:]] == [one.revision for one in line[:-1]]
-    assert line[-1].revision == migrating.head()
+    assert line[-1].revision == revisions.head()
     assert [one.revision for one in line if not one.message] == []
 
 
@@ -148,11 +148,11 @@ def test_newer_schema_is_one_to_serve_on(empty_url: str) -> None:
 
 
 async def is_migrated(database: Database) -> None:
-    assert await migrating.is_migrated(database)
+    assert await revisions.is_migrated(database)
 
 
 async def is_not_at_head(database: Database) -> None:
-    assert not await migrating.is_migrated(database)
+    assert not await revisions.is_migrated(database)
 
 
 def test_database_that_was_never_migrated_has_no_revision(empty_url: str, tmp_path: Path) -> None:
@@ -203,7 +203,14 @@ def test_server_that_refuses_is_one_line_without_the_password(postgres_url: str)
 
 
 def test_migrations_are_found_beside_the_package_and_inside_a_wheel(tmp_path: Path) -> None:
-    assert (migrating.script_location() / "env.py").is_file()
+    assert (revisions.script_location() / "env.py").is_file()
     installed = tmp_path / "100% installed"
-    shutil.copytree(migrating.script_location(), installed / "_migrations")
-    assert migrating.script_location(installed) == installed / "_migrations"
+    shutil.copytree(revisions.script_location(), installed / "_migrations")
+    assert revisions.script_location(installed) == installed / "_migrations"
+
+
+def test_revisions_are_read_as_alembic_reads_them() -> None:
+    """Serving asks `revisions`, which reads the files itself; migrating asks Alembic."""
+    told = {revision.revision: revision.down_revision or "" for revision in migrating.history()}
+    assert revisions.known() == told
+    assert revisions.head() == migrating.history()[-1].revision

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tenants_api import migrating
+from tenants_api import migrating, revisions
 from tenants_api.db import Base
 from tenants_api.devrealms import DevRealmServer
 from tests.support.postgres import PostgresServer
@@ -37,7 +37,7 @@ def test_dump_is_restored_with_its_tenants_roles_and_policies(
         assert [item["title"] for item in answer.json()["data"]] == ["kept"]
         stage.admin("POST", "/tenants/acme/suspend", json={})
     assert migrating.check(new, metadata=Base.metadata) == []
-    assert migrating.current(new) == migrating.head()
+    assert migrating.current(new) == revisions.head()
     found = [migrating.read(url, lambda connection: connection.execute(POLICIES).all()) for url in (old, new)]
     assert found[0] == found[1] != []
 

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from tenants_api import migrating
+from tenants_api import migrating, revisions
 from tenants_api.devrealms import DevRealmServer
 from tests.live.chaos.load import Caller
 from tests.support.postgres import PostgresServer
@@ -58,7 +58,7 @@ def new_version(tmp_path: Path) -> Path:
     tree = tmp_path / "new"
     for name in ("tenants_api", "migrations"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    write_revision(tree, EXPAND, before=migrating.head(), change=ADD, back='op.drop_column("items", "archived")')
+    write_revision(tree, EXPAND, before=revisions.head(), change=ADD, back='op.drop_column("items", "archived")')
     models = tree / "tenants_api" / "items" / "models.py"
     models.write_text(models.read_text() + "    archived: Mapped[bool] = mapped_column(default=False)\n")
     return tree

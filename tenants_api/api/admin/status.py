@@ -13,7 +13,7 @@ from tenants_api.api.admin.guard import Reader
 from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.wire import WireOut
-from tenants_api.migrating import head
+from tenants_api.revisions import head
 from tenants_api.trust.counts import realms_by_health
 
 router = APIRouter(prefix="/v1/status", tags=["operation"], route_class=AdminRoute)
