@@ -58,7 +58,7 @@ async def principal_of(connection: HTTPConnection, *, raw: str | None = None) ->
     """The principal of a request or WebSocket, of this token where it came by another way. Raises as above.
 
     What `CurrentPrincipal` gives, for a route that would rather call than declare it: FastAPI takes longer to resolve a
-    dependency than this takes for a token that is known. Tests that override `current_principal` do not reach it.
+    dependency than this takes for a token that is known. `as_principal` of the tests stands for both.
     """
     principal: Principal | None = connection.scope.get(PRINCIPAL)
     if principal is None or raw is not None:
