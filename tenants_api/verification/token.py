@@ -95,9 +95,14 @@ def _split(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None) -> tupl
     first, _, second = signing_input.partition(b".")
     if len(first) > MAX_HEADER:
         refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
+    if not (first and second and signature):
+        raise InvalidToken(_NOT_BASE64URL)
     known = headers.get(first) if headers is not None else None
-    algorithm, kid = known or _check_header(_parse(_decode(first), step="header"))
-    return first, kid, algorithm, _decode(second), signing_input, _decode(signature)
+    try:
+        algorithm, kid = known or _check_header(_parse(parse_base64url(first), step="header"))
+        return first, kid, algorithm, parse_base64url(second), signing_input, parse_base64url(signature)
+    except ValueError:
+        raise InvalidToken(_NOT_BASE64URL) from None
 
 
 def _check_header(header: dict[str, Any]) -> tuple[str, str]:
@@ -113,15 +118,6 @@ def _check_header(header: dict[str, Any]) -> tuple[str, str]:
         # RFC 8725 section 3.11: a logout token (`logout+jwt`) or a DPoP proof is not an access token.
         refuse("header", "header_type", expected="JWT or at+jwt", found=kind if isinstance(kind, str) else None)
     return algorithm, kid
-
-
-def _decode(segment: bytes) -> bytes:
-    if not segment:
-        raise InvalidToken(_NOT_BASE64URL)
-    try:
-        return parse_base64url(segment)
-    except ValueError:
-        raise InvalidToken(_NOT_BASE64URL) from None
 
 
 def _parse(data: bytes, *, step: str) -> dict[str, Any]:
