@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -41,6 +42,7 @@ NAMING = {
 }
 
 STATEMENT_TIMEOUT = 30.0  # seconds
+_read_json = json.JSONDecoder().decode
 READ_ONLY = "25006"  # read_only_sql_transaction
 
 
@@ -170,13 +172,17 @@ def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
         # In memory sessions take turns on one connection: two that share it would share a transaction.
         turns: dict[str, Any] = {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
         engine = create_async_engine(
-            url, connect_args={"timeout": LOCK_TIMEOUT}, **(turns if _is_memory(make_url(url)) else {})
+            url,
+            json_deserializer=_from_json,
+            connect_args={"timeout": LOCK_TIMEOUT},
+            **(turns if _is_memory(make_url(url)) else {}),
         )
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
         event.listen(engine.sync_engine, "begin", _sqlite_begin)
         return engine
     engine = create_async_engine(
         url,
+        json_deserializer=_from_json,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=TURN,
@@ -185,6 +191,11 @@ def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
     return engine
+
+
+def _from_json(text: str | bytes) -> Any:
+    """As `json.loads`, which looks for the encoding of each text first: a start reads three for each realm."""
+    return _read_json(text if isinstance(text, str) else text.decode())
 
 
 def _leave_read_only_server(context: ExceptionContext) -> None:

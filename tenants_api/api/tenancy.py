@@ -52,19 +52,14 @@ class Tenancy:
         """Settings are read from the environment if not given. Raises SettingsError."""
         self.settings = settings if settings is not None else load_settings()
         self.roles = roles
-        self._services: Services | None = None
-
-    @property
-    def running_services(self) -> Services | None:
-        """What runs, if it does."""
-        return self._services
+        self.running_services: Services | None = None  # while `running` is open
 
     @property
     def services(self) -> Services:
         """What runs, for background tasks. RuntimeError outside of `running`."""
-        if self._services is None:
+        if self.running_services is None:
             raise RuntimeError("tenancy.running() is not open: enter it in the application's lifespan")
-        return self._services
+        return self.running_services
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Services]:
@@ -75,11 +70,11 @@ class Tenancy:
         """
         if not structlog.is_configured():
             logging.configure(format=self.settings.log_format, level=self.settings.log_level)
-        async with open_services(self.settings, roles=self.roles) as self._services:
+        async with open_services(self.settings, roles=self.roles) as self.running_services:
             try:
-                yield self._services
+                yield self.running_services
             finally:
-                self._services = None
+                self.running_services = None
 
     def install(self, app: FastAPI, *, admin: str | None = "/admin") -> None:
         """Let the application ask for principals; mount the admin plane at `admin` unless that is None.

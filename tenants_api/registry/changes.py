@@ -17,6 +17,8 @@ from tenants_api.registry.values import CHANNEL, RealmRow, Rule, TenantRow, Tena
 
 # Which tenants, said of a column that holds the id of one.
 Within = Callable[[InstrumentedAttribute[uuid.UUID]], ColumnElement[bool]]
+_LISTS = tuple(RealmRow.__slots__.index(name) for name in ("audiences", "authorized_parties", "algorithms"))
+_ORGANIZATION = RealmRow.__slots__.index("organization")
 AT_ONCE = 1000  # tenants in one read, ids in one query: every database has a bound on parameters
 
 
@@ -72,8 +74,8 @@ async def _load(session: AsyncSession, *, within: Within, order: InstrumentedAtt
     realms: dict[uuid.UUID, list[RealmRow]] = defaultdict(list)
     columns = (getattr(Realm, name) for name in RealmRow.__slots__)
     found = select(Realm.tenant_id, *columns).where(within(Realm.tenant_id)).order_by(Realm.id)
-    for row in await session.execute(found):
-        realms[row.tenant_id].append(_realm_row(row))
+    for tenant_id, *values in await session.execute(found):
+        realms[tenant_id].append(_realm_row(values))
     rules: dict[uuid.UUID, list[Rule]] = defaultdict(list)
     said = select(RoleRule.tenant_id, RoleRule.source, RoleRule.value, RoleRule.role)
     for tenant_id, *rule in await session.execute(
@@ -87,8 +89,9 @@ def _between(tenant_id: InstrumentedAttribute[uuid.UUID], *, first: uuid.UUID, l
     return tenant_id.between(first, last)
 
 
-def _realm_row(row: Any) -> RealmRow:
-    values = {name: getattr(row, name) for name in RealmRow.__slots__}
-    for name in ("audiences", "authorized_parties", "algorithms"):
-        values[name] = tuple(values[name])
-    return RealmRow(**{**values, "organization": values["organization"] or None})
+def _realm_row(values: list[Any]) -> RealmRow:
+    """`values` are in the order of the fields; it is filled by place, for it is made for each realm at a start."""
+    for place in _LISTS:
+        values[place] = tuple(values[place])
+    values[_ORGANIZATION] = values[_ORGANIZATION] or None
+    return RealmRow(*values)

@@ -12,6 +12,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tenants_api.serving.joined_writes import JoinedWrites
+
 LARGEST_HEAD = 32 * 1024  # bytes of request line and headers; a token may have 8192
 
 
@@ -32,7 +34,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, loop=self.loop))  # type: ignore[arg-type]  # stands for one
         self._end_after(self.deadline)
 
     def data_received(self, data: bytes) -> None:

@@ -18,6 +18,7 @@ from tenants_api.trust.rows import trusted_rows
 _TENANT = attrgetter(*TenantRow.__slots__[1:-2])
 _REALM = attrgetter(*RealmRow.__slots__[1:])
 _RULE = attrgetter(*Rule.__slots__)
+_written = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Register:
@@ -94,7 +95,7 @@ def _forget(index: dict[Any, bytes], key: Any, packed: bytes | None) -> None:
 def _packed(tenant: TenantRow) -> bytes:
     rules = [_RULE(rule) for rule in tenant.rules]
     realms = [(realm.id.hex, *_REALM(realm)) for realm in tenant.realms]
-    return json.dumps([tenant.id.hex, *_TENANT(tenant), rules, realms], separators=(",", ":")).encode("ascii")
+    return _written([tenant.id.hex, *_TENANT(tenant), rules, realms]).encode("ascii")
 
 
 def _row(packed: bytes | None) -> TenantRow | None:

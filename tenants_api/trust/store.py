@@ -240,10 +240,11 @@ class Trust:
             self._remove(tenant.id)
             return
         before = self._register.put(tenant)
-        trusted = {realm.id for realm in trusted_rows(tenant)}
-        for realm in before.realms if before is not None else ():
-            if realm.id not in trusted:
-                self._drop(realm.id)
+        if before is not None:
+            trusted = {realm.id for realm in trusted_rows(tenant)}
+            for realm in before.realms:
+                if realm.id not in trusted:
+                    self._drop(realm.id)
         if any(self._snapshot.get(realm.id) or realm.organization is not None for realm in trusted_rows(tenant)):
             self._wake(tenant)
 
