@@ -104,7 +104,7 @@ def measured(*, tenants: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> int:
-    options = parser("benchmarks.loading", __doc__, rounds=3)
+    options = parser("benchmarks.loading", __doc__, rounds=5)
     options.add_argument("--tenants", type=int, default=100_000)
     options.add_argument("--way", choices=WAYS, help="read once in this process, and print what it took")
     options.add_argument("--url", help="the database that is read with --way")

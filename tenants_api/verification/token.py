@@ -91,18 +91,21 @@ def _split(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None) -> tupl
         refuse("format", "not_ascii", expected="US-ASCII")
     if (dots := raw.count(".")) != 2:
         refuse("format", "not_three_segments", expected=3, found=dots + 1)
-    signing_input, _, signature = raw.encode("ascii").rpartition(b".")
-    first, _, second = signing_input.partition(b".")
-    if len(first) > MAX_HEADER:
-        refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
-    if not (first and second and signature):
-        raise InvalidToken(_NOT_BASE64URL)
-    known = headers.get(first) if headers is not None else None
+    signing_input, _, last = raw.encode("ascii").rpartition(b".")
     try:
+        # The shortest first, and no JSON before all are read: garbage is refused as soon as can be.
+        signature = parse_base64url(last)
+        first, _, second = signing_input.partition(b".")
+        if len(first) > MAX_HEADER:
+            refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
+        payload = parse_base64url(second)
+        if not (first and payload and signature):
+            raise InvalidToken(_NOT_BASE64URL)
+        known = headers.get(first) if headers is not None else None
         algorithm, kid = known or _check_header(_parse(parse_base64url(first), step="header"))
-        return first, kid, algorithm, parse_base64url(second), signing_input, parse_base64url(signature)
     except ValueError:
         raise InvalidToken(_NOT_BASE64URL) from None
+    return first, kid, algorithm, payload, signing_input, signature
 
 
 def _check_header(header: dict[str, Any]) -> tuple[str, str]:
