@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextvars import Token
+from itertools import pairwise
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -25,8 +26,10 @@ REDACTED = "[redacted]"
 # Libraries that tell every step: httpx each URL, Alembic each look at the schema.
 CHATTY = ("httpx", "httpcore", "alembic")
 
-# The first letters of a base64url JSON object with or without white space, then at least one more segment.
-_JWT = re.compile(r"e(?:y[A-DI-L]|w[k-r0-3])[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)*")
+# The first letters of a base64url JSON object with or without white space; at least one more segment must follow. Where
+# a token may be is looked for first, from whole word to whole word: a text of nothing but beginnings takes no longer.
+_JWT = re.compile(r"e(?:y[A-DI-L]|w[k-r0-3])[A-Za-z0-9_-]{8}")
+_DOTTED = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]*+)++")
 _ADMIN_KEY = re.compile(r"tak_[A-Za-z0-9]+_[A-Za-z0-9_-]+")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
@@ -139,10 +142,21 @@ def _clean(value: Any, *, key: str, depth: int = 0) -> Any:
 def _text(value: str, *, limit: int, control: re.Pattern[str] = _CONTROL) -> str:
     text = value[:LONGEST_READ]
     text = _URL_PASSWORD.sub(rf"\1{REDACTED}@", text)
-    for pattern in (_ADMIN_KEY, _BEARER, _JWT):
+    for pattern in (_ADMIN_KEY, _BEARER):
         text = pattern.sub(REDACTED, text)
+    text = _DOTTED.sub(_without_jwt, text)
     text = control.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def _without_jwt(dotted: re.Match[str]) -> str:
+    """Words with dots between them, up to where a token begins."""
+    words = dotted[0].split(".")
+    for place, (word, following) in enumerate(pairwise(words)):
+        begin = _JWT.search(word)
+        if begin is not None and len(following) >= 4:
+            return ".".join([*words[:place], word[: begin.start()]]) + REDACTED
+    return dotted[0]
 
 
 def bind(**context: Any) -> Mapping[str, Token[Any]]:
