@@ -26,7 +26,7 @@ import httpx
 
 from benchmarks.library import LEARN, OPEN, PATH
 from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
-from benchmarks.report import parser, report
+from benchmarks.report import middles, parser, report
 from benchmarks.requests import LIBRARY, TOKENS, running
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.gateway.plan import plan
@@ -145,10 +145,12 @@ def make_known(turns: dict[str, str], *, tokens: list[str], learn: str) -> None:
 def found_in(taken: dict[str, list[Measured]]) -> dict[str, float]:
     """Ratios to the open door, and what it does by itself."""
     plain = taken.pop("no auth")
-    found = {
-        f"{name} / no auth": median(one.rps / other.rps for one, other in zip(each, plain, strict=True))
-        for name, each in taken.items()
-    }
+    found = middles(
+        {
+            f"{name} / no auth": [one.rps / other.rps for one, other in zip(each, plain, strict=True)]
+            for name, each in taken.items()
+        }
+    )
     found |= {
         f"p99, {name} / no auth": median(one.p99 / other.p99 for one, other in zip(each, plain, strict=True))
         for name, each in taken.items()

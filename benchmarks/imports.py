@@ -14,7 +14,7 @@ import sys
 from statistics import median
 
 from benchmarks.load import SERVER_CORE, on_core
-from benchmarks.report import parser, report
+from benchmarks.report import middle, parser, report
 
 WHO = {
     "alone": "import fastapi, sqlalchemy, sqlalchemy.ext.asyncio, sqlalchemy.orm",
@@ -39,10 +39,13 @@ def measured(rounds: int) -> dict[str, float]:
         for statement in WHO.values():
             seconds(statement)  # compiled, and in the cache of files
         taken = [{name: seconds(statement) for name, statement in WHO.items()} for _ in range(rounds)]
-    return {
-        "API / FastAPI and SQLAlchemy": median(one["API"] / one["alone"] for one in taken),
-        "forward auth / API": median(one["forward auth"] / one["API"] for one in taken),
-    } | {f"{name}, ms": median(one[name] for one in taken) * 1000 for name in WHO}
+    return (
+        middle("API / FastAPI and SQLAlchemy", (one["API"] / one["alone"] for one in taken))
+        | {
+            "forward auth / API": median(one["forward auth"] / one["API"] for one in taken),
+        }
+        | {f"{name}, ms": median(one[name] for one in taken) * 1000 for name in WHO}
+    )
 
 
 def main() -> int:

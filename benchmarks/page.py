@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.plot import Bar, plot_of
+from benchmarks.report import LEAST, MOST
 from benchmarks.rows import Row
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -42,6 +43,12 @@ def bars_of(results: Mapping[str, Any], *, rows: Sequence[Row]) -> list[Bar]:
     ]
 
 
+def spread_of(found: Mapping[str, float], *, name: str) -> str:
+    """Between which bounds the rounds lay, where they are known."""
+    least, most = found.get(f"{name}, {LEAST}"), found.get(f"{name}, {MOST}")
+    return f" ({least:.3g} to {most:.3g})" if least is not None and most is not None else ""
+
+
 def page_of(results: Mapping[str, Any], *, rows: Sequence[Row]) -> str:
     """The table of all figures, and beneath it everything else that was found."""
     lines = ["| figure | must | reach | measured | kept | command |", "|---|---|---|---|---|---|"]
@@ -53,7 +60,7 @@ def page_of(results: Mapping[str, Any], *, rows: Sequence[Row]) -> str:
         if value is None:
             shown, kept = "not measured", ""
         else:
-            shown = f"{value:.3g}"
+            shown = f"{value:.3g}{spread_of(found, name=row.name)}"
             kept = (
                 "reached"
                 if row.kept(value, bound=row.reach)

@@ -14,9 +14,8 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from statistics import median
 
-from benchmarks.report import parser, report
+from benchmarks.report import middles, parser, report
 from tenants_api.verification.errors import TokenError
 from tenants_api.verification.verifier import TokenVerifier
 from tests.support.tokens import b64
@@ -72,10 +71,9 @@ async def measured(rounds: int) -> tuple[dict[str, float], dict[str, float]]:
         for kind, make in makers.items():
             batch = [make(next(number)) for _ in range(CHEAP.get(kind, PER_ROUND))]
             taken[kind].append(await spent(stage.verifier, batch, accepted=kind == ACCEPT))
-    ratios = {
-        kind: median(one / whole for one, whole in zip(found, taken[ACCEPT], strict=True))
-        for kind, found in taken.items()
-    }
+    ratios = middles(
+        {kind: [one / whole for one, whole in zip(found, taken[ACCEPT], strict=True)] for kind, found in taken.items()}
+    )
     return {kind: min(found) for kind, found in taken.items()}, ratios
 
 

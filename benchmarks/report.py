@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from statistics import median
+
+LEAST, MOST = "least", "most"
+
+
+def middle(name: str, values: Iterable[float]) -> dict[str, float]:
+    """The middle of what the rounds found, and between which bounds they lay."""
+    found = list(values)
+    return {name: median(found), f"{name}, {LEAST}": min(found), f"{name}, {MOST}": max(found)}
+
+
+def middles(rounds: Mapping[str, Iterable[float]]) -> dict[str, float]:
+    """The same of several, by name."""
+    return {key: value for name, values in rounds.items() for key, value in middle(name, values).items()}
 
 
 def report(

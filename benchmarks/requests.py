@@ -24,7 +24,7 @@ import httpx
 
 from benchmarks.library import LEARN, NOOP, NOT_OURS, OPEN, PATH
 from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, listens, on_core, wrk
-from benchmarks.report import parser, report
+from benchmarks.report import middles, parser, report
 from tenants_api.devrealms import DevRealmServer
 from tests.support.processes import stop_group, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for
@@ -87,10 +87,8 @@ def measured(*, starts: int, rounds: int, seconds: float) -> tuple[dict[str, flo
                 ratios[name].append(rps[asked_for] / rps[against])
             for name, value in each.items():
                 spent.setdefault(name, []).append(value)
-    found = {name: median(values) for name, values in ratios.items()}
-    return found | {"two workers / one": _of_two(rounds=rounds, seconds=seconds)}, {
-        name: median(values) for name, values in spent.items()
-    }
+    ratios["two workers / one"] = _of_two(rounds=rounds, seconds=seconds)
+    return middles(ratios), {name: median(values) for name, values in spent.items()}
 
 
 def _rounds(*, rounds: int, seconds: float) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
@@ -130,7 +128,7 @@ def _started(stack: ExitStack, realms: DevRealmServer, *, folder: Path) -> dict[
     return asked | {path: (f"{url}{path}", process) for path in PATHS}
 
 
-def _of_two(*, rounds: int, seconds: float) -> float:
+def _of_two(*, rounds: int, seconds: float) -> list[float]:
     """Two workers on two cores against one worker on one, wrk beside them: its part of the cores is in both.
 
     One core may be slower than the other, so the one worker is asked on each.
@@ -153,11 +151,11 @@ def _of_two(*, rounds: int, seconds: float) -> float:
                 os.sched_setaffinity(process, {core})
                 each.append(rate(one, core))
             ratios.append(rate(two, *cores) / mean(each))
-    return median(ratios)
+    return ratios
 
 
 def main() -> int:
-    options = parser("benchmarks.requests", __doc__, rounds=4)
+    options = parser("benchmarks.requests", __doc__, rounds=3)
     options.add_argument("--starts", type=int, default=3, help="of each process, with so many rounds")
     options.add_argument("--seconds", type=float, default=2.0, help="of each turn")
     arguments = options.parse_args()

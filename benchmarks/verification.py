@@ -20,13 +20,12 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from benchmarks.report import parser, report
+from benchmarks.report import middles, parser, report
 from tenants_api.verification.cache import VerifiedTokens
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.token import peek
@@ -151,9 +150,7 @@ async def times(rounds: int, *, algorithms: Sequence[str] = ALGORITHMS) -> dict[
         raw = cached.raw(tokens)
         note("RS256, first / raw", await cached.verified(tokens), raw=raw)
         note("remembered / raw RS256", cached.recalled(tokens), raw=raw)
-    return {name: median(values) for name, values in ratios.items()} | {
-        f"us, {name.removesuffix(' / raw')}": value for name, value in fastest.items()
-    }
+    return middles(ratios) | {f"us, {name.removesuffix(' / raw')}": value for name, value in fastest.items()}
 
 
 def without_extra(rounds: int) -> dict[str, float]:

@@ -24,7 +24,7 @@ import httpx
 from benchmarks.library import PATH
 from benchmarks.load import LOAD_CORE, cpu_seconds, wrk
 from benchmarks.peers.serving import OURS, REALM, UNCACHED, started
-from benchmarks.report import parser, report
+from benchmarks.report import middles, parser, report
 from benchmarks.verification import LARGER, compact, larger_claims, sample_claims
 from tenants_api.devrealms import DevRealm
 from tests.support.realms import dev_realms
@@ -100,7 +100,12 @@ def measured(*, rounds: int, seconds: float, size: int) -> dict[str, float]:
 
 def ratio(rps: Rates, *, ours: str, peer: str) -> float:
     """The middle of the rounds."""
-    return median(one / other for one, other in zip(rps[ours], rps[peer], strict=True))
+    return median(ratios(rps, ours=ours, peer=peer))
+
+
+def ratios(rps: Rates, *, ours: str, peer: str) -> list[float]:
+    """By round."""
+    return [one / other for one, other in zip(rps[ours], rps[peer], strict=True)]
 
 
 def best_of(rps: Rates, *, ours: str, peers: Sequence[str]) -> str:
@@ -111,7 +116,7 @@ def best_of(rps: Rates, *, ours: str, peers: Sequence[str]) -> str:
 def figures(rps: Rates) -> dict[str, float]:
     """The ratios that have a bound, who was the best, and the ratio to each."""
     best = {name: best_of(rps, ours=ours, peers=peers) for name, ours, peers, _ in RATIOS}
-    bounded = {name: ratio(rps, ours=ours, peer=best[name]) for name, ours, _, _ in RATIOS}
+    bounded = middles({name: ratios(rps, ours=ours, peer=best[name]) for name, ours, _, _ in RATIOS})
     who = {
         f"requests a second, {name.partition(' ÷ ')[2]} ({best[name]})": median(rps[best[name]])
         for name, ours, peers, _ in RATIOS
