@@ -7,6 +7,7 @@ segments, and a process that was killed between them left half an answer, which 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 LARGEST = 65_536  # bytes that are copied to be sent at once; more is not worth it
@@ -29,15 +30,19 @@ class JoinedWrites:
     def write(self, data: bytes) -> None:
         if not data:
             self.flush()  # an answer without content is whole
-        elif not self._held:
-            self._held = data
-            self._loop.call_soon(self.flush)
-        elif len(data) <= LARGEST:
+        elif len(data) > LARGEST:
+            self.flush()
+            self._transport.write(data)
+        elif self._held:
             held, self._held = self._held, b""
             self._transport.write(held + data)
         else:
-            self.flush()
-            self._transport.write(data)
+            self._held = bytes(data)  # a copy of a view: who gave it may fill its buffer anew
+            self._loop.call_soon(self.flush)
+
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        self.flush()
+        self._transport.writelines(parts)
 
     def flush(self) -> None:
         """Send what is held back, if anything is."""

@@ -23,6 +23,9 @@ class Wire:
     def write(self, data: bytes) -> None:
         self.told.append(data)
 
+    def writelines(self, parts: list[bytes]) -> None:
+        self.told.extend(parts)
+
     def close(self) -> None:
         self.told.append("close")
 
@@ -81,6 +84,25 @@ async def test_large_body_is_not_copied() -> None:
     transport.write(body)
     assert told == [HEAD, body]
     assert told[1] is body
+
+
+async def test_content_may_be_any_bytes_and_its_buffer_be_used_again() -> None:
+    """ASGI says bytes; Starlette's streams also give views, as does whoever fills one buffer again and again."""
+    transport, told = joined()
+    buffer = bytearray(b"first")
+    transport.write(memoryview(buffer))  # type: ignore[arg-type]  # what a stream gives
+    buffer[:] = b"other"
+    transport.write(memoryview(buffer))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert told == [b"firstother"]
+
+
+async def test_lines_do_not_pass_what_is_held() -> None:
+    transport, told = joined()
+    transport.write(HEAD)
+    transport.writelines([BODY, BODY])
+    await asyncio.sleep(0)
+    assert told == [HEAD, BODY, BODY]
 
 
 @pytest.mark.parametrize(
