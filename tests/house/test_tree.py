@@ -9,6 +9,7 @@ from statistics import median
 from tests.house.tree import ROOT, files, name_of, syntax
 
 LONGEST_FILE = 300
+BUILT = (".whl", ".gz", ".zip", ".tar", ".tgz", ".jar", ".so", ".pyc", ".db", ".log")
 LONGEST_MEDIAN = 10
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -17,6 +18,10 @@ def test_no_module_tells_two_stories() -> None:
     modules = (*files("tenants_api", suffix=".py"), *files("tests", suffix=".py"))
     lengths = {name_of(path): len(path.read_text("utf-8").splitlines()) for path in modules}
     assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_nothing_that_was_built_or_fetched_is_kept() -> None:
+    assert [name_of(path) for path in files() if path.suffix in BUILT] == []
 
 
 def test_every_module_says_what_it_is_for() -> None:
