@@ -41,9 +41,7 @@ def measured(rounds: int) -> dict[str, float]:
         taken = [{name: seconds(statement) for name, statement in WHO.items()} for _ in range(rounds)]
     return (
         middle("API / FastAPI and SQLAlchemy", (one["API"] / one["alone"] for one in taken))
-        | {
-            "forward auth / API": median(one["forward auth"] / one["API"] for one in taken),
-        }
+        | {"forward auth / API": median(one["forward auth"] / one["API"] for one in taken)}
         | {f"{name}, ms": median(one[name] for one in taken) * 1000 for name in WHO}
     )
 

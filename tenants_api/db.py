@@ -42,7 +42,6 @@ NAMING = {
 }
 
 STATEMENT_TIMEOUT = 30.0  # seconds
-_read_json = json.JSONDecoder().decode
 READ_ONLY = "25006"  # read_only_sql_transaction
 
 
@@ -191,6 +190,9 @@ def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
     return engine
+
+
+_read_json = json.JSONDecoder().decode
 
 
 def _from_json(text: str | bytes) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import uuid
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from tenants_api.errors import FieldError, ValidationFailed
+from tenants_api.strict_base64 import parse_base64url
 
 T = TypeVar("T")
 
@@ -38,6 +38,6 @@ def cursor_of(row_id: uuid.UUID) -> str:
 
 def parse_cursor(cursor: str, *, pointer: str) -> uuid.UUID:
     try:
-        return uuid.UUID(bytes=base64.b64decode(cursor + "==", altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error) as error:
+        return uuid.UUID(bytes=parse_base64url(cursor.encode("ascii")))
+    except ValueError as error:
         raise ValidationFailed(errors=[FieldError(pointer, "not a cursor that this API gave")]) from error

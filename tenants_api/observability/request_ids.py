@@ -14,11 +14,12 @@ _VALID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """A valid incoming `X-Request-ID` is kept, anything else replaced; header names are in lower case, as in ASGI."""
+    given = b""
     for name, value in headers:
         if name == b"x-request-id":
-            # A server may give any bytes-like value; the first of two counts.
-            return bytes(value).decode("ascii") if _VALID.fullmatch(value) else str(uuid_utils.uuid7())
-    return str(uuid_utils.uuid7())
+            given = bytes(value)  # the first of two counts
+            break
+    return given.decode("ascii") if _VALID.fullmatch(given) else str(uuid_utils.uuid7())
 
 
 def request_id_in(scope: MutableMapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ class ClaimPolicy:
 def check_type(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
     """Keycloak signs ID, refresh, offline and logout tokens with the same keys; only `Bearer` is an access token."""
     kind = claims.get("typ")
-    if kind != "Bearer" and (not isinstance(kind, str) or kind.lower() != "bearer"):
+    if not isinstance(kind, str) or kind.lower() != "bearer":
         refuse("type", "not_an_access_token", expected="Bearer", found=_short(kind))
 
 
