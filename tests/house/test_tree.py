@@ -8,7 +8,7 @@ from statistics import median
 
 from tests.house.tree import ROOT, files, name_of, syntax
 
-LONGEST_FILE = 300
+LONGEST_FILE = 500
 BUILT = (".whl", ".gz", ".zip", ".tar", ".tgz", ".jar", ".so", ".pyc", ".db", ".log")
 LONGEST_MEDIAN = 10
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
