@@ -54,10 +54,14 @@ def bearer_token(scope: Scope) -> str:
     return bearer_token_of(scope["headers"], query=scope.get("query_string", b""))
 
 
-async def authenticate(raw: str, *, verifier: TokenVerifier, services: Services) -> Principal:
+async def authenticate(
+    raw: str, *, verifier: TokenVerifier, services: Services, tenant: str | None = None
+) -> Principal:
     """Verify a token; a refusal is logged and counted with its precise reason, never with the token.
+
+    `tenant` is the slug in the path, where there is one.
 
     Raises:
         TokenError: the refusal with its public face.
     """
-    return await services.outcomes.of(verifier.verify(raw))
+    return await services.outcomes.of(verifier.verify(raw, tenant=tenant))

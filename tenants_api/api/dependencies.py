@@ -61,16 +61,16 @@ async def principal_of(connection: HTTPConnection, *, raw: str | None = None) ->
     dependency than this takes for a token that is known. `as_principal` of the tests stands for both.
     """
     principal: Principal | None = connection.scope.get(PRINCIPAL)
+    named = connection.path_params.get("tenant_slug")
     if principal is None or raw is not None:
         services = get_services(connection)
         try:
             token = raw if raw is not None else bearer_token(connection.scope)
-            principal = await authenticate(token, verifier=services.verifier, services=services)
+            principal = await authenticate(token, verifier=services.verifier, services=services, tenant=named)
         except TokenError as refused:
-            add_metadata(refused, services=services, slug=connection.path_params.get("tenant_slug"))
+            add_metadata(refused, services=services, slug=named)
             raise
         connection.scope[PRINCIPAL] = principal
-    named = connection.path_params.get("tenant_slug")
     if named is not None and named != principal.tenant.slug:
         raise TenantMismatch
     return principal

@@ -175,7 +175,7 @@ async def _grant(services: Services, *, realm: RealmRow, username: str, password
 async def _verified(services: Services, *, tokens: TokenResponse, tenant: TenantRow, realm: RealmRow) -> None:
     """A token that this API would refuse, or take for another tenant's, is not handed out."""
     try:
-        principal = await services.verifier.verify(tokens.access_token)
+        principal = await services.verifier.verify(tokens.access_token, tenant=tenant.slug)
     except (TenantSuspended, KeysUnavailable):
         raise
     except TokenError as error:

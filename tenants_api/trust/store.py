@@ -71,13 +71,17 @@ class Trust:
         """Whether the registry was read at least once."""
         return self.version >= 0
 
-    def find(self, issuer: str, *, organization: Any = None) -> TrustedRealm | None:
+    def find(self, issuer: str, *, organization: Any = None, tenant: str | None = None) -> TrustedRealm | None:
         """See `RealmLookup`. A realm that is asked for the first time is taken out of the register."""
-        realm = self._snapshot.find(issuer, organization=organization)
-        if realm is None and (tenant := self._register.by_issuer(issuer)) is not None:
-            self._wake(tenant)
-            realm = self._snapshot.find(issuer, organization=organization)
+        realm = self._snapshot.find(issuer, organization=organization, tenant=tenant)
+        if realm is None and (row := self._register.by_issuer(issuer)) is not None:
+            self._wake(row)
+            realm = self._snapshot.find(issuer, organization=organization, tenant=tenant)
         return realm
+
+    def serves(self, issuer: str) -> bool:
+        """See `RealmLookup`."""
+        return self._snapshot.serves(issuer)
 
     def tenant_by_slug(self, slug: str) -> TenantRow | None:
         """The tenant of this slug in any state but deleted."""
@@ -236,6 +240,9 @@ class Trust:
                 self._stored.restore(ring)
 
     def _put(self, tenant: TenantRow) -> None:
+        for realm in tenant.realms:  # in whatever state: a draft's organization is nobody else's either
+            if realm.organization is not None:
+                self._snapshot.share(realm.issuer)
         if tenant.state == TenantState.DELETED:
             self._remove(tenant.id)
             return

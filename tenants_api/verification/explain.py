@@ -19,6 +19,7 @@ STEPS = (
     "format",
     "header",
     "issuer",
+    "organization",
     "algorithm",
     "key",
     "signature",
@@ -30,6 +31,7 @@ STEPS = (
 )
 _CLAIM_OF = {
     "issuer": "iss",
+    "organization": "organization",
     "type": "typ",
     "subject": "sub",
     "audience": "aud",
@@ -64,12 +66,12 @@ class Explanation:
 async def explain(verifier: TokenVerifier, raw: str) -> Explanation:
     """Explain one token; a bad one is an answer, not an error."""
     token = _peek(raw)
-    realm = _realm(verifier, token)
     try:
         principal: Principal | None = await verifier.verify(raw)
         refusal = None
     except TokenError as error:
         principal, refusal = None, error.refusal or Refusal("format", error.code)
+    realm = _realm(verifier, token)  # as the registry was when the verification ended
     return Explanation(
         accepted=principal is not None,
         reason=refusal.reason if refusal else "accepted",
@@ -94,6 +96,7 @@ def _expected(step: str, *, realm: TrustedRealm | None) -> Any:
         return None
     values = {
         "issuer": realm.issuer,
+        "organization": realm.organization or "the whole realm",
         "algorithm": sorted(realm.algorithms),
         "audience": sorted(realm.audiences),
         "authorized_party": sorted(realm.authorized_parties) or "any client of the realm",

@@ -49,8 +49,16 @@ class TrustedRealm:
 class RealmLookup(Protocol):
     """Finds the realm that a token claims to come from, out of memory, without any I/O."""
 
-    def find(self, issuer: str, *, organization: Any = None) -> TrustedRealm | None:
+    def find(self, issuer: str, *, organization: Any = None, tenant: str | None = None) -> TrustedRealm | None:
         """The one realm registered under exactly this issuer (and organization claim), or None.
 
-        `organization` is the token's claim as it stands there, in any of Keycloak's three shapes.
+        `organization` is the token's claim as it is there, in any of Keycloak's three shapes. `tenant` is the slug
+        in the request's path: it chooses among several registered organizations that the token names.
+
+        Raises:
+            InvalidToken: `unknown_organization`, the issuer has or had registered organizations and the token names
+                none that serves now; `several_organizations`, it names more than one and the path chooses none of them.
         """
+
+    def serves(self, issuer: str) -> bool:
+        """Whether tokens of this issuer may be good; for one that names no organization it may need one."""

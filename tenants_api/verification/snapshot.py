@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tenants_api.verification.realms import TrustedRealm
-
-MAX_ORGANIZATIONS = 200  # names of a token's organization claim that are looked at
+from tenants_api.verification.token import refuse
 
 # Most issuers belong to one tenant as a whole; only shared ones pay for a dictionary of their organizations.
 _Entry = TrustedRealm | dict[str | None, TrustedRealm]
@@ -17,10 +16,11 @@ _Entry = TrustedRealm | dict[str | None, TrustedRealm]
 class Snapshot:
     """Implements `RealmLookup`. Realms are put in and taken out by their own id."""
 
-    __slots__ = ("_by_id", "_by_issuer")
+    __slots__ = ("_by_id", "_by_issuer", "_shared")
 
     def __init__(self) -> None:
         self._by_issuer: dict[str, _Entry] = {}
+        self._shared: set[str] = set()
         self._by_id: dict[uuid.UUID, TrustedRealm] = {}
 
     def __len__(self) -> int:
@@ -32,21 +32,40 @@ class Snapshot:
     def get(self, realm_id: uuid.UUID) -> TrustedRealm | None:
         return self._by_id.get(realm_id)
 
-    def find(self, issuer: str, *, organization: Any = None) -> TrustedRealm | None:
-        """The realm of exactly this issuer; where tenants share it, the one whose organization the token names."""
+    def share(self, issuer: str) -> None:
+        """Take note that the issuer has, or had, a registered organization, in whatever state: this is never undone.
+
+        From then on a token that names organizations is one of theirs or refused. It never falls to the tenant of the
+        whole realm, whose tokens of before are verified again.
+        """
+        if issuer in self._shared:
+            return
+        self._shared.add(issuer)
         entry = self._by_issuer.get(issuer)
-        if entry is None or isinstance(entry, TrustedRealm):
-            if entry is None or entry.organization is None:
-                return entry
+        if isinstance(entry, TrustedRealm):
+            entry.forget_verified()
+
+    def find(self, issuer: str, *, organization: Any = None, tenant: str | None = None) -> TrustedRealm | None:
+        """See `RealmLookup`."""
+        entry = self._by_issuer.get(issuer)
+        if entry is None or (isinstance(entry, TrustedRealm) and issuer not in self._shared):
+            return entry
+        if isinstance(entry, TrustedRealm):
             entry = {entry.organization: entry}
-        named = [entry[name] for name in organizations(organization) if name in entry]
-        if len(named) > 1:
-            return None  # the token speaks for several tenants: whose it is must not be guessed
-        return named[0] if named else entry.get(None)
+        if organization is None or organization in ([], {}):
+            return entry.get(None)
+        names = organizations(organization)
+        return _chosen([entry[name] for name in names if name in entry], names=names, tenant=tenant)
+
+    def serves(self, issuer: str) -> bool:
+        """See `RealmLookup`."""
+        return issuer in self._by_issuer
 
     def put(self, realm: TrustedRealm) -> None:
         """Add the realm, in place of an earlier one with its id."""
         self.remove(realm.id)
+        if realm.organization is not None:
+            self.share(realm.issuer)
         self._by_id[realm.id] = realm
         entry = self._by_issuer.get(realm.issuer)
         if isinstance(entry, dict):
@@ -73,10 +92,29 @@ class Snapshot:
         return realm
 
 
-def organizations(claim: Any) -> Iterable[str]:
+def _chosen(named: list[TrustedRealm], *, names: tuple[str, ...], tenant: str | None) -> TrustedRealm:
+    """The one realm among those whose organizations the token names. Raises InvalidToken."""
+    if not named:
+        expected = "a registered organization of the issuer; one that is deleted, draft or disabled does not count"
+        refuse("organization", "unknown_organization", expected=expected, found=_shown(names))
+    if len(named) > 1:
+        chosen = [realm for realm in named if realm.tenant.slug == tenant]
+        if len(chosen) != 1:
+            expected = "one registered organization, or a path below /t/{slug} that chooses among those of the token"
+            found = _shown(realm.organization or "" for realm in named)
+            refuse("organization", "several_organizations", expected=expected, found=found)
+        return chosen[0]
+    return named[0]
+
+
+def _shown(names: Iterable[str]) -> list[str]:
+    return [name[:100] for name in names][:10]
+
+
+def organizations(claim: Any) -> tuple[str, ...]:
     """The aliases in Keycloak's organization claim: a list of texts, an object by alias, or one text."""
     if isinstance(claim, str):
         return (claim,)
     if isinstance(claim, list | dict):
-        return tuple(dict.fromkeys(name for name in list(claim)[:MAX_ORGANIZATIONS] if isinstance(name, str)))
+        return tuple(dict.fromkeys(name for name in claim if isinstance(name, str)))
     return ()

@@ -15,12 +15,13 @@ from tenants_api.verification.claims import CLAIM_RULES, ClaimPolicy, check_expi
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal, TenantSuspended, TokenError
 from tenants_api.verification.jwk import VerifyKey
-from tenants_api.verification.key_state import RingState
+from tenants_api.verification.key_state import RingState, loop_time
 from tenants_api.verification.keys import PATIENT
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.realms import RealmLookup, TrustedRealm
 from tenants_api.verification.rings import KeyRings
 from tenants_api.verification.roles import RoleTable, default_rules
+from tenants_api.verification.snapshot import organizations
 from tenants_api.verification.token import UntrustedToken, peek, refuse
 
 MAX_HEADERS = 4096  # different token headers that are remembered; one for each key in use
@@ -60,10 +61,11 @@ class TokenVerifier:
         """
         return self._cache.recall(sha256(token).digest(), clocks=self._clocks) if self._cache is not None else None
 
-    async def verify(self, raw: str, *, patience: float = PATIENT) -> Principal:
+    async def verify(self, raw: str, *, patience: float = PATIENT, tenant: str | None = None) -> Principal:
         """The principal of a token.
 
-        `patience` is the seconds that it may wait for a realm; a fetch that takes longer goes on without it.
+        `patience` is the seconds that it may wait for a realm; a fetch that takes longer goes on without it. `tenant`
+        is the slug in the request's path: it chooses among the organizations that the token names, and nothing else.
 
         Raises:
             InvalidToken, TokenExpired: the token is refused; `refusal` says why.
@@ -74,30 +76,65 @@ class TokenVerifier:
         if cache is not None:
             digest = sha256(raw.encode("utf-8", "surrogatepass")).digest()
             known = cache.recall(digest, clocks=self._clocks)
+            if known is None and tenant is not None:
+                known = cache.recall(digest + tenant.encode(), clocks=self._clocks)
             if known is not None:
                 return known
         token = peek(raw, headers=self._headers)
-        realm = self.realm_of(token)
-        try:
-            if token.algorithm not in realm.algorithms:
-                expected = sorted(realm.algorithms)
-                refuse("algorithm", "algorithm_refused", expected=expected, found=token.algorithm[:20])
-            ring = self._rings.of(realm)
-            key = ring.ready(token.kid, algorithm=token.algorithm)
-            if key is None:
-                key = await ring.get(token.kid, algorithm=token.algorithm, patience=patience)
-            # Read before the checks: a change that comes while they run must find this verification outdated.
-            epoch = realm.epoch
-            principal = self._check(token, realm=realm, key=key, state=ring.state)
-        except TokenError as error:
-            if error.refusal is not None:
-                error.refusal = _told(error.refusal, token=token, realm=realm)
-            raise
+        until: float | None = None  # the end of the wait for keys; None while nothing was waited for
+        while True:
+            realm = self.realm_of(token, tenant=tenant)
+            try:
+                if token.algorithm not in realm.algorithms:
+                    expected = sorted(realm.algorithms)
+                    refuse("algorithm", "algorithm_refused", expected=expected, found=token.algorithm[:20])
+                ring = self._rings.of(realm)
+                key = ring.ready(token.kid, algorithm=token.algorithm)
+                if key is None:
+                    until = loop_time() + patience if until is None else until
+                    key = await ring.get(token.kid, algorithm=token.algorithm, patience=max(0.0, until - loop_time()))
+                    if not self._is_current(realm, token=token, tenant=tenant):
+                        continue  # suspended, moved, purged or given to another tenant while the keys were waited for
+                # From here on nothing is waited for: whatever decides is the registry of this very moment.
+                epoch = realm.epoch
+                principal = self._check(token, realm=realm, key=key, state=ring.state)
+                break
+            except TokenError as error:
+                if until is not None and not self._is_current(realm, token=token, tenant=tenant):
+                    continue
+                if error.refusal is not None:
+                    error.refusal = _told(error.refusal, token=token, realm=realm)
+                raise
         if token.header not in self._headers:
             self._keep_header(token)
         if cache is not None:
-            cache.remember(digest, principal=principal, realm=realm, epoch=epoch)
+            self._remember(token, digest=digest, tenant=tenant, principal=principal, realm=realm, epoch=epoch)
         return principal
+
+    def _is_current(self, realm: TrustedRealm, *, token: UntrustedToken, tenant: str | None) -> bool:
+        """Whether the registry still gives this very realm for the token."""
+        try:
+            return self.realm_of(token, tenant=tenant) is realm
+        except TokenError:
+            return False
+
+    def _remember(
+        self,
+        token: UntrustedToken,
+        *,
+        digest: bytes,
+        tenant: str | None,
+        principal: Principal,
+        realm: TrustedRealm,
+        epoch: int,
+    ) -> None:
+        """A token of several organizations is kept for the path that chose among them alone."""
+        assert self._cache is not None  # noqa: S101 (asked before)
+        if realm.organization is not None and len(organizations(token.claims.get("organization"))) > 1:
+            if tenant is None:
+                return
+            digest += tenant.encode()
+        self._cache.remember(digest, principal=principal, realm=realm, epoch=epoch)
 
     def _keep_header(self, token: UntrustedToken) -> None:
         """Of a verified token alone: whoever cannot sign must not fill it."""
@@ -105,14 +142,17 @@ class TokenVerifier:
             self._headers.clear()
         self._headers[token.header] = (token.algorithm, token.kid)
 
-    def realm_of(self, token: UntrustedToken) -> TrustedRealm:
+    def realm_of(self, token: UntrustedToken, *, tenant: str | None = None) -> TrustedRealm:
         """The realm registered under exactly the token's issuer; out of memory, without I/O.
 
         Raises:
-            InvalidToken: none is.
+            InvalidToken: `unknown_issuer`, `unknown_organization` or `several_organizations`.
         """
-        realm = self._lookup.find(token.issuer, organization=token.claims.get("organization"))
+        realm = self._lookup.find(token.issuer, organization=token.claims.get("organization"), tenant=tenant)
         if realm is None:
+            if self._lookup.serves(token.issuer):
+                expected = "a registered organization: the issuer is not registered as a whole; request the scope"
+                refuse("organization", "unknown_organization", expected=f"{expected} `organization`", found=None)
             refuse("issuer", "unknown_issuer", expected="a registered issuer", found=token.issuer[:200])
         return realm
 

@@ -97,10 +97,10 @@ class Stage:
     def token(self, realm: str = "acme", /, **changes: Any) -> str:
         return self.keys[realm].token(self.claims(realm, **changes))
 
-    async def outcome(self, raw: str) -> str:
+    async def outcome(self, raw: str, *, tenant: str | None = None) -> str:
         """`accepted:<tenant>`, or `<public code>:<reason for the operator>`."""
         try:
-            principal = await self.verifier.verify(raw)
+            principal = await self.verifier.verify(raw, tenant=tenant)
         except TokenError as error:
             return f"{error.code}:{error.refusal.reason if error.refusal else ''}"
         return f"accepted:{principal.tenant.slug}"

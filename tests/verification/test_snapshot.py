@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from tenants_api.verification.errors import InvalidToken
 from tenants_api.verification.realms import TrustedRealm
 from tests.support.verifying import Stage
 
 ISSUER = "https://id.example/realms/shared"
+UNKNOWN, SEVERAL = "unknown_organization", "several_organizations"
 
 
-def found(stage: Stage, organization: str | None = None) -> str | None:
-    realm = stage.snapshot.find(ISSUER, organization=organization)
+def found(stage: Stage, organization: Any = None, *, path: str | None = None) -> str | None:
+    """The tenant's slug, or the reason of the refusal."""
+    try:
+        realm = stage.snapshot.find(ISSUER, organization=organization, tenant=path)
+    except InvalidToken as error:
+        return error.refusal.reason if error.refusal is not None else error.code
     return realm.tenant.slug if realm is not None else None
 
 
@@ -36,7 +44,7 @@ def test_parts_of_a_shared_issuer_leave_by_themselves(stage: Stage, leaving: str
     stage.snapshot.remove(realms[leaving].id)
     left = {name: found(stage, None if name == "whole" else name) for name in names if name != leaving}
     assert left == {name: name for name in left}
-    assert found(stage, leaving) == (None if leaving == "whole" else "whole")
+    assert found(stage, None if leaving == "whole" else leaving) == (None if leaving == "whole" else UNKNOWN)
 
 
 def test_last_part_of_a_shared_issuer_leaves_no_trace(stage: Stage) -> None:
@@ -44,4 +52,32 @@ def test_last_part_of_a_shared_issuer_leaves_no_trace(stage: Stage) -> None:
         stage.snapshot.remove(realm.id)
     assert (found(stage, "red"), found(stage, "blue")) == (None, None)
     added(stage, "whole")
-    assert found(stage, "red") == "whole"
+    assert (found(stage), found(stage, "red")) == ("whole", UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "claim", [["red"], {"red": {"id": "1"}}, "red", ["red", "blue"], ["x"] * 300, "", 7, [7], True]
+)
+def test_organization_that_is_not_registered_never_falls_to_the_whole_realm(stage: Stage, claim: Any) -> None:
+    added(stage, "whole")
+    assert found(stage, claim) == "whole", "no organization was ever registered: the claim chooses nothing"
+    stage.snapshot.share(ISSUER)
+    assert found(stage, claim) == UNKNOWN
+    assert [found(stage, empty) for empty in (None, [], {})] == ["whole"] * 3
+
+
+def test_name_that_stands_behind_many_others_is_found(stage: Stage) -> None:
+    added(stage, "whole", "red")
+    assert found(stage, [*(f"other-{number}" for number in range(5000)), "red"]) == "red"
+
+
+def test_unregistered_organization_beside_a_registered_one_changes_nothing(stage: Stage) -> None:
+    added(stage, "whole", "red")
+    assert found(stage, ["green", "red"]) == "red"
+
+
+def test_path_chooses_among_the_organizations_that_the_token_names_and_no_others(stage: Stage) -> None:
+    added(stage, "whole", "red", "blue", "green")
+    named = ["red", "blue"]
+    assert [found(stage, named, path=path) for path in ("red", "blue")] == ["red", "blue"]
+    assert {found(stage, named, path=path) for path in (None, "green", "whole", "nobody")} == {SEVERAL}
