@@ -89,7 +89,13 @@ async def fill(url: str, *, tenants: int) -> None:
             ],
         )  # fmt: skip
         kept = (
-            to_stored(realm, fetched=Fetched(jwks(key(number)), 0, True), fetched_at=now)
+            to_stored(
+                realm,
+                issuer=issuer(number),
+                realm_url=issuer(number),
+                fetched=Fetched(jwks(key(number)), 0, True),
+                fetched_at=now,
+            )
             for number, (_, realm) in enumerate(ids)
         )
         await session.execute(insert(RealmKeys), [{name: getattr(one, name) for name in one.__slots__} for one in kept])

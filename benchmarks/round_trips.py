@@ -40,17 +40,20 @@ MOST = dict.fromkeys(NAMES, 0.0)
 def counting(client: ApiClient, server: DevRealmServer, *, kind: str) -> Iterator[Counter[str]]:
     """What is asked while the block runs."""
     found = Counter[str]()
-    engine = client.app.state.services.database.engine.sync_engine
+    services = client.app.state.services
+    engines = services.database.engine.sync_engine, services.follower.engine.sync_engine
 
     def note(*_: Any) -> None:
         found[f"statements of {kind}"] += 1
 
     before = requests_of(server)
-    event.listen(engine, "before_cursor_execute", note)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield found
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
         found[f"fetches of {kind}"] = requests_of(server) - before
 
 

@@ -45,10 +45,15 @@ class NotReady(Exception):
 
 @dataclass(slots=True)
 class Services:
-    """What the edges use. `platform` verifies tokens of the platform realm and of no other."""
+    """What the edges use. `platform` verifies tokens of the platform realm and of no other.
+
+    `database` is that of requests; `follower` has the connections of what follows the registry, and no request borrows
+    them.
+    """
 
     settings: Settings
     database: Database
+    follower: Database
     trust: Trust
     verifier: TokenVerifier
     platform: TokenVerifier | None
@@ -87,7 +92,10 @@ async def open_services(
         pool_size=settings.database_pool_size,
         statement_timeout=settings.database_statement_timeout,
     )
-    services = _build(settings, database=database, roles=roles, clocks=clocks or Clocks(), resolver=resolver)
+    follower = _follower(settings, database=database)
+    services = _build(
+        settings, database=database, follower=follower, roles=roles, clocks=clocks or Clocks(), resolver=resolver
+    )
     try:
         await _load(services, tenants=load)
         followers = await _follow(services) if background else []
@@ -99,12 +107,31 @@ async def open_services(
             await services.trust.aclose()
     finally:
         await services.realms.aclose()
+        await follower.aclose()
         await database.aclose()
 
 
-def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: Clocks, resolver: Resolver) -> Services:
+def _follower(settings: Settings, *, database: Database) -> Database:
+    """The connections of what follows the registry: a suspension is read also while requests have lent all of theirs.
+
+    One reads and one writes. A database in memory has one connection for everything.
+    """
+    if not database.is_postgresql and not database.is_file:
+        return database
+    return Database(settings.database_url, pool_size=2, statement_timeout=settings.database_statement_timeout)
+
+
+def _build(
+    settings: Settings,
+    *,
+    database: Database,
+    follower: Database,
+    roles: RoleModel,
+    clocks: Clocks,
+    resolver: Resolver,
+) -> Services:
     metrics = Metrics()
-    storage = SessionStorage(database)
+    storage = SessionStorage(follower)
     parts = build_verifying(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver)
     policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
     verifier = parts.verifier
@@ -130,6 +157,7 @@ def _build(settings: Settings, *, database: Database, roles: RoleModel, clocks: 
     return Services(
         settings=settings,
         database=database,
+        follower=follower,
         trust=trust,
         verifier=verifier,
         platform=_platform(settings, rings=rings, policy=claims, clocks=clocks),

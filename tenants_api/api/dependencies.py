@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any
 
@@ -9,13 +10,15 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.requests import HTTPConnection
 from fastapi.routing import iter_route_contexts
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import BaseRoute
 
 from tenants_api.api.authentication import PRINCIPAL, ROLES, authenticate, bearer_token, services_of
 from tenants_api.api.resources import add_metadata
 from tenants_api.observability.request_ids import request_id_in
-from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenError
+from tenants_api.registry.models import Tenant
+from tenants_api.verification.errors import InsufficientRole, InvalidToken, Refusal, TenantMismatch, TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.roles import RoleModel
 from tenants_api.wiring import Services
@@ -129,8 +132,20 @@ async def _tenant_read_session(services: ServicesDep, principal: CurrentPrincipa
 
 
 async def _tenant_write_session(services: ServicesDep, principal: CurrentPrincipal) -> AsyncIterator[AsyncSession]:
-    async with services.database.begin(tenant_id=principal.tenant.id) as session:
-        yield session
+    try:
+        async with services.database.begin(tenant_id=principal.tenant.id) as session:
+            yield session
+    except IntegrityError as error:
+        if await _is_purged(services, tenant_id=principal.tenant.id):
+            refusal = Refusal("tenant", "tenant_purged", expected="a registered tenant", found=principal.tenant.slug)
+            raise InvalidToken(refusal) from error
+        raise
+
+
+async def _is_purged(services: Services, *, tenant_id: uuid.UUID) -> bool:
+    """Whether the tenant left the registry after this request's principal was made: its rows have no owner then."""
+    async with services.database.read() as session:
+        return await session.get(Tenant, tenant_id) is None
 
 
 # scope="function": the transaction ends before the answer is sent, so a commit that fails is a failed request.

@@ -22,7 +22,8 @@ REALMS = """
     from realms
 """
 RULES = "select tenant_id, source, value, role from role_rules"
-KEYS = "select realm_id, jwks, digest, fetched_at, not_before, realm_enabled from realm_keys"
+KEYS = "select realm_id, jwks, digest, fetched_at, not_before, realm_enabled, issuer, realm_url from realm_keys"
+ORGANIZATIONS = "select issuer from organization_issuers where changed_version > %s"
 # Which tenants, said of whatever column holds the id of one.
 SINCE = "in (select id from tenants where changed_version > %s)"
 BETWEEN = "between %s and %s"
@@ -50,6 +51,9 @@ class DirectReading:
         purged = await self._run(PURGED, (version,))
         gone = [TenantRow(to_id(one), "", "", TenantState.DELETED, changed, False, (), ()) for one, changed in purged]
         return gone + await self._load(SINCE, (version,), order="changed_version")
+
+    async def organization_issuers(self, since: int) -> list[str]:
+        return [issuer for (issuer,) in await self._run(ORGANIZATIONS, (since,))]
 
     async def load_keys(self, realm_ids: Collection[uuid.UUID]) -> list[StoredKeys]:
         found: list[StoredKeys] = []
@@ -112,5 +116,5 @@ def _realm(row: Sequence[Any]) -> RealmRow:
 
 
 def _stored_keys(row: Row) -> StoredKeys:
-    realm, jwks, digest, fetched_at, not_before, enabled = row
-    return StoredKeys(to_id(realm), bytes(jwks), digest, to_time(fetched_at), not_before, bool(enabled))
+    realm, jwks, digest, fetched_at, not_before, enabled, *origin = row
+    return StoredKeys(to_id(realm), bytes(jwks), digest, to_time(fetched_at), not_before, bool(enabled), *origin)

@@ -72,9 +72,13 @@ class DirectStorage:
         async with self._connections.transaction(writes=True) as connection:
             return await writing.store_keys(connection, keys, tell=tell)
 
-    async def set_health(self, realm_id: uuid.UUID, *, health: Health, reason: str | None) -> None:
+    async def set_health(
+        self, realm_id: uuid.UUID, *, issuer: str, realm_url: str, health: Health, reason: str | None
+    ) -> None:
         async with self._connections.transaction(writes=True) as connection:
-            await writing.set_health(connection, realm_id, health=health, reason=reason)
+            await writing.set_health(
+                connection, realm_id, issuer=issuer, realm_url=realm_url, health=health, reason=reason
+            )
 
     async def add_rejections(self, counts: Mapping[Refused, int], *, now: datetime) -> None:
         async with self._connections.transaction(writes=True) as connection:

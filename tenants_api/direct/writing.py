@@ -16,19 +16,26 @@ from tenants_api.registry.values import CHANNEL, KEPT_REJECTIONS, Health, Refuse
 
 AT_ONCE = 500  # rows in one statement
 OWNER = "select tenants.id from tenants join realms on realms.tenant_id = tenants.id where realms.id = %s"
+ORIGIN = "select issuer, realm_url from realms where id = %s"
 LOCK = " for no key update of tenants"  # PostgreSQL: rows that only refer to the tenant can be written meanwhile
-KNOWN_KEYS = "select digest, not_before, realm_enabled, fetched_at from realm_keys where realm_id = %s"
+KNOWN_KEYS = (
+    "select digest, not_before, realm_enabled, issuer, realm_url, fetched_at from realm_keys where realm_id = %s"
+)
 KEEP_KEYS = """
-    insert into realm_keys (realm_id, jwks, digest, fetched_at, not_before, realm_enabled)
-    values (%s, %s, %s, %s, %s, %s)
+    insert into realm_keys (realm_id, jwks, digest, fetched_at, not_before, realm_enabled, issuer, realm_url)
+    values (%s, %s, %s, %s, %s, %s, %s, %s)
     on conflict (realm_id) do update set jwks = excluded.jwks, digest = excluded.digest,
-        fetched_at = excluded.fetched_at, not_before = excluded.not_before, realm_enabled = excluded.realm_enabled
+        fetched_at = excluded.fetched_at, not_before = excluded.not_before, realm_enabled = excluded.realm_enabled,
+        issuer = excluded.issuer, realm_url = excluded.realm_url
 """
 BUMP = "update registry_version set version = version + 1 returning version"
 TELL = "select pg_notify(%s, %s)"
 MARK_CHANGED = "update tenants set changed_version = %s where id = %s"
-HEALTH = "select health from realms where id = %s"
-CHANGE_HEALTH = "update realms set health = %s, checked_at = null where id = %s and health <> %s returning id"
+HEALTH = "select health from realms where id = %s and issuer = %s and realm_url = %s"
+CHANGE_HEALTH = """
+    update realms set health = %s, checked_at = null
+    where id = %s and issuer = %s and realm_url = %s and health <> %s returning id
+"""
 RECORD = """
     insert into audit_events
         (id, action, occurred_at, actor_type, actor_id, target_type, target_id, request_id, changes, reason)
@@ -51,21 +58,27 @@ FORGET_OLDEST = """
 async def store_keys(connection: Connection, keys: StoredKeys, *, tell: bool) -> bool:
     """See `RegistryStorage`."""
     owner = await connection.run(OWNER + (LOCK if connection.is_postgresql else ""), (keys.realm_id,))
-    known = await connection.run(KNOWN_KEYS, (keys.realm_id,))
-    if not owner or (known and to_time(known[0][3]) > keys.fetched_at):
+    origin = keys.issuer, keys.realm_url
+    if not owner or (await connection.run(ORIGIN, (keys.realm_id,)))[0] != origin:
         return False
-    values = keys.realm_id, keys.jwks, keys.digest, keys.fetched_at, keys.not_before, keys.realm_enabled
+    known = await connection.run(KNOWN_KEYS, (keys.realm_id,))
+    if known and known[0][3:5] == origin and to_time(known[0][5]) > keys.fetched_at:
+        return False
+    values = keys.realm_id, keys.jwks, keys.digest, keys.fetched_at, keys.not_before, keys.realm_enabled, *origin
     await connection.run(KEEP_KEYS, values)
-    changed = not known or known[0][:3] != (keys.digest, keys.not_before, keys.realm_enabled)
+    changed = not known or known[0][:5] != (keys.digest, keys.not_before, keys.realm_enabled, *origin)
     if changed or tell:
         await _tell(connection, tenant_id=to_id(owner[0][0]))
     return changed
 
 
-async def set_health(connection: Connection, realm_id: uuid.UUID, *, health: Health, reason: str | None) -> None:
+async def set_health(
+    connection: Connection, realm_id: uuid.UUID, *, issuer: str, realm_url: str, health: Health, reason: str | None
+) -> None:
     """See `RegistryStorage`."""
-    before = await connection.run(HEALTH, (realm_id,))
-    changed = await connection.run(CHANGE_HEALTH, (str(health), realm_id, str(health)))
+    realm = realm_id, issuer, realm_url
+    before = await connection.run(HEALTH, realm)
+    changed = await connection.run(CHANGE_HEALTH, (str(health), *realm, str(health)))
     if not before or not changed:
         return
     changes = difference({"health": before[0][0]}, health_words(health, reason=reason))

@@ -5,26 +5,40 @@ A crash or a failed check leaves a `draft` with its conditions; `check_tenant` a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.db import Database, utc_now
+from tenants_api.errors import ApiError
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import WELL_KNOWN
 from tenants_api.onboarding.checks import Report, check_realm
 from tenants_api.onboarding.drafts import registered_draft
 from tenants_api.onboarding.sample import SampleToken
-from tenants_api.registry import conditions, service
+from tenants_api.registry import conditions, repository, service
 from tenants_api.registry import keys as registry_keys
 from tenants_api.registry.errors import IssuerTaken, RealmNotReady
 from tenants_api.registry.models import Realm, Tenant
-from tenants_api.registry.values import Change, Health, PageRequest, RealmDraft, TenantDraft, TenantFilter, Transition
+from tenants_api.registry.values import (
+    Change,
+    Health,
+    PageRequest,
+    RealmDraft,
+    TenantDraft,
+    TenantFilter,
+    TenantState,
+    Transition,
+)
 from tenants_api.trust import Trust, to_stored
 
 Activation = Literal["when_ready", "now", "never"]
+MAX_CHANGES = 3  # of a tenant while it is checked, after which its activation gives up
+log = structlog.get_logger("tenants_api.onboarding")
 
 
 class Onboarding:
@@ -71,7 +85,8 @@ class Onboarding:
             return await self._onboard_now(draft, change=change)
         async with self._database.begin() as session:
             tenant = await service.create_tenant(session, draft=draft, change=change)
-        return await self._check_and_store(tenant, activate=activate == "when_ready", change=change)
+        # It is committed: whatever fails from here on leaves a draft, and is no failure of its creation.
+        return await self.check_after(tenant, activate=activate == "when_ready", change=change)
 
     async def check_tenant(self, ref: str, *, change: Change, activate: bool = False) -> Tenant:
         """Run the checks of all enabled realms of a tenant and store what they found; activate a ready draft if asked.
@@ -81,23 +96,41 @@ class Onboarding:
         """
         return await self._check_and_store(await self._read(ref), activate=activate, change=change)
 
+    async def check_after(self, tenant: Tenant, *, change: Change, activate: bool = False) -> Tenant:
+        """As `check_tenant`, after a change of the tenant that is committed: what fails now is logged, never raised.
+
+        The answer is the tenant as it was committed where nothing newer could be stored.
+        """
+        try:
+            return await self._check_and_store(tenant, activate=activate, change=change)
+        except (ApiError, SQLAlchemyError, OSError) as error:
+            log.warning("realms_not_checked", tenant=tenant.slug, error=type(error).__name__)
+            await self._trust.catch_up()
+            return tenant
+
     async def activate(self, ref: str, *, if_match: int | None = None, change: Change) -> Tenant:
         """Activate a draft whose checks pass.
 
         Raises:
-            RealmNotReady: a check failed; its outcome is stored.
+            RealmNotReady: a check failed, or the tenant was changed again and again while it was checked; what was
+                found of its present realms is stored.
             InvalidStateTransition, EtagMismatch: see `registry.service.move`.
         """
-        tenant = await self._read(ref)
-        reports = await self._reports(_enabled(tenant))
-        async with self._database.begin() as session:
-            await self._store(session, reports=reports)
-        if not reports or not all(report.ready for _, report in reports):
+        for _ in range(MAX_CHANGES):
+            reports = await self._reports(_enabled(await self._read(ref)))
+            ready = bool(reports) and all(report.ready for _, report in reports)
+            async with self._database.begin() as session:
+                tenant, current = await self._store(session, ref=ref, reports=reports)
+                if ready and current:
+                    tenant = await service.move(
+                        session, ref=ref, transition=Transition.ACTIVATE, if_match=if_match, change=change
+                    )
+            if current:
+                break
+        if not ready or not current:
             raise _not_ready([(realm.issuer, report) for realm, report in reports])
-        async with self._database.begin() as session:
-            await service.move(session, ref=ref, transition=Transition.ACTIVATE, if_match=if_match, change=change)
         await self._publish(reports)
-        return await self._read(ref)
+        return tenant
 
     async def add_realm(self, ref: str, draft: RealmDraft, *, change: Change) -> Realm:
         """Add a realm to a tenant and check it at once; it serves when the tenant is active.
@@ -109,33 +142,66 @@ class Onboarding:
         async with self._database.begin() as session:
             realm = await service.add_realm(session, ref=ref, draft=draft, change=change)
         reports = await self._reports([realm])
-        async with self._database.begin() as session:
-            await self._store(session, reports=reports)
+        try:
+            async with self._database.begin() as session:
+                await self._store_each(session, reports=reports)
+                realm = await service.get_realm(session, ref=ref, realm_id=realm.id)
+        except (ApiError, SQLAlchemyError, OSError) as error:
+            log.warning("realms_not_checked", realm_id=str(realm.id), error=type(error).__name__)
+            reports = []
         await self._publish(reports)
-        async with self._database.read() as session:
-            return await service.get_realm(session, ref=ref, realm_id=realm.id)
+        return realm
+
+    async def replace_now(self, ref: str, draft: TenantDraft, *, if_match: int | None, change: Change) -> Tenant:
+        """Make a draft what is described and activate it, in one transaction after the checks of what is described.
+
+        Raises:
+            RealmNotReady: a check failed; nothing was changed then.
+            InvalidStateTransition, and what `registry.service.replace_tenant` raises.
+        """
+        checked = await self._checked(draft)
+        async with self._database.begin() as session:
+            tenant = await service.replace_tenant(session, ref=ref, draft=draft, if_match=if_match, change=change)
+            reports = await self._activate(session, tenant, checked=checked, change=change)
+            tenant = await service.get_tenant(session, ref=ref)
+        await self._publish(reports)
+        return tenant
 
     async def _onboard_now(self, draft: TenantDraft, *, change: Change) -> Tenant:
+        checked = await self._checked(draft)
+        async with self._database.begin() as session:
+            tenant = await service.create_tenant(session, draft=draft, change=change)
+            reports = await self._activate(session, tenant, checked=checked, change=change)
+            tenant = await service.get_tenant(session, ref=str(tenant.id))
+        await self._publish(reports)
+        return tenant
+
+    async def _checked(self, draft: TenantDraft) -> dict[tuple[str, str], Report]:
+        """The reports of a draft's realms by issuer and organization. Raises RealmNotReady."""
         checked = [(one, await self._check(one)) for one in draft.realms]
         if not checked or not all(report.ready for _, report in checked):
             raise _not_ready([(one.issuer, report) for one, report in checked])
-        by_issuer = {(one.issuer, one.organization or ""): report for one, report in checked}
-        async with self._database.begin() as session:
-            tenant = await service.create_tenant(session, draft=draft, change=change)
-            reports = [(realm, by_issuer[realm.issuer, realm.organization]) for realm in tenant.realms]
-            await self._store(session, reports=reports)
-            await service.move(session, ref=str(tenant.id), transition=Transition.ACTIVATE, change=change)
-        await self._publish(reports)
-        return await self._read(str(tenant.id))
+        return {(one.issuer, one.organization or ""): report for one, report in checked}
+
+    async def _activate(
+        self, session: AsyncSession, tenant: Tenant, *, checked: Mapping[tuple[str, str], Report], change: Change
+    ) -> list[tuple[Realm, Report]]:
+        """Store the reports of what this very transaction has written, and activate the tenant."""
+        reports = [(realm, checked[realm.issuer, realm.organization]) for realm in tenant.realms]
+        await self._store_each(session, reports=reports)
+        await service.move(session, ref=str(tenant.id), transition=Transition.ACTIVATE, change=change)
+        return reports
 
     async def _check_and_store(self, tenant: Tenant, *, activate: bool, change: Change) -> Tenant:
+        ref = str(tenant.id)
         reports = await self._reports(_enabled(tenant))
+        ready = bool(reports) and all(report.ready for _, report in reports)
         async with self._database.begin() as session:
-            await self._store(session, reports=reports)
-            if activate and reports and all(report.ready for _, report in reports):
-                await service.move(session, ref=str(tenant.id), transition=Transition.ACTIVATE, change=change)
+            tenant, current = await self._store(session, ref=ref, reports=reports)
+            if activate and ready and current and tenant.state == TenantState.DRAFT:
+                tenant = await service.move(session, ref=ref, transition=Transition.ACTIVATE, change=change)
         await self._publish(reports)
-        return await self._read(str(tenant.id))
+        return tenant
 
     async def _reports(self, realms: Sequence[Realm]) -> list[tuple[Realm, Report]]:
         # One after the other: an onboarding call may hold one of the few connections to realms, not all of them.
@@ -144,24 +210,46 @@ class Onboarding:
     async def _check(self, draft: RealmDraft) -> Report:
         return await check_realm(draft, client=self._client, policy=self._policy)
 
-    async def _store(self, session: AsyncSession, *, reports: Sequence[tuple[Realm, Report]]) -> None:
+    async def _store(
+        self, session: AsyncSession, *, ref: str, reports: Sequence[tuple[Realm, Report]]
+    ) -> tuple[Tenant, bool]:
+        """Store the reports; the tenant as it is now, and whether they speak of just the realms that it has now.
+
+        Raises:
+            TenantNotFound
+        """
+        tenant = await repository.get_tenant(session, ref=ref, for_update=True)
+        current = {(realm.id, realm.version) for realm in _enabled(tenant)} == {
+            (realm.id, realm.version) for realm, _ in reports
+        }
+        await self._store_each(session, reports=reports)
+        return await service.get_tenant(session, ref=ref), current
+
+    async def _store_each(self, session: AsyncSession, *, reports: Sequence[tuple[Realm, Report]]) -> None:
         now = utc_now()
         for realm, report in reports:
             health = Health.HEALTHY if report.ready else Health.FAILING
-            await conditions.store_conditions(
-                session, realm_id=realm.id, conditions=report.conditions, health=health, now=now
+            kept = await conditions.store_conditions(
+                session, realm_id=realm.id, version=realm.version, conditions=report.conditions, health=health, now=now
             )
-            if report.ready and report.fetched is not None:
+            if kept is not None and report.ready and report.fetched is not None:
                 await registry_keys.store_keys(
-                    session, to_stored(realm.id, fetched=report.fetched, fetched_at=report.asked_at)
-                )
+                    session,
+                    to_stored(
+                        realm.id, issuer=realm.issuer, realm_url=realm.realm_url, fetched=report.fetched,
+                        fetched_at=report.asked_at,
+                    ),
+                )  # fmt: skip
 
     async def _publish(self, reports: Sequence[tuple[Realm, Report]]) -> None:
         """This worker is right at once, and the first token of a new realm needs no fetch."""
-        await self._trust.refresh()
+        await self._trust.catch_up()
         for realm, report in reports:
             if report.ready and report.fetched is not None:
-                self._trust.adopt_keys(realm.id, fetched=report.fetched, asked_at=report.asked_at)
+                self._trust.adopt_keys(
+                    realm.id, issuer=realm.issuer, realm_url=realm.realm_url, fetched=report.fetched,
+                    asked_at=report.asked_at,
+                )  # fmt: skip
 
     async def _read(self, ref: str) -> Tenant:
         async with self._database.read() as session:

@@ -81,22 +81,24 @@ class Reconciler:
 
     async def _check(self, realm: Realm) -> None:
         report = await check_realm(registered_draft(realm), client=self._client, policy=self._policy)
-        health, told = judged(
-            report, fetched_at=self._trust.stored_at(realm.id), now=utc_now(), stale_limit=self._stale_limit
-        )
+        origin = {"issuer": realm.issuer, "realm_url": realm.realm_url}
+        stored_at = self._trust.stored_at(realm.id, **origin)
+        health, told = judged(report, fetched_at=stored_at, now=utc_now(), stale_limit=self._stale_limit)
         keys = None
         if report.ready and report.fetched is not None:
-            keys = to_stored(realm.id, fetched=report.fetched, fetched_at=report.asked_at)
+            keys = to_stored(realm.id, **origin, fetched=report.fetched, fetched_at=report.asked_at)
         try:
             async with self._database.begin() as session:
                 moved = await conditions.store_conditions(
-                    session, realm_id=realm.id, conditions=told, health=health, now=utc_now()
+                    session, realm_id=realm.id, version=realm.version, conditions=told, health=health, now=utc_now()
                 )
-                if keys is not None:
+                if keys is not None and moved is not None:
                     await store_keys(session, keys)
         except SQLAlchemyError as error:
             log.warning("conditions_not_stored", realm_id=str(realm.id), error=type(error).__name__)
             return
+        if moved is None:
+            return  # the realm was changed, or left, while it was checked: the report says nothing of what it is now
         for change in moved:
             log.info(
                 "realm_condition_changed",
@@ -107,7 +109,7 @@ class Reconciler:
                 reason=change.reason,
             )
         if keys is not None and report.fetched is not None:
-            self._trust.note_keys(keys, fetched=report.fetched)
+            self._trust.note_keys(keys, **origin, fetched=report.fetched)
 
 
 def judged(

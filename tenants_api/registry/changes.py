@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from tenants_api.registry.models import PurgedTenant, Realm, RegistryVersion, RoleRule, Tenant
+from tenants_api.db import upsert
+from tenants_api.registry.models import OrganizationIssuer, PurgedTenant, Realm, RegistryVersion, RoleRule, Tenant
 from tenants_api.registry.values import CHANNEL, RealmRow, Rule, TenantRow, TenantState
 
 # Which tenants, said of a column that holds the id of one.
@@ -57,6 +58,19 @@ async def changed_since(session: AsyncSession, *, version: int) -> list[TenantRo
     gone = [TenantRow(row.id, "", "", TenantState.DELETED, row.changed_version, False, (), ()) for row in purged]
     changed = select(Tenant.id).where(Tenant.changed_version > version)
     return gone + await _load(session, within=lambda tenant_id: tenant_id.in_(changed), order=Tenant.changed_version)
+
+
+async def organization_issuers(session: AsyncSession, *, since: int) -> list[str]:
+    """The issuers whose first organization was registered after this version."""
+    query = select(OrganizationIssuer.issuer).where(OrganizationIssuer.changed_version > since)
+    return list(await session.scalars(query))
+
+
+async def mark_organization_issuers(session: AsyncSession, issuers: Collection[str], *, version: int) -> None:
+    """Keep for ever that an organization was registered on these issuers."""
+    for issuer in sorted(issuers):  # in one order for all writers: nobody waits in a circle
+        values = {"issuer": issuer, "changed_version": version}
+        await session.execute(upsert(session, OrganizationIssuer).values(values).on_conflict_do_nothing())
 
 
 async def mark_purged(session: AsyncSession, *, tenant_id: uuid.UUID, version: int) -> None:

@@ -34,15 +34,19 @@ async def store_conditions(
     session: AsyncSession,
     *,
     realm_id: uuid.UUID,
+    version: int,
     conditions: Sequence[ConditionValue],
     health: Health | None,
     now: datetime,
-) -> list[Moved]:
-    """Keep what the checks found. A condition's transition time moves only when its status does."""
+) -> list[Moved] | None:
+    """Keep what the checks found of this version of the realm; None when the realm is gone or was changed meanwhile.
+
+    A condition's transition time moves only when its status does.
+    """
     await lock_tenant_of(session, realm_id=realm_id)  # two checks at once would add the same rows
-    realm = await session.get(Realm, realm_id)
-    if realm is None:
-        return []
+    realm = await session.get(Realm, realm_id, populate_existing=True)
+    if realm is None or realm.version != version:
+        return None
     realm.checked_at = now
     if health is not None and health != realm.health:
         reason = next((condition.reason for condition in conditions if condition.status == "False"), None)
@@ -53,10 +57,22 @@ async def store_conditions(
     return moved
 
 
-async def set_health(session: AsyncSession, *, realm_id: uuid.UUID, health: Health, reason: str | None = None) -> None:
-    """Keep what is observed of a realm now; a change makes its checks due. Of replicas that see it, one records it."""
-    before = await session.scalar(select(Realm.health).where(Realm.id == realm_id))
-    changing = update(Realm).where(Realm.id == realm_id, Realm.health != health).returning(Realm.id)
+async def set_health(
+    session: AsyncSession,
+    *,
+    realm_id: uuid.UUID,
+    issuer: str,
+    realm_url: str,
+    health: Health,
+    reason: str | None = None,
+) -> None:
+    """Keep what is observed of a realm with this issuer and URL; a change makes its checks due.
+
+    Of replicas that see it, one records it. Nothing is kept for a realm that has another issuer or URL meanwhile.
+    """
+    same = (Realm.id == realm_id, Realm.issuer == issuer, Realm.realm_url == realm_url)
+    before = await session.scalar(select(Realm.health).where(*same))
+    changing = update(Realm).where(*same, Realm.health != health).returning(Realm.id)
     changed = await session.scalar(changing.values(health=health, checked_at=None))
     if before is not None and changed is not None:
         await _record_health(session, realm_id=realm_id, before=before, after=health, reason=reason)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, Collection, Iterator
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.registry.changes import AT_ONCE, bump_version
 from tenants_api.registry.locks import lock_tenant_of
-from tenants_api.registry.models import RealmKeys, Tenant
+from tenants_api.registry.models import Realm, RealmKeys, Tenant
 from tenants_api.registry.values import StoredKeys
 
 _KEYS = select(*(getattr(RealmKeys, name) for name in StoredKeys.__slots__))
@@ -37,11 +38,14 @@ async def store_keys(session: AsyncSession, keys: StoredKeys, *, tell: bool = Fa
     """Keep a set that was just fetched; True when it says something new.
 
     Every replica learns of it then, and with `tell` also of one that says nothing new.
-    A realm that is gone meanwhile is no error: nothing is kept for it. An older set never replaces a newer one.
+    A realm that is gone meanwhile, or has another issuer or URL, is no error: nothing is kept for it. An older set
+    never replaces a newer one of the same origin.
     """
     tenant_id = await lock_tenant_of(session, realm_id=keys.realm_id)
+    if tenant_id is None or not await _is_origin(session, keys=keys):
+        return False
     row = await session.get(RealmKeys, keys.realm_id, populate_existing=True)
-    if tenant_id is None or (row is not None and row.fetched_at > keys.fetched_at):
+    if row is not None and _origin(row) == _origin(keys) and row.fetched_at > keys.fetched_at:
         return False
     changed = row is None or _says(row) != _says(keys)
     if row is None:
@@ -56,10 +60,25 @@ async def store_keys(session: AsyncSession, keys: StoredKeys, *, tell: bool = Fa
     return changed
 
 
+async def forget_keys(session: AsyncSession, *, realm_id: uuid.UUID) -> None:
+    """Drop what is stored for a realm: it was fetched for another issuer or URL than the realm has now."""
+    await session.execute(delete(RealmKeys).where(RealmKeys.realm_id == realm_id))
+
+
+async def _is_origin(session: AsyncSession, *, keys: StoredKeys) -> bool:
+    """Whether the set was fetched for what the realm is now. The lock of its tenant is held: it stays so."""
+    now = await session.execute(select(Realm.issuer, Realm.realm_url).where(Realm.id == keys.realm_id))
+    return tuple(now.one()) == _origin(keys)
+
+
+def _origin(keys: StoredKeys | RealmKeys) -> tuple[str | None, str | None]:
+    return keys.issuer, keys.realm_url
+
+
 def _slices(realm_ids: Collection[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
     listed = list(realm_ids)
     return (listed[start : start + AT_ONCE] for start in range(0, len(listed), AT_ONCE))
 
 
-def _says(keys: StoredKeys | RealmKeys) -> tuple[str, int, bool]:
-    return keys.digest, keys.not_before, keys.realm_enabled
+def _says(keys: StoredKeys | RealmKeys) -> tuple[Any, ...]:
+    return keys.digest, keys.not_before, keys.realm_enabled, *_origin(keys)

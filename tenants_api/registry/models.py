@@ -100,7 +100,11 @@ class Realm(Base):
 
 
 class RealmKeys(Base):
-    """The last known good key set of a realm, and what its status said with it."""
+    """The last known good key set of a realm, and what its status said with it.
+
+    `issuer` and `realm_url` are what it was fetched for: for a realm that has another one since it is worth nothing.
+    NULL is a set whose origin is not known, which is not used.
+    """
 
     __tablename__ = "realm_keys"
 
@@ -110,6 +114,21 @@ class RealmKeys(Base):
     fetched_at: Mapped[datetime] = mapped_column(UtcDateTime)
     not_before: Mapped[int] = mapped_column(BigInteger, default=0)
     realm_enabled: Mapped[bool] = mapped_column(default=True)
+    issuer: Mapped[str | None] = mapped_column(String(512))
+    realm_url: Mapped[str | None] = mapped_column(String(512))
+
+
+class OrganizationIssuer(Base):
+    """An issuer with a registered organization, now or ever: a token that names one is never the whole realm's.
+
+    It outlives the organization, its tenant and their purge. `changed_version` is the registry version that added it.
+    """
+
+    __tablename__ = "organization_issuers"
+    __table_args__ = (Index(None, "changed_version"),)
+
+    issuer: Mapped[str] = mapped_column(String(512), primary_key=True)
+    changed_version: Mapped[int] = mapped_column(BigInteger)
 
 
 class RealmCondition(Base):

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.db import utc_now
 from tenants_api.registry import audit
-from tenants_api.registry.changes import bump_version
+from tenants_api.registry.changes import bump_version, mark_organization_issuers
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.values import Change, Transition
 
@@ -35,6 +35,9 @@ async def record_change(
 ) -> None:
     """Count and write down a change that was flushed; a `new` row keeps the version that it was made with."""
     tenant.changed_version = await bump_version(session, tenant_id=tenant.id)
+    organizations = {one.issuer for one in tenant.realms if one.organization}
+    if organizations:
+        await mark_organization_issuers(session, organizations, version=tenant.changed_version)
     tenant.updated_at = utc_now()
     tenant.version += 0 if new else 1
     await session.flush()

@@ -14,6 +14,7 @@ from tenants_api.registry import audit, repository
 from tenants_api.registry.changes import bump_version, mark_purged
 from tenants_api.registry.creation import create
 from tenants_api.registry.errors import InvalidStateTransition
+from tenants_api.registry.keys import forget_keys
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.recording import EVENTS, record_change
 from tenants_api.registry.rows import (
@@ -28,6 +29,7 @@ from tenants_api.registry.rows import (
 from tenants_api.registry.values import (
     TRANSITIONS,
     Change,
+    Health,
     RealmDraft,
     Rule,
     TenantDraft,
@@ -107,8 +109,7 @@ async def replace_tenant(
         tenant.realms.extend(in_one_order(new_realm(one) for key, one in wanted.items() if key not in present))
         for key, one in wanted.items():
             if key in present and realm_words(present[key]) != realm_words(new_realm(one)):
-                fill_realm(present[key], draft=one)
-                present[key].version += 1
+                await _refill(session, realm=present[key], draft=one)
     if _words(tenant) == words:
         return tenant
     return await _after_change(session, tenant=tenant, action="tenant.replaced", change=change, before=before)
@@ -186,8 +187,7 @@ async def update_realm(
     _match(realm, if_match=if_match)
     before = realm_facts(realm)
     async with repository.unique(session, tenant=tenant, realms=[new_realm(draft)]):
-        fill_realm(realm, draft=draft)
-        realm.version += 1
+        await _refill(session, realm=realm, draft=draft)
     after = realm_facts(realm)
     await record_change(
         session, tenant=tenant, action="realm.updated", change=change, before=before, after=after, realm=realm
@@ -215,6 +215,19 @@ async def set_role_mapping(
     return await update_tenant(
         session, ref=ref, fields={"role_mapping": tuple(rules)}, if_match=if_match, change=change
     )
+
+
+async def _refill(session: AsyncSession, *, realm: Realm, draft: RealmDraft) -> None:
+    """Make the realm what the draft says; what was observed of another issuer or URL says nothing of it any more."""
+    origin = realm.issuer, realm.realm_url
+    fill_realm(realm, draft=draft)
+    realm.version += 1
+    realm.checked_at = None
+    if (realm.issuer, realm.realm_url) != origin:
+        realm.health = Health.UNKNOWN
+        realm.conditions.clear()
+        with session.no_autoflush:  # a taken issuer is found, and named, by the flush of `repository.unique`
+            await forget_keys(session, realm_id=realm.id)
 
 
 async def _locked(session: AsyncSession, *, ref: str, if_match: int | None) -> Tenant:

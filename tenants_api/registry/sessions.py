@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -33,6 +34,9 @@ class SessionReading:
     async def changed_since(self, version: int) -> list[TenantRow]:
         return await changes.changed_since(self._session, version=version)
 
+    async def organization_issuers(self, since: int) -> list[str]:
+        return await changes.organization_issuers(self._session, since=since)
+
     async def load_keys(self, realm_ids: Collection[uuid.UUID]) -> list[StoredKeys]:
         return await keys.load_keys(self._session, realm_ids=realm_ids)
 
@@ -45,6 +49,7 @@ class SessionStorage:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._writing = asyncio.Lock()  # of two connections one is always there to read
 
     @property
     def is_postgresql(self) -> bool:
@@ -56,20 +61,28 @@ class SessionStorage:
             async with self._database.read() as session:
                 yield SessionReading(session)
 
-    async def store_keys(self, stored: StoredKeys, *, tell: bool) -> bool:
+    @asynccontextmanager
+    async def _write(self) -> AsyncIterator[AsyncSession]:
+        """One transaction at a time that writes."""
         with translated():
-            async with self._database.begin() as session:
-                return await keys.store_keys(session, stored, tell=tell)
+            async with self._writing, self._database.begin() as session:
+                yield session
 
-    async def set_health(self, realm_id: uuid.UUID, *, health: Health, reason: str | None) -> None:
-        with translated():
-            async with self._database.begin() as session:
-                await conditions.set_health(session, realm_id=realm_id, health=health, reason=reason)
+    async def store_keys(self, stored: StoredKeys, *, tell: bool) -> bool:
+        async with self._write() as session:
+            return await keys.store_keys(session, stored, tell=tell)
+
+    async def set_health(
+        self, realm_id: uuid.UUID, *, issuer: str, realm_url: str, health: Health, reason: str | None
+    ) -> None:
+        async with self._write() as session:
+            await conditions.set_health(
+                session, realm_id=realm_id, issuer=issuer, realm_url=realm_url, health=health, reason=reason
+            )
 
     async def add_rejections(self, counts: Mapping[Refused, int], *, now: datetime) -> None:
-        with translated():
-            async with self._database.begin() as session:
-                await rejections.add_rejections(session, counts, now=now)
+        async with self._write() as session:
+            await rejections.add_rejections(session, counts, now=now)
 
     def file_mark(self) -> DataVersion | None:
         return DataVersion(sqlite_file(self._database.url)) if self._database.is_file else None

@@ -27,6 +27,9 @@ class Reading(Protocol):
     async def changed_since(self, version: int) -> list[TenantRow]:
         """The tenants that changed after `version`, in the order of their changes; purged ones first."""
 
+    async def organization_issuers(self, since: int) -> list[str]:
+        """The issuers whose first organization was registered after this version; -1 for all that have or had one."""
+
     async def load_keys(self, realm_ids: Collection[uuid.UUID]) -> list[StoredKeys]:
         """The stored key sets of these realms."""
 
@@ -78,11 +81,13 @@ class RegistryStorage(Protocol):
         """Keep a set that was just fetched; True when it says something new.
 
         Every replica learns of it then, and with `tell` also of one that says nothing new. A realm that is gone
-        meanwhile is no error: nothing is kept for it. An older set never replaces a newer one.
+        meanwhile, or has another issuer or URL, is no error: nothing is kept for it. Older never replaces newer.
         """
 
-    async def set_health(self, realm_id: uuid.UUID, *, health: Health, reason: str | None) -> None:
-        """Keep what is observed of a realm now. Of replicas that see a change, one records it."""
+    async def set_health(
+        self, realm_id: uuid.UUID, *, issuer: str, realm_url: str, health: Health, reason: str | None
+    ) -> None:
+        """Keep what is observed of a realm with this issuer and URL. Of replicas that see a change, one writes."""
 
     async def add_rejections(self, counts: Mapping[Refused, int], *, now: datetime) -> None:
         """Add the counts to those that are kept, and let go of the oldest beyond a tenant's hundred."""

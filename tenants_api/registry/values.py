@@ -123,7 +123,10 @@ class ConditionValue:
 
 @dataclass(frozen=True, slots=True)
 class StoredKeys:
-    """A realm's last known good key set as it was fetched."""
+    """A realm's last known good key set as it was fetched, for this `issuer` at this `realm_url` and no other.
+
+    Both are None for a set whose origin is not known; it is not used.
+    """
 
     realm_id: uuid.UUID
     jwks: bytes
@@ -131,6 +134,8 @@ class StoredKeys:
     fetched_at: datetime
     not_before: int
     realm_enabled: bool
+    issuer: str | None
+    realm_url: str | None
 
 
 @dataclass(frozen=True, slots=True)

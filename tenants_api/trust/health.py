@@ -11,6 +11,7 @@ from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import Health
 from tenants_api.trust.background import Background
 from tenants_api.verification.keys import KeyRing
+from tenants_api.verification.realms import TrustedRealm
 
 log = structlog.get_logger("tenants_api.trust")
 
@@ -35,7 +36,7 @@ class HealthRecord:
                 "realm_health_changed", issuer=ring.realm.issuer, tenant=ring.realm.tenant.slug, health=str(now),
                 reason=reason_of(ring),
             )  # fmt: skip
-        self._writing.start(self._write(ring.realm.id, now, reason=reason_of(ring)))
+        self._writing.start(self._write(ring.realm, now, reason=reason_of(ring)))
 
     def forget(self, realm_id: uuid.UUID) -> None:
         self._seen.pop(realm_id, None)
@@ -44,12 +45,14 @@ class HealthRecord:
         """Wait until everything is written, two seconds at most."""
         await self._writing.ended()
 
-    async def _write(self, realm_id: uuid.UUID, health: Health, *, reason: str | None) -> None:
+    async def _write(self, realm: TrustedRealm, health: Health, *, reason: str | None) -> None:
         try:
-            await self._storage.set_health(realm_id, health=health, reason=reason)
+            await self._storage.set_health(
+                realm.id, issuer=realm.issuer, realm_url=realm.realm_url, health=health, reason=reason
+            )
         except StorageError as error:
-            self._seen.pop(realm_id, None)  # the next fetch tries again
-            log.warning("health_not_stored", realm_id=str(realm_id), error=error.cause)
+            self._seen.pop(realm.id, None)  # the next fetch tries again
+            log.warning("health_not_stored", realm_id=str(realm.id), error=error.cause)
 
 
 def health_of(ring: KeyRing) -> Health:

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from tenants_api.database.errors import StorageError, cause_of
 from tenants_api.errors import RateLimited
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.storage import RegistryStorage
@@ -30,6 +31,7 @@ from tenants_api.verification.rings import KeyRings
 from tenants_api.verification.snapshot import Snapshot
 from tenants_api.verification.sources import Fetched, KeySource
 
+CATCH_UP_SECONDS = 5.0  # that a committed change waits for this replica to read it
 MANUAL_COOLDOWN = 5.0  # seconds between two manual refreshes of one realm
 
 
@@ -122,6 +124,7 @@ class Trust:
         with resting_collector():
             async with self._storage.read() as reading:
                 version = await reading.current_version()
+                self._share(await reading.organization_issuers(-1))
                 async for tenants in reading.load_all():
                     for tenant in tenants:
                         self._put(tenant)
@@ -133,6 +136,20 @@ class Trust:
     async def refresh(self) -> None:
         """Look at the registry now; after a change of our own this worker is right at once."""
         await self.feed.poke()
+
+    async def catch_up(self) -> None:
+        """Bring this replica up to a change that is committed.
+
+        A failure is logged and left to the change feed, which looks again within its interval: it is never the answer
+        to the change.
+        """
+        try:
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                await self.refresh()
+        except (StorageError, OSError, TimeoutError) as error:
+            log.warning("registry_not_read", error=cause_of(error))
+        except Exception as error:
+            log.exception("registry_not_applied", error=type(error).__name__)
 
     async def refresh_keys(self, realm_id: uuid.UUID) -> KeyReport:
         """Fetch a realm's keys and status now and share them with all replicas.
@@ -155,6 +172,8 @@ class Trust:
         failure = await ring.refresh()
         if failure is not None:
             raise KeysUnavailable(Refusal("key", failure), retry_after=MANUAL_COOLDOWN)
+        if self.rings.find(realm_id) is not ring:  # its issuer or URL was changed, or it left, while it was asked
+            raise KeysUnavailable(Refusal("key", "realm_changed"))
         self._stored.save(ring, tell=True)
         await self._stored.written()
         return self.key_report(realm_id)
@@ -163,17 +182,22 @@ class Trust:
         """The realm's keys as this worker holds them."""
         return key_report(self._ring(realm_id), clocks=self._clocks)
 
-    def stored_at(self, realm_id: uuid.UUID) -> datetime | None:
-        """When the keys were fetched that serve this realm when it cannot be reached; None if there are none."""
+    def stored_at(self, realm_id: uuid.UUID, *, issuer: str, realm_url: str) -> datetime | None:
+        """When the keys were fetched that serve this issuer at this URL when it cannot be reached; None without any."""
         ring = self.rings.find(realm_id)
-        if ring is not None and ring.state.keys is not None:
+        if ring is not None and ring.state.keys is not None and _is_of(ring.realm, issuer=issuer, realm_url=realm_url):
             return wall_time(ring.state.fetched_at, clocks=self._clocks)
-        return self._stored.fetched_at(realm_id)
+        return self._stored.fetched_at(realm_id, issuer=issuer, realm_url=realm_url)
 
-    def adopt_keys(self, realm_id: uuid.UUID, *, fetched: Fetched, asked_at: datetime) -> None:
-        """Take keys that onboarding has just fetched, so that the first token needs no fetch."""
+    def adopt_keys(
+        self, realm_id: uuid.UUID, *, issuer: str, realm_url: str, fetched: Fetched, asked_at: datetime
+    ) -> None:
+        """Take keys that were just fetched for this issuer at this URL, so that the first token needs no fetch.
+
+        A realm that has another issuer or URL meanwhile does not take them.
+        """
         realm = self._realm(realm_id)
-        if realm is not None:
+        if realm is not None and _is_of(realm, issuer=issuer, realm_url=realm_url):
             age = self._clocks.wall() - asked_at.timestamp()
             self.rings.of(realm).restore(
                 fetched.jwks,
@@ -183,10 +207,12 @@ class Trust:
                 source="live",
             )
 
-    def note_keys(self, keys: StoredKeys, *, fetched: Fetched) -> None:
+    def note_keys(self, keys: StoredKeys, *, issuer: str, realm_url: str, fetched: Fetched) -> None:
         """Keys that were fetched without a token: a realm in use takes them, an idle one when it is asked for."""
         if self.rings.find(keys.realm_id) is not None:
-            self.adopt_keys(keys.realm_id, fetched=fetched, asked_at=keys.fetched_at)
+            self.adopt_keys(
+                keys.realm_id, issuer=issuer, realm_url=realm_url, fetched=fetched, asked_at=keys.fetched_at
+            )
         elif self._register.by_realm(keys.realm_id) is not None:
             self._stored.learn([keys])
 
@@ -203,7 +229,9 @@ class Trust:
             async with self._storage.read() as reading:
                 version = await reading.current_version()
                 tenants = await reading.changed_since(self.version)
+                shared = await reading.organization_issuers(self.version)
                 stored = await reading.load_keys(_realm_ids(tenants))
+            self._share(shared)
             for tenant in tenants:
                 self._put(tenant)
             self._learn(stored)
@@ -220,11 +248,13 @@ class Trust:
             differing: list[TenantRow] = []
             async with self._storage.read() as reading:
                 version = await reading.current_version()
+                shared = await reading.organization_issuers(-1)
                 async for tenants in reading.load_all():
                     count += len(tenants)
                     gone.difference_update(tenant.id.int for tenant in tenants)
                     differing += [tenant for tenant in tenants if not self._register.holds(tenant)]
                 stored = await reading.load_keys(_realm_ids(differing))
+            self._share(shared)
             for number in gone:
                 self._remove(uuid.UUID(int=number))
             for tenant in differing:
@@ -233,6 +263,10 @@ class Trust:
             self.version = version
         log.info("registry_compared", version=version, tenants=count, differing=len(differing))
 
+    def _share(self, issuers: Iterable[str]) -> None:
+        for issuer in issuers:
+            self._snapshot.share(issuer)
+
     def _learn(self, stored: Sequence[StoredKeys]) -> None:
         self._stored.learn(stored)
         for keys in stored:
@@ -240,9 +274,6 @@ class Trust:
                 self._stored.restore(ring)
 
     def _put(self, tenant: TenantRow) -> None:
-        for realm in tenant.realms:  # in whatever state: a draft's organization is nobody else's either
-            if realm.organization is not None:
-                self._snapshot.share(realm.issuer)
         if tenant.state == TenantState.DELETED:
             self._remove(tenant.id)
             return
@@ -264,6 +295,8 @@ class Trust:
             present = self._snapshot.get(realm.id)
             if present is None or facts(present) != facts(realm):
                 self._snapshot.put(realm)
+                if self.rings.follow(realm):
+                    self._health.forget(realm.id)
 
     def _remove(self, tenant_id: uuid.UUID) -> None:
         tenant = self._register.remove(tenant_id)
@@ -287,11 +320,15 @@ class Trust:
 
     def _key_event(self, ring: KeyRing, event: str) -> None:
         self._observe(ring, event)
-        if self._snapshot.get(ring.realm.id) is None:
-            return  # the realm left the registry while its keys were fetched
+        if self.rings.find(ring.realm.id) is not ring:
+            return  # the realm left the registry, or got another issuer or URL, while its keys were fetched
         self._health.note(ring)
         if event == "fetched":
             self._stored.save(ring)
+
+
+def _is_of(realm: TrustedRealm, *, issuer: str, realm_url: str) -> bool:
+    return (realm.issuer, realm.realm_url) == (issuer, realm_url)
 
 
 def _realm_ids(tenants: Iterable[TenantRow]) -> list[uuid.UUID]:

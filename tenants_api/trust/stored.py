@@ -20,7 +20,7 @@ from tenants_api.verification.jwk import compact_key_set, parse_key_set
 from tenants_api.verification.keys import KeyRing
 from tenants_api.verification.sources import Fetched
 
-_HEAD = struct.Struct("<dq?")  # of `_Known`; the key set follows
+_HEAD = struct.Struct("<dq?16s")  # of `_Known`; the key set follows
 log = structlog.get_logger("tenants_api.trust")
 
 
@@ -30,6 +30,7 @@ class _Known(NamedTuple):
     fetched_at: datetime
     not_before: int
     enabled: bool
+    origin: bytes
     jwks: bytes
 
 
@@ -53,15 +54,15 @@ class StoredKeySets:
     def forget(self, realm_id: uuid.UUID) -> None:
         self._known.pop(realm_id.int, None)
 
-    def fetched_at(self, realm_id: uuid.UUID) -> datetime | None:
-        """When the stored set of this realm was fetched."""
+    def fetched_at(self, realm_id: uuid.UUID, *, issuer: str, realm_url: str) -> datetime | None:
+        """When the set that is stored for this issuer and URL was fetched."""
         keys = self._of_realm(realm_id)
-        return keys.fetched_at if keys is not None else None
+        return keys.fetched_at if keys is not None and keys.origin == _origin(issuer, realm_url) else None
 
     def restore(self, ring: KeyRing) -> None:
-        """Give the ring its stored keys, if there are any that are newer than what it has."""
+        """Give the ring its stored keys, if there are any of its issuer and URL that are newer than what it has."""
         keys = self._of_realm(ring.realm.id)
-        if keys is not None:
+        if keys is not None and keys.origin == _origin(ring.realm.issuer, ring.realm.realm_url):
             age = max(0.0, self._clocks.wall() - keys.fetched_at.timestamp())
             ring.restore(keys.jwks, age=age, not_before=keys.not_before, enabled=keys.enabled)
 
@@ -75,7 +76,7 @@ class StoredKeySets:
         if (
             not tell
             and known is not None
-            and known[1:] == (keys.not_before, keys.realm_enabled, keys.jwks)
+            and known[1:] == (keys.not_before, keys.realm_enabled, _origin(keys.issuer, keys.realm_url), keys.jwks)
             and keys.fetched_at - known.fetched_at < self._every
         ):
             return
@@ -90,14 +91,17 @@ class StoredKeySets:
         packed = self._known.get(realm_id.int)
         if packed is None:
             return None
-        fetched_at, not_before, enabled = _HEAD.unpack_from(packed)
-        return _Known(datetime.fromtimestamp(fetched_at, UTC), not_before, enabled, packed[_HEAD.size :])
+        fetched_at, not_before, enabled, origin = _HEAD.unpack_from(packed)
+        return _Known(datetime.fromtimestamp(fetched_at, UTC), not_before, enabled, origin, packed[_HEAD.size :])
 
     def _of(self, ring: KeyRing) -> StoredKeys:
-        state = ring.state
+        state, realm = ring.state, ring.realm
         fetched_at = self._clocks.wall() - (self._clocks.monotonic() - state.fetched_at)
         fetched = Fetched(state.jwks, state.not_before, state.enabled)
-        return to_stored(ring.realm.id, fetched=fetched, fetched_at=datetime.fromtimestamp(fetched_at, UTC))
+        return to_stored(
+            realm.id, issuer=realm.issuer, realm_url=realm.realm_url, fetched=fetched,
+            fetched_at=datetime.fromtimestamp(fetched_at, UTC),
+        )  # fmt: skip
 
     async def _write(self, keys: StoredKeys, *, tell: bool) -> None:
         try:
@@ -108,8 +112,10 @@ class StoredKeySets:
             log.warning("keys_not_stored", realm_id=str(keys.realm_id), error=error.cause)
 
 
-def to_stored(realm_id: uuid.UUID, *, fetched: Fetched, fetched_at: datetime) -> StoredKeys:
-    """What is worth keeping of an answer that was found good.
+def to_stored(
+    realm_id: uuid.UUID, *, issuer: str, realm_url: str, fetched: Fetched, fetched_at: datetime
+) -> StoredKeys:
+    """What is worth keeping of an answer that was found good; `issuer` and `realm_url` are what it was fetched for.
 
     Raises:
         BrokenKeySet: it was not.
@@ -122,8 +128,16 @@ def to_stored(realm_id: uuid.UUID, *, fetched: Fetched, fetched_at: datetime) ->
         fetched_at=fetched_at,
         not_before=fetched.not_before or 0,
         realm_enabled=fetched.enabled is not False,
+        issuer=issuer,
+        realm_url=realm_url,
     )
 
 
 def _packed(keys: StoredKeys) -> bytes:
-    return _HEAD.pack(keys.fetched_at.timestamp(), keys.not_before, keys.realm_enabled) + keys.jwks
+    origin = _origin(keys.issuer, keys.realm_url)
+    return _HEAD.pack(keys.fetched_at.timestamp(), keys.not_before, keys.realm_enabled, origin) + keys.jwks
+
+
+def _origin(issuer: str | None, realm_url: str | None) -> bytes:
+    """What a set was fetched for, in sixteen bytes; that of a set whose origin is not known equals no realm's."""
+    return hashlib.blake2b(f"{issuer}\n{realm_url}".encode(), digest_size=16).digest()

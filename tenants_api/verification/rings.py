@@ -48,7 +48,7 @@ class KeyRings:
         ring = self._rings.get(realm.id)
         if ring is not None and ring.realm is realm:
             return ring
-        if ring is None or not _same_target(ring.realm, other=realm):
+        if ring is None or self.follow(realm):
             ring = KeyRing(
                 realm,
                 source=self._source,
@@ -62,6 +62,17 @@ class KeyRings:
             ring.realm = realm
             realm.renew_at = ring.next_refresh
         return ring
+
+    def follow(self, realm: TrustedRealm) -> bool:
+        """Let go of the ring of this realm if it was made for another issuer or URL; True when it was.
+
+        Who waits for its fetch is told at once, and starts over with the realm as it is now.
+        """
+        ring = self._rings.get(realm.id)
+        if ring is None or _same_target(ring.realm, other=realm):
+            return False
+        self.drop(realm.id)
+        return True
 
     def drop(self, realm_id: uuid.UUID) -> None:
         """Forget a realm that left the registry."""

@@ -22,6 +22,7 @@ from tenants_api.ids import new_id
 from tenants_api.registry.sessions import SessionStorage
 from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import StoredKeys, TenantRow
+from tests.registry.drafts import origin_of
 
 WAYS = ("sessions", "direct")
 NOON = datetime(2026, 1, 1, 12, 30, 15, 250_000, tzinfo=UTC)
@@ -71,7 +72,14 @@ async def opened_store(way: str, url: str, *, timeout: float = TIMEOUT) -> Async
 
 def stored_keys(realm_id: uuid.UUID, **changes: Any) -> StoredKeys:
     """A stored set with a byte that no text has."""
-    values = {"jwks": b'{"keys":[]}\xff', "digest": "a" * 64, "fetched_at": NOON, "not_before": 7, **changes}
+    values = {
+        "jwks": b'{"keys":[]}\xff',
+        "digest": "a" * 64,
+        "fetched_at": NOON,
+        "not_before": 7,
+        **origin_of("acme"),
+        **changes,
+    }
     return StoredKeys(**{"realm_id": realm_id, "realm_enabled": False, **values})
 
 

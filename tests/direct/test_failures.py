@@ -20,7 +20,7 @@ from tenants_api.ids import new_id
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.values import Health
 from tests.direct.stores import WAYS, Store, opened_store, stored_keys
-from tests.registry.drafts import create
+from tests.registry.drafts import create, origin_of
 from tests.support.postgres import APP, SUPERUSER, PostgresServer
 from tests.support.relay import Relay
 
@@ -58,7 +58,7 @@ async def test_connections_that_died_while_idle_are_made_anew_without_an_error(
     await asyncio.to_thread(end_all, postgres_server, server_url)
     assert await served.version() == 0
     await asyncio.to_thread(end_all, postgres_server, server_url)
-    await served.registry.set_health(new_id(), health=Health.FAILING, reason=None)
+    await served.registry.set_health(new_id(), **origin_of("acme"), health=Health.FAILING, reason=None)
 
 
 async def test_connection_that_dies_in_a_transaction_is_our_error_and_the_next_is_new(
@@ -180,7 +180,7 @@ async def test_feed_follows_changes_outages_and_a_version_that_falls(store: Stor
         await until(lambda: told[1:] == ["change 1"])
         await store.registry.store_keys(stored_keys(tenant.realms[0].id), tell=False)
         await until(lambda: told[2:] == ["change 2"])
-        await store.registry.set_health(tenant.realms[0].id, health=Health.FAILING, reason=None)
+        await store.registry.set_health(tenant.realms[0].id, **origin_of("acme"), health=Health.FAILING, reason=None)
         async with database.begin() as session:
             await session.execute(text("update registry_version set version = 1"))
         await until(lambda: told[3:] == ["doubt 1"])

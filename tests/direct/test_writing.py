@@ -21,7 +21,7 @@ from tenants_api.registry import service
 from tenants_api.registry.models import AuditEvent, Realm, RealmKeys, Rejection
 from tenants_api.registry.values import CHANNEL, KEPT_REJECTIONS, Health, Refused
 from tests.direct.stores import NOON, WAYS, Store, opened_store, rows_of, stored_keys
-from tests.registry.drafts import CHANGE, create, purge
+from tests.registry.drafts import CHANGE, create, origin_of, purge
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +77,7 @@ async def test_keys_of_a_realm_that_is_gone_are_not_kept_and_are_no_error(store:
     await purge(database, "acme")
     version = await store.version()
     assert not await store.registry.store_keys(stored_keys(gone), tell=True)
-    await store.registry.set_health(gone, health=Health.FAILING, reason=None)
+    await store.registry.set_health(gone, **origin_of("acme"), health=Health.FAILING, reason=None)
     assert (await store.version(), await store.stored()) == (version, [])
 
 
@@ -126,10 +126,11 @@ async def test_both_ways_leave_the_same_rows(database: Database, database_url: s
         for store, slug in zip(stores, ("acme", "globex"), strict=True):
             tenant = await create(database, slug)
             realm_id, apart = tenant.realms[0].id, ("id", "realm_id", "tenant_id", "target_id", "digest", "occurred_at")
-            keys = stored_keys(realm_id)
+            apart += ("issuer", "realm_url")
+            keys = stored_keys(realm_id, **(origin := origin_of(slug)))
             await store.registry.store_keys(keys, tell=False)
-            await store.registry.set_health(realm_id, health=Health.FAILING, reason="HttpStatus")
-            await store.registry.set_health(realm_id, health=Health.HEALTHY, reason=None)
+            await store.registry.set_health(realm_id, **origin, health=Health.FAILING, reason="HttpStatus")
+            await store.registry.set_health(realm_id, **origin, health=Health.HEALTHY, reason=None)
             refused = Refused(tenant.id, "wrong_audience", "kid'%s", "web", ("account", "ä"))
             await store.registry.add_rejections({refused: 3, Refused(tenant.id, "expired"): 1}, now=NOON)
             written = [
@@ -146,7 +147,7 @@ async def test_both_ways_leave_the_same_rows(database: Database, database_url: s
 async def test_health_is_recorded_once_and_makes_the_checks_due(store: Store, database: Database) -> None:
     realm_id = await realm_of(database, "acme")
     for _ in range(2):
-        await store.registry.set_health(realm_id, health=Health.FAILING, reason="HttpStatus")
+        await store.registry.set_health(realm_id, **origin_of("acme"), health=Health.FAILING, reason="HttpStatus")
     (row,) = await rows_of(database, Realm, id=realm_id)
     (event,) = await rows_of(database, AuditEvent, action="realm.health_changed")
     assert (row["health"], row["checked_at"], await store.version()) == ("failing", None, 1)

@@ -6,15 +6,15 @@ import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, bindparam, inspect, text
 
 from tenants_api import migrating, revisions
 from tenants_api.assertion import models as assertion_models
-from tenants_api.db import Base, Database
+from tenants_api.db import Base, Database, UtcDateTime
 from tenants_api.items import models as items_models
 from tenants_api.items.repository import create_item
 from tenants_api.migrating import MigrationError
@@ -25,7 +25,7 @@ from tenants_api.registry.keys import store_keys
 from tenants_api.registry.login_tries import LoginTry, count_try
 from tenants_api.registry.rejections import add_rejections
 from tenants_api.registry.values import ConditionValue, Health, Refused, StoredKeys
-from tests.registry.drafts import CHANGE, RULES, create, purge
+from tests.registry.drafts import CHANGE, RULES, create, origin_of, purge, realm
 
 MODELS = (registry_models, items_models, assertion_models)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -49,12 +49,15 @@ async def fill(database: Database) -> None:
     """At least one row in every table."""
     await create(database, "globex")
     await purge(database, "globex")
-    tenant = await create(database, "acme", role_mapping=RULES)
+    realms = (realm("acme"), realm("acme", organization="red"))
+    tenant = await create(database, "acme", role_mapping=RULES, realms=realms)
     realm_id = tenant.realms[0].id
     async with database.begin() as session:
-        await store_keys(session, StoredKeys(realm_id, b"{}", "a" * 64, NOON, 0, True))
+        await store_keys(session, StoredKeys(realm_id, b"{}", "a" * 64, NOON, 0, True, **origin_of("acme")))
         told = [ConditionValue("Ready", "True", "Ready", "told")]
-        await conditions.store_conditions(session, realm_id=realm_id, conditions=told, health=Health.HEALTHY, now=NOON)
+        await conditions.store_conditions(
+            session, realm_id=realm_id, version=1, conditions=told, health=Health.HEALTHY, now=NOON
+        )
         await create_admin_key(session, name="ci", scopes=("tenants:read",), expires_at=None, change=CHANGE)
         await idempotency.reserve(session, actor_id="a", key="k", fingerprint="f", now=NOON)
         await count_try(session, LoginTry("acme", "alice", "192.0.2.1"), rate=1, now=0)
@@ -114,6 +117,30 @@ def test_every_single_revision_can_be_taken_back_and_done_again(empty_url: str) 
 def test_migrated_database_is_what_the_models_need(empty_url: str) -> None:
     migrating.upgrade(empty_url)
     assert migrating.check(empty_url, metadata=Base.metadata) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "age", "kept"), [(1, 0, True), (2, 3600, True), (2, 30, False), (2, -30, False)], ids=str
+)
+def test_stored_keys_are_taken_over_only_by_a_realm_that_was_not_changed_since(
+    empty_url: str, version: int, age: int, kept: bool
+) -> None:
+    """`age` is the seconds from the realm's last change to the fetch of its keys."""
+    migrating.upgrade(empty_url)
+    on(empty_url, fill)
+    migrating.downgrade(empty_url, revision="0018")
+    changed = NOON - timedelta(seconds=age)
+    with connected(empty_url) as connection:
+        connection.execute(
+            text("update realms set version = :version, updated_at = :changed").bindparams(
+                bindparam("changed", changed, UtcDateTime())
+            ),
+            {"version": version},
+        )
+    migrating.upgrade(empty_url)
+    with connected(empty_url) as connection:
+        rows = connection.execute(text("select issuer, realm_url from realm_keys")).all()
+    assert [tuple(row) for row in rows] == [tuple(origin_of("acme").values()) if kept else (None, None)]
 
 
 def test_forgotten_migration_is_found(empty_url: str) -> None:

@@ -17,6 +17,11 @@ def issuer_of(name: str) -> str:
     return f"https://id.example/realms/{name}"
 
 
+def origin_of(name: str) -> dict[str, str]:
+    """What the key set of the realm of this name is fetched for."""
+    return {"issuer": issuer_of(name), "realm_url": issuer_of(name)}
+
+
 def realm(name: str, **changes: Any) -> RealmDraft:
     """A realm of this name."""
     values = {"issuer": issuer_of(name), "realm_url": issuer_of(name), "client_id": "tenants-api", **changes}

@@ -43,6 +43,9 @@ async def test_realm_whose_health_changed_is_due_at_once(database: Database) -> 
         assert [one.id for one in await claim_due(session, since=now - HOUR, now=now, limit=20)] == [realm.id]
         assert await claim_due(session, since=now - HOUR, now=now, limit=20) == []
     async with database.begin() as session:
-        await set_health(session, realm_id=realm.id, health=Health.DEGRADED, reason="Unreachable")
+        await set_health(
+            session, realm_id=realm.id, issuer=realm.issuer, realm_url=realm.realm_url, health=Health.DEGRADED,
+            reason="Unreachable",
+        )  # fmt: skip
     async with database.begin() as session:
         assert [one.id for one in await claim_due(session, since=now - HOUR, now=now, limit=20)] == [realm.id]

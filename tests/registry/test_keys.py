@@ -15,15 +15,15 @@ from tenants_api.registry import service
 from tenants_api.registry.changes import changed_since, current_version
 from tenants_api.registry.keys import AT_ONCE, load_all_keys, load_keys, store_keys
 from tenants_api.registry.values import StoredKeys
-from tests.registry.drafts import CHANGE, create
+from tests.registry.drafts import CHANGE, create, origin_of, realm
 
 pytestmark = pytest.mark.anyio
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def keys_of(realm_id: uuid.UUID) -> StoredKeys:
-    return StoredKeys(realm_id, b'{"keys":[]}', "a" * 64, NOON, 0, True)
+def keys_of(realm_id: uuid.UUID, slug: str = "acme") -> StoredKeys:
+    return StoredKeys(realm_id, b'{"keys":[]}', "a" * 64, NOON, 0, True, **origin_of(slug))
 
 
 async def store(database: Database, keys: StoredKeys) -> bool:
@@ -45,7 +45,7 @@ async def version_of(database: Database) -> int:
 
 async def test_keys_come_back_as_they_were_stored_for_their_realm_alone(database: Database) -> None:
     acme, globex = await create(database, "acme"), await create(database, "globex")
-    ours, theirs = keys_of(acme.realms[0].id), replace(keys_of(globex.realms[0].id), digest="b" * 64)
+    ours, theirs = keys_of(acme.realms[0].id), replace(keys_of(globex.realms[0].id, "globex"), digest="b" * 64)
     assert await store(database, ours)
     assert await store(database, theirs)
     assert await load(database, acme.realms[0].id) == [ours]
@@ -83,6 +83,27 @@ async def test_older_set_never_replaces_a_newer_one(database: Database) -> None:
 async def test_keys_of_a_realm_that_is_gone_are_not_kept(database: Database) -> None:
     assert not await store(database, keys_of(new_id()))
     assert await load(database) == []
+
+
+@pytest.mark.parametrize("changed", ["issuer", "realm_url"])
+async def test_keys_fetched_for_another_origin_are_neither_kept_nor_stored(database: Database, changed: str) -> None:
+    """An issuer that was changed must not get, or keep, the keys of the one before."""
+    tenant = await create(database, "acme")
+    await create(database, "globex")
+    keys = keys_of(tenant.realms[0].id)
+    assert await store(database, keys)
+    moved = realm("acme", **{changed: "https://id.example/realms/moved"})
+    async with database.begin() as session:
+        await service.update_realm(
+            session, ref="acme", realm_id=tenant.realms[0].id, draft=moved, if_match=None, change=CHANGE
+        )
+    assert await load(database) == [], "the change drops what was stored"
+    late = replace(keys, digest="b" * 64, fetched_at=NOON + timedelta(minutes=5))
+    assert not await store(database, late), "a replica that has not heard of the change yet"
+    assert await load(database) == []
+    ours = replace(keys, **{changed: "https://id.example/realms/moved"}, fetched_at=NOON - timedelta(minutes=5))  # type: ignore[arg-type]
+    assert await store(database, ours)
+    assert await load(database) == [ours]
 
 
 async def test_keys_go_with_their_realm(database: Database) -> None:

@@ -86,7 +86,7 @@ async def test_filters_are_exact_and_can_be_joined(database: Database) -> None:
     await move(database, "acme", Transition.ACTIVATE)
     async with database.begin() as session:
         await conditions.store_conditions(
-            session, realm_id=acme.realms[0].id, conditions=(), health=Health.FAILING, now=datetime.now(UTC)
+            session, realm_id=acme.realms[0].id, version=1, conditions=(), health=Health.FAILING, now=datetime.now(UTC)
         )
     assert await slugs(database, state=TenantState.ACTIVE) == ["acme"]
     assert await slugs(database, health=Health.FAILING) == ["acme"]

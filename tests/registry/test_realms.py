@@ -100,7 +100,7 @@ async def store(database: Database, *, slug: str, now: datetime, health: Health 
     realm_id = (await read(database, slug)).realms[0].id
     async with database.begin() as session:
         await conditions.store_conditions(
-            session, realm_id=realm_id, conditions=found(**statuses), health=health, now=now
+            session, realm_id=realm_id, version=1, conditions=found(**statuses), health=health, now=now
         )
 
 

@@ -101,11 +101,12 @@ async def test_one_change_reads_one_tenant(replica: Services) -> None:
     assert after["globex"] == before["globex"]
     assert after["acme"] != before["acme"]
     # A full compare leaves the others alone too: what was asked for shows that this was none.
-    assert [table for table, _, _ in sent] == ["purged_tenants", "tenants", "realms", "role_rules", "realm_keys"]
-    for _, statement, parameters in sent[:4]:
+    tables = ["purged_tenants", "tenants", "realms", "role_rules", "organization_issuers", "realm_keys"]
+    assert [table for table, _, _ in sent] == tables
+    for _, statement, parameters in sent[:5]:
         assert "changed_version > ?" in statement
         assert parameters == (seen,)
-    assert len(sent[4][2]) == 1, "the keys of one realm"
+    assert len(sent[5][2]) == 1, "the keys of one realm"
 
 
 async def test_issuer_that_went_from_one_tenant_to_another_is_the_others_whatever_changed_last(
@@ -135,7 +136,7 @@ def reads(services: Services) -> Iterator[list[tuple[str, str, tuple[Any, ...]]]
         if table and table[1] != "registry_version":
             sent.append((table[1], statement, tuple(parameters)))
 
-    engine = services.database.engine.sync_engine
+    engine = services.follower.engine.sync_engine
     event.listen(engine, "before_cursor_execute", note)
     yield sent
     event.remove(engine, "before_cursor_execute", note)

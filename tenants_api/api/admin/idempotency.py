@@ -16,8 +16,10 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+import structlog
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.api.admin.guard import current_admin
 from tenants_api.api.dependencies import get_services
@@ -29,6 +31,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
+log = structlog.get_logger("tenants_api.admin")
 _KEPT_HEADERS = ("location", "etag", "content-type")
 
 
@@ -93,15 +96,26 @@ async def _reserve(request: Request, *, owner: dict[str, str]) -> StoredAnswer |
 
 
 async def _store(request: Request, *, owner: dict[str, str], response: Response, secret: str | None) -> None:
+    """Keep the answer. The change is committed: where the answer cannot be kept, it is given all the same.
+
+    Its key stays taken then, so that a repetition is refused as in flight and does nothing twice.
+    """
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     body = _without(bytes(response.body), member=secret)
-    async with get_services(request).database.begin() as session:
-        await idempotency.store(session, **owner, status=response.status_code, headers=headers, body=body)
+    try:
+        async with get_services(request).database.begin() as session:
+            await idempotency.store(session, **owner, status=response.status_code, headers=headers, body=body)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("answer_not_stored", path=request.url.path, error=type(error).__name__)
 
 
 async def _forget(request: Request, *, owner: dict[str, str]) -> None:
-    async with get_services(request).database.begin() as session:
-        await idempotency.forget(session, **owner)
+    """Give the key back. Where that fails the answer is still the request's own; the key is free again in minutes."""
+    try:
+        async with get_services(request).database.begin() as session:
+            await idempotency.forget(session, **owner)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("idempotency_key_not_freed", path=request.url.path, error=type(error).__name__)
 
 
 def _fingerprint(request: Request, *, body: bytes) -> str:

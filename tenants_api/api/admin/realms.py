@@ -82,10 +82,10 @@ async def update_realm(
         row = await service.update_realm(
             session, ref=ref, realm_id=realm_id, draft=draft, if_match=expected, change=change
         )
+        tenant = await service.get_tenant(session, ref=ref)
     if realm.model_fields_set & set(_CHECKED):
-        await services.onboarding.check_tenant(ref, change=change)
-        async with services.database.read() as session:
-            row = await service.get_realm(session, ref=ref, realm_id=realm_id)
+        checked = await services.onboarding.check_after(tenant, change=change)
+        row = next((one for one in checked.realms if one.id == realm_id), row)
     return _answer(row, response=response)
 
 

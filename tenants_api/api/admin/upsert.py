@@ -43,6 +43,9 @@ async def put(
     if condition.create_only:
         raise EtagMismatch("If-None-Match forbids to change the tenant, and there is one")
     draft = tenant_draft(body, slug=_slug(ref, body=body, present=present.slug), services=services)
+    if present.state == TenantState.DRAFT and body.activate == "now":
+        ready = services.onboarding.replace_now(str(present.id), draft, if_match=condition.if_match, change=change)
+        return await ready, False
     async with changing(services) as session:
         before = _realms(await _living(session, ref=str(present.id)))
         row = await service.replace_tenant(
@@ -50,7 +53,8 @@ async def put(
         )
     if row.state != TenantState.DRAFT and _realms(row) == before:
         return row, False
-    return await _go_on(row, activate=body.activate, services=services, change=change), False
+    wanted = row.state == TenantState.DRAFT and body.activate != "never"
+    return await services.onboarding.check_after(row, change=change, activate=wanted), False
 
 
 def tenant_draft(body: TenantIn, *, slug: str, services: Services) -> TenantDraft:
@@ -94,11 +98,3 @@ async def _living(session: AsyncSession, *, ref: str) -> Tenant:
 
 def _realms(tenant: Tenant) -> frozenset[object]:
     return frozenset((realm.id, realm.version) for realm in tenant.realms)
-
-
-async def _go_on(row: Tenant, *, activate: str, services: Services, change: Change) -> Tenant:
-    """Check what is new; a draft that is ready now is activated."""
-    if row.state == TenantState.DRAFT and activate == "now":
-        return await services.onboarding.activate(str(row.id), change=change)
-    wanted = row.state == TenantState.DRAFT and activate != "never"
-    return await services.onboarding.check_tenant(str(row.id), change=change, activate=wanted)

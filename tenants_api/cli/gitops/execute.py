@@ -98,6 +98,13 @@ class Executor:
 
     async def _update(self, step: Step, draft: TenantDraft) -> Tenant:
         ref = str(step.tenant_id)
+        if self._asks_realms and self._activate is BulkActivation.NOW and step.goal == TenantState.ACTIVE:
+            async with self._services.database.read() as session:
+                state = (await service.get_tenant(session, ref=ref)).state
+            if state == TenantState.DRAFT:
+                return await self._services.onboarding.replace_now(
+                    ref, draft, if_match=step.version, change=self._change
+                )
         async with self._services.database.begin() as session:
             if set(step.changes) - {"state"}:
                 tenant = await service.replace_tenant(
@@ -110,13 +117,7 @@ class Executor:
                 tenant = await self._move(session, tenant, goal=str(step.goal))
         if not waits and not ("realms" in step.changes and self._asks_realms):
             return tenant
-        return await self._check(tenant, activate=waits)
-
-    async def _check(self, tenant: Tenant, *, activate: bool) -> Tenant:
-        onboarding, ref = self._services.onboarding, str(tenant.id)
-        if activate and self._activate is BulkActivation.NOW:
-            return await onboarding.activate(ref, change=self._change)
-        return await onboarding.check_tenant(ref, change=self._change, activate=activate)
+        return await self._services.onboarding.check_after(tenant, change=self._change, activate=waits)
 
     async def _move(self, session: AsyncSession, tenant: Tenant, *, goal: str) -> Tenant:
         """The transitions from the tenant's state to the goal, in this transaction: none of them is seen alone."""
