@@ -12,7 +12,7 @@ from tenants_api.authz.identity import ASSERTION, IDENTITY_HEADERS
 
 # Set by us, all of them or the assertion only where it is turned on.
 PASSED_ON = (*IDENTITY_HEADERS, ASSERTION)
-# Never set by us, but services written for other authorizers believe them.
+# Never set by us, but services written for other authorizers believe them; the last one asks for a tunnel in HTTP/2.
 FOREIGN = (
     "X-Auth-Request-Groups",
     "X-Auth-Request-Access-Token",
@@ -25,6 +25,7 @@ FOREIGN = (
     "X-Scope-OrgID",
     "Remote-User",
     "Forwarded",
+    "HTTP2-Settings",
 )
 CLEARED = (*PASSED_ON, *FOREIGN)
 # What else a header's name may hold beside letters, digits and hyphens (`token`, RFC 9110 section 5.6.2).

@@ -69,7 +69,8 @@ def test_traefik_clears_first_then_asks_with_the_token_alone_and_replaces_every_
     authorize = http["middlewares"]["authorize"]["forwardAuth"]
     cleared = http["middlewares"]["clear"]["headers"]["customRequestHeaders"]
 
-    assert http["routers"]["door"]["middlewares"] == ["clear", "authorize"]
+    assert http["routers"]["door"]["middlewares"] == ["clear", "no-upgrade", "authorize"]
+    assert http["routers"]["websocket"]["middlewares"] == ["clear", "websocket", "authorize"]
     assert authorize["address"] == "http://127.0.0.1:8000/authz?tenant=acme"
     assert authorize["trustForwardHeader"] is False
     assert authorize["authRequestHeaders"] == ["Authorization"]
@@ -77,3 +78,27 @@ def test_traefik_clears_first_then_asks_with_the_token_alone_and_replaces_every_
     assert set(IDENTITY_HEADERS) < set(PASSED_ON)
     spellings = {spelling for name in CLEARED for spelling in (name, *aliases(name))}
     assert cleared == dict.fromkeys(spellings, "")
+
+
+def test_d3_traefik_hands_on_no_protocol_but_websocket() -> None:
+    """D3: which requests its matchers take is Traefik's; that all others lose `Upgrade` is ours."""
+    http = yaml.safe_load(rendered("traefik"))["http"]
+    routers, headers = http["routers"], {name: one.get("headers") for name, one in http["middlewares"].items()}
+    assert routers.keys() == {"websocket", "door"}
+    assert routers["websocket"]["rule"] == "Method(`GET`) && HeaderRegexp(`Upgrade`, `(?i)^websocket$`)"
+    assert routers["websocket"]["priority"] > routers["door"]["priority"]
+    assert routers["door"]["rule"] == "PathPrefix(`/`) && !Method(`CONNECT`)"
+    assert headers["websocket"] == {"customRequestHeaders": {"Upgrade": "websocket"}}
+    assert headers["no-upgrade"] == {"customRequestHeaders": {"Upgrade": ""}}
+    assert headers["clear"]["customRequestHeaders"]["HTTP2-Settings"] == ""
+
+
+def test_d3_and_d6_envoy_upgrades_to_websocket_alone_and_names_the_connections_options_itself() -> None:
+    """Here as text too: a machine may lack Envoy."""
+    (listener,) = yaml.safe_load(rendered("envoy"))["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    assert manager["upgrade_configs"] == [{"upgrade_type": "websocket"}]
+    assert [one["name"] for one in manager["http_filters"]] == ["clear", "authorize", "route"]
+    mutations = manager["http_filters"][0]["typed_config"]["mutations"]["request_mutations"]
+    own = {"header": {"key": "connection", "value": "upgrade"}, "append_action": "OVERWRITE_IF_EXISTS"}
+    assert {"append": own} in mutations
