@@ -10,7 +10,9 @@ from tests.mutate import ROOT, Defence, listed
 @pytest.mark.parametrize("defence", listed(), ids=lambda defence: defence.name)
 def test_defence_stands_where_the_list_says(defence: Defence) -> None:
     source = (ROOT / defence.file).read_text(encoding="utf-8")
-    compile(defence.removed_from(source), defence.file, "exec")
+    without = defence.removed_from(source)
+    if defence.file.endswith(".py"):
+        compile(without, defence.file, "exec")
     assert all((ROOT / path).exists() for path in defence.tests.split())
 
 
