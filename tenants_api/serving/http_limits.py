@@ -1,8 +1,9 @@
-"""uvicorn's httptools protocol with bounds on what a connection may cost before it has asked for anything.
+"""uvicorn's httptools protocol with bounds on what a connection may cost.
 
-httptools itself bounds neither the size of a request's head nor its time. Without this one connection could send header
-lines for ever and grow this process; and by one byte a minute, or by none, anybody could hold all of its connections. A
-request that comes in one piece, as most honest ones do, costs nothing more.
+httptools itself bounds neither the size of a request's head nor its time, nor the framing of a chunked body. Without
+this one connection could send header or trailer lines for ever and grow this process; and by one byte a minute, or by
+none, anybody could hold all of its connections. uvicorn queues every request that a client pipelines, and waits for
+ever for a client that does not read. A request that comes in one piece, as most honest ones do, costs nothing more.
 """
 
 from __future__ import annotations
@@ -15,36 +16,49 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tenants_api.serving.joined_writes import JoinedWrites
 
 LARGEST_HEAD = 32 * 1024  # bytes of request line and headers; a token may have 8192
+BODY_FRAMING_BYTES = 32 * 1024  # of a request's body phase: chunk sizes, chunk extensions, trailer lines
+CHUNK_FRAMING_BYTES = 16  # of each chunk, which are not counted: a client may stream byte by byte, as in Go's net/http
+PIPELINED_REQUESTS = 32  # of one connection, beside the one that is being answered
+SLOWEST_READ_BYTES = 32 * 1024  # that a client reads within `write_deadline`
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request is too long or too slow, or does not come.
+    """Closes a connection whose request is too long or too slow, or does not come, or whose responses are not read.
 
     `deadline` is the seconds until the first head is whole, and until any later one is that came in pieces or behind
-    blank lines. `body_deadline` is what the rest of a body gets that came in pieces.
+    blank lines. `body_deadline` is what the rest of a body gets that came in pieces. `write_deadline` is the seconds
+    that a client may take for the next 32 KiB of what is waiting for it.
     """
 
     deadline = 10.0
     body_deadline = 30.0
+    write_deadline = 30.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_head = self._in_body = False
         self._head_size = 0
+        # Of the body phase: whether it began with this piece, bytes of content in it, bytes of framing before it.
+        self._body_began = False
+        self._content = self._framing = 0
         self._end: asyncio.TimerHandle | None = None
+        self._reading_end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        super().connection_made(JoinedWrites(transport, loop=self.loop))  # type: ignore[arg-type]  # stands for one
+        joined = JoinedWrites(transport, loop=self.loop, on_close=self._expect_reading)
+        super().connection_made(joined)  # type: ignore[arg-type]  # stands for one
         self._end_after(self.deadline)
 
     def data_received(self, data: bytes) -> None:
+        self._body_began, self._content = False, 0
         super().data_received(data)
         if self.transport.get_protocol() is not self:
             self._go_on()  # a WebSocket now, which may be silent for as long as it likes
+            self._stop_expecting()
         elif self._in_head:
             self._bound_head(len(data))
         elif self._in_body:
-            self._end_after(self.body_deadline)
+            self._bound_body(len(data))
         elif getattr(self.cycle, "response_complete", False):  # no cycle before the first request
             # Blank lines, which a parser passes over: uvicorn took them for a request and let its own timer go.
             self._end_after(self.deadline)
@@ -62,17 +76,40 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head, self._in_body = False, True
+        self._body_began, self._framing = True, 0
         self._go_on()
-        super().on_headers_complete()
+        if len(self.pipeline) < PIPELINED_REQUESTS:
+            super().on_headers_complete()
+        else:
+            self.transport.abort()
+
+    def on_chunk_header(self) -> None:
+        self._content += CHUNK_FRAMING_BYTES
+
+    def on_body(self, body: bytes) -> None:
+        self._content += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_body = False
         self._go_on()
         super().on_message_complete()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_expecting()
+        if self.transport.is_closing():
+            self._expect_reading()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._go_on()
         super().connection_lost(exc)
+        self._stop_expecting()
+        self.pipeline.clear()
 
     def _bound_head(self, size: int) -> None:
         self._head_size += size
@@ -80,6 +117,32 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._end_after(self.deadline)
+
+    def _bound_body(self, size: int) -> None:
+        if not self._body_began:
+            self._framing = max(0, self._framing + size - self._content)
+        if self._framing > BODY_FRAMING_BYTES:
+            self.transport.abort()
+        else:
+            self._end_after(self.body_deadline)
+
+    def _expect_reading(self) -> None:
+        """From now on the client has to read what is waiting for it, if anything is."""
+        waiting = self.transport.get_write_buffer_size()
+        if waiting and self._reading_end is None:
+            self._reading_end = self.loop.call_later(self.write_deadline, self._check_reading, waiting)
+
+    def _check_reading(self, before: int) -> None:
+        self._reading_end = None
+        if before - self.transport.get_write_buffer_size() < min(before, SLOWEST_READ_BYTES):
+            self.transport.abort()
+        else:
+            self._expect_reading()
+
+    def _stop_expecting(self) -> None:
+        if self._reading_end is not None:
+            self._reading_end.cancel()
+            self._reading_end = None
 
     def _end_after(self, seconds: float) -> None:
         """Counted from the first call: no byte that comes meanwhile puts the end off."""

@@ -7,19 +7,24 @@ segments, and a process that was killed between them left half an answer, which 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 LARGEST = 65_536  # bytes that are copied to be sent at once; more is not worth it
 
 
 class JoinedWrites:
-    """A transport that holds a first write back until the next one, or until the loop turns; all else is as it was."""
+    """A transport that holds a first write back until the next one, or until the loop turns; all else is as it was.
 
-    __slots__ = ("_held", "_loop", "_transport", "get_protocol", "is_closing")
+    `on_close` is called after `close`, which waits without end for a client that does not read.
+    """
 
-    def __init__(self, transport: asyncio.Transport, *, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
+    __slots__ = ("_held", "_loop", "_on_close", "_transport", "get_protocol", "is_closing")
+
+    def __init__(
+        self, transport: asyncio.Transport, *, loop: asyncio.AbstractEventLoop, on_close: Callable[[], None]
+    ) -> None:
+        self._transport, self._loop, self._on_close = transport, loop, on_close
         self._held = b""
         # Asked for each request; the rest is rarely.
         self.is_closing, self.get_protocol = transport.is_closing, transport.get_protocol
@@ -53,6 +58,7 @@ class JoinedWrites:
     def close(self) -> None:
         self.flush()
         self._transport.close()
+        self._on_close()
 
     def write_eof(self) -> None:
         self.flush()

@@ -6,12 +6,17 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from tenants_api.serving.http_limits import LARGEST_HEAD, BoundedHttp
+from tenants_api.serving.http_limits import LARGEST_HEAD, PIPELINED_REQUESTS, BoundedHttp
+from tests.support.processes import wait_for
+
+MUCH = 16 * 1024 * 1024  # bytes; more than the buffers of both systems hold
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -21,33 +26,71 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "websocket.disconnect":
             pass
         return
+    if scope["path"] == "/wait":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
     while (await receive()).get("more_body"):
         pass
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
+    body = bytes(MUCH) if scope["path"] == "/much" else b""
+    length = b"%d" % len(body)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+    await send({"type": "http.response.body", "body": body})
 
 
 class QuickHttp(BoundedHttp):
     """The same with deadlines that a test can wait for."""
 
-    deadline = body_deadline = 0.2
+    deadline = body_deadline = write_deadline = 0.2
 
 
-@pytest.fixture
-def address() -> Iterator[tuple[str, int]]:
+class PatientHttp(BoundedHttp):
+    """The same where no deadline ends what another bound should end."""
+
+    deadline = body_deadline = write_deadline = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server with its address and the connections that it holds."""
+
+    address: tuple[str, int]
+    server: uvicorn.Server
+
+
+@contextmanager
+def serving(protocol: type[BoundedHttp]) -> Iterator[Serving]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        nothing, http=QuickHttp, ws="websockets-sansio", lifespan="off", log_config=None, access_log=False
+        nothing, http=protocol, ws="websockets-sansio", lifespan="off", log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.005)
-    yield listening.getsockname()
+    yield Serving(listening.getsockname(), server)
     server.should_exit = True
     thread.join(5)
     listening.close()
+
+
+@pytest.fixture
+def quick() -> Iterator[Serving]:
+    with serving(QuickHttp) as opened:
+        yield opened
+
+
+@pytest.fixture
+def address(quick: Serving) -> tuple[str, int]:
+    return quick.address
+
+
+@pytest.fixture
+def patient() -> Iterator[tuple[str, int]]:
+    """The address of a server whose deadlines no test reaches."""
+    with serving(PatientHttp) as opened:
+        yield opened.address
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -133,7 +176,7 @@ def test_blank_lines_between_requests_keep_no_connection_open(address: tuple[str
 
 def is_ended(connection: socket.socket) -> bool:
     """Closed, whether or not something was answered before."""
-    connection.settimeout(3)
+    connection.settimeout(10)
     try:
         while connection.recv(4096):
             pass
@@ -169,3 +212,73 @@ def test_websocket_is_held_to_no_deadline_of_requests(address: tuple[str, int], 
         connection.settimeout(4 * QuickHttp.deadline)
         with pytest.raises(TimeoutError):  # nothing comes, not even the end
             connection.recv(4096)
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+NO_BODY = {
+    "one trailer line": (b"0\r\nX: ", b"a" * 1000),
+    "name of a trailer": (b"0\r\n", b"a" * 1000),
+    "many trailer lines": (b"0\r\n", b"X: a\r\n" * 200),
+    "extension of one chunk": (b"1;x=", b"a" * 1000),
+    "extensions of many chunks": (b"", b"1;x=" + b"a" * 1000 + b"\r\nx\r\n"),
+    "zeros before a size": (b"", b"0" * 1000),
+}
+
+
+@pytest.mark.parametrize(("begins", "goes_on"), NO_BODY.values(), ids=NO_BODY)
+def test_d7_endless_body_phase_without_a_body_is_cut_off(
+    patient: tuple[str, int], begins: bytes, goes_on: bytes
+) -> None:
+    """D7: without a token, 128 MB of one trailer line cost 20 s of CPU and 231 MB."""
+    with socket.create_connection(patient) as connection:
+        connection.sendall(CHUNKED)
+        connection.sendall(begins)
+        with pytest.raises(ConnectionError):  # noqa: PT012 - which of the sends fails is up to the system
+            for _ in range(8 * 1024):
+                connection.sendall(goes_on)
+
+
+@pytest.mark.parametrize("size", [1, 10, 4000])
+def test_body_in_many_chunks_and_with_a_trailer_is_answered(patient: tuple[str, int], size: int) -> None:
+    """A client may stream byte by byte: five bytes then frame each one."""
+    chunk = b"%x;a=b\r\n%s\r\n" % (size, b"x" * size)
+    with socket.create_connection(patient) as connection:
+        connection.sendall(CHUNKED)
+        for _ in range(200):
+            connection.sendall(chunk * 100)
+        connection.sendall(b"0\r\nX-Checksum: " + b"a" * 8000 + b"\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_d11_client_that_does_not_read_is_given_up(quick: Serving) -> None:
+    """D11: what it was to get stayed in this process for ever."""
+    with not_reading(quick.address) as connection:
+        connection.sendall(b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n")
+        state = quick.server.server_state
+        wait_for(lambda: state.total_requests == 1 and not state.connections, within=20, what="the connection's end")
+
+
+def test_d11_client_that_pipelines_without_end_is_cut_off(patient: tuple[str, int]) -> None:
+    """D11: a request that waits for the one before it held 89 times what its client had sent."""
+    with socket.create_connection(patient) as connection:
+        connection.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n" * 3000)
+        assert is_ended(connection)
+
+
+def test_requests_in_one_piece_are_answered_in_order(patient: tuple[str, int]) -> None:
+    with socket.create_connection(patient) as connection:
+        connection.settimeout(20)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * PIPELINED_REQUESTS)
+        received = b""
+        while received.count(b"HTTP/1.1 200") < PIPELINED_REQUESTS:
+            piece = connection.recv(65536)
+            assert piece, received
+            received += piece
+
+
+def not_reading(address: tuple[str, int]) -> socket.socket:
+    """A connection whose receive buffer is soon full."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(address)
+    return connection

@@ -47,7 +47,10 @@ class Wire:
 
 def joined() -> tuple[JoinedWrites, list[bytes | str]]:
     wire = Wire()
-    return JoinedWrites(cast("Any", wire), loop=asyncio.get_running_loop()), wire.told
+    transport = cast("Any", wire)
+    return JoinedWrites(
+        transport, loop=asyncio.get_running_loop(), on_close=lambda: wire.told.append("on close")
+    ), wire.told
 
 
 async def test_head_and_body_are_one_write() -> None:
@@ -106,7 +109,7 @@ async def test_lines_do_not_pass_what_is_held() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ends", "after"), [("close", [HEAD, "close"]), ("write_eof", [HEAD, "end"]), ("abort", ["abort"])]
+    ("ends", "after"), [("close", [HEAD, "close", "on close"]), ("write_eof", [HEAD, "end"]), ("abort", ["abort"])]
 )
 async def test_end_of_the_connection_loses_nothing_that_was_written(ends: str, after: list[bytes | str]) -> None:
     transport, told = joined()
