@@ -1,18 +1,19 @@
 """`/authz` and everything below it: may this request pass, and as whom?
 
 One ASGI callable. The decision comes from `Authorization` and the proxy's configured query alone: no method, no path,
-no body and no `X-Forwarded-*` is looked at, so none of them can be forged into a pass.
+no body and no `X-Forwarded-*` can be forged into a pass.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from tenants_api.authz.identity import ASSERTION, Headers, identity_headers
 from tenants_api.authz.options import Options, parse_options
-from tenants_api.errors import ApiError, InvalidRequest
+from tenants_api.errors import ApiError, InvalidRequest, NotFound
 from tenants_api.verification.credentials import bearer_token_of, plain_token_of
 from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenExpired
 from tenants_api.verification.principal import Principal
@@ -25,6 +26,10 @@ PATIENCE = 0.15  # seconds for a realm; Envoy gives an authorizer 200 ms in all
 _THROUGH_NGINX = frozenset({401, 403})  # auth_request takes any other refusal for a failure, and answers 500
 
 _BELOW = f"{PATH}/"
+# Empty and dot segments (RFC 3986 section 5.2.4), also percent-encoded twice or with backslashes. A proxy that hides
+# `/authz` from the world resolves them: `/authz/..` is `/` for it, and would tell the world whether a token is good.
+_SLASH, _DOT = r"(?:[/\\]|%2f|%5c)", r"(?:\.|%2e)"
+_UNRESOLVED = re.compile(rf"{_SLASH}(?:{_DOT}{{1,2}}$|{_DOT}{{0,2}}{_SLASH})", re.IGNORECASE)
 _EMPTY = (b"content-length", b"0")
 
 Scope = MutableMapping[str, Any]
@@ -54,10 +59,12 @@ class Authorizer:
         self._told: dict[int, tuple[Principal, Headers]] = {}
 
     async def answer(self, scope: Scope, send: Send, *, request_id: str) -> None:
-        """Answer one request, whatever its method and path; its body is never read."""
+        """Answer one request, whatever its method; its body is never read."""
         options: Options | None = None
         try:
             options = parse_options(scope.get("query_string", b""))
+            if scope["path"] != PATH and _UNRESOLVED.search(scope["path"]):
+                raise NotFound
             if options.role is not None and options.role not in self._roles.includes:
                 raise InvalidRequest(f"role= names none of the roles {', '.join(sorted(self._roles.names))}")
             token = plain_token_of(scope["headers"])

@@ -54,6 +54,14 @@ def test_realms_may_resolve_into_keycloaks_network_only(compose: dict[str, Any])
     assert "realms" not in compose["services"]["postgres"]["networks"]
 
 
+def test_d12_replicas_believe_what_nginx_says_of_the_client_and_no_other_network(compose: dict[str, Any]) -> None:
+    for replica in ("api-1", "api-2"):
+        trusted = compose["services"][replica]["environment"]["TENANTS_TRUSTED_PROXIES"]
+        assert trusted == compose["networks"]["front"]["ipam"]["config"][0]["subnet"]
+    on_front = {name for name, service in compose["services"].items() if "front" in service["networks"]}
+    assert on_front == {"api-1", "api-2", "nginx"}
+
+
 def test_replicas_do_not_get_the_owners_password(compose: dict[str, Any]) -> None:
     for replica in ("api-1", "api-2"):
         assert "owner" not in json.dumps(compose["services"][replica]["environment"])
