@@ -21,6 +21,8 @@ MAX_KEYS = 256  # Keycloak keeps retired keys in the set until somebody deletes 
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+_EDWARDS = ("Ed25519", "Ed448")
+MAX_EXPONENT_BITS = 64  # a signature check takes a step for each bit: 3,072 of them are 9 ms, 17 (65537) 30 µs
 ALGORITHMS = frozenset({*_RSA, *_CURVES.values(), "EdDSA"})  # never `none`, never HS*
 _IMPLEMENTATIONS: Mapping[str, Algorithm] = {
     name: algorithm for name, algorithm in get_default_algorithms().items() if name in ALGORITHMS
@@ -60,27 +62,39 @@ class SkippedKey:
 
 @dataclass(eq=False, slots=True)
 class VerifyKey:
-    """A public key with the algorithms it may verify; `first_seen` and `last_used` are epoch seconds."""
+    """What one kid can verify: a public key for each algorithm. `first_seen` and `last_used` are epoch seconds.
+
+    It is one key under several algorithms as a rule. Keycloak may use a kid for keys of different types: the algorithm
+    of the token says which one is meant.
+    """
 
     kid: str
-    algorithms: frozenset[str]
-    material: Any
+    materials: dict[str, Any]
     first_seen: float = 0.0
     last_used: float | None = None
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        return frozenset(self.materials)
+
+    def shares(self, other: VerifyKey) -> bool:
+        """Whether both have the same public key under one algorithm at least."""
+        return any(other.materials.get(one) == material for one, material in self.materials.items())
 
     def verifies(self, signing_input: bytes, *, signature: bytes, algorithm: str) -> bool:
         """Whether the signature is this key's. `algorithm` is one of `algorithms`: the key decides, not the token."""
         try:
+            material = self.materials[algorithm]
             # What PyJWT does, without making the same objects anew for each token.
             if algorithm in _PKCS1:
-                self.material.verify(signature, signing_input, _PADDING, _PKCS1[algorithm])
+                material.verify(signature, signing_input, _PADDING, _PKCS1[algorithm])
             elif algorithm in _ECDSA:
                 scheme, size = _ECDSA[algorithm]
-                self.material.verify(_to_der(signature, size=size), signing_input, scheme)
+                material.verify(_to_der(signature, size=size), signing_input, scheme)
             elif algorithm == "EdDSA":
-                self.material.verify(signature, signing_input)
+                material.verify(signature, signing_input)
             else:
-                return _IMPLEMENTATIONS[algorithm].verify(signing_input, self.material, signature)
+                return _IMPLEMENTATIONS[algorithm].verify(signing_input, material, signature)
         except (PyJWTError, InvalidSignature, ValueError):
             return False
         return True
@@ -109,37 +123,42 @@ def parse_key_set(document: bytes) -> KeySet:
         BrokenKeySet: it is no JWKS, lists more than 256 keys, or no key in it can verify a signature.
     """
     found: dict[str, VerifyKey] = {}
-    doubled: set[str] = set()
+    disputed: set[tuple[str, str]] = set()
     skipped: list[SkippedKey] = []
     for entry in _entries(document):
         try:
-            key = _verify_key(entry)
+            kid, algorithms, material = _read_key(entry)
         except _Unusable as reason:
             skipped.append(SkippedKey(_text(entry, "kid") if isinstance(entry, dict) else None, str(reason)))
             continue
-        if key.kid in found:
-            doubled.add(key.kid)  # two keys under one kid: nobody can say which is meant, so neither is used
-        found[key.kid] = key
-    for kid in doubled:
-        del found[kid]
-        skipped.append(SkippedKey(kid, "two signature keys have this kid"))
-    if not found:
+        materials = found.setdefault(kid, VerifyKey(kid, {})).materials
+        disputed |= {(kid, one) for one in algorithms if materials.setdefault(one, material) != material}
+    for kid, algorithm in sorted(disputed):
+        # Nobody can say which of the two is meant, so neither is used. The same key twice is one key.
+        del found[kid].materials[algorithm]
+        skipped.append(SkippedKey(kid, f"two different signature keys have this kid and the algorithm {algorithm}"))
+    usable = {kid: key for kid, key in found.items() if key.materials}
+    if not usable:
         raise BrokenKeySet("no key in the set can verify a signature", skipped=tuple(skipped))
-    return KeySet(found, tuple(skipped))
+    return KeySet(usable, tuple(skipped))
 
 
 def compact_key_set(document: bytes, *, kids: Iterable[str]) -> bytes:
     """The same set reduced to the named keys and to what verifying needs (no certificates): what is worth storing."""
     wanted = frozenset(kids)
     kept = (entry for entry in _entries(document) if isinstance(entry, dict) and _text(entry, "kid") in wanted)
-    signing = (entry for entry in kept if entry.get("use", "sig") == "sig")
-    keys = [{name: entry[name] for name in _STORED if name in entry} for entry in signing]
+    # An entry that is refused for what is left out here (a private part, key_ops) must not come back without it.
+    keys = [{name: entry[name] for name in _STORED if name in entry} for entry in kept if not _misuse(entry)]
     return json.dumps({"keys": keys}, separators=(",", ":"), sort_keys=True).encode()
 
 
 def any_lost(before: Mapping[str, VerifyKey], *, now: Mapping[str, VerifyKey]) -> bool:
-    """Whether a key that verified tokens is gone, or another key stands under its kid."""
-    return any(kid not in now or now[kid].material != key.material for kid, key in before.items())
+    """Whether a key that verified tokens is gone, or another key has its kid and algorithm."""
+    return any(_is_lost(key, now=now.get(kid)) for kid, key in before.items())
+
+
+def _is_lost(key: VerifyKey, *, now: VerifyKey | None) -> bool:
+    return now is None or any(now.materials.get(one) != material for one, material in key.materials.items())
 
 
 class _Unusable(Exception):
@@ -158,23 +177,31 @@ def _entries(document: bytes) -> Iterator[Any]:
     return iter(keys)
 
 
-def _verify_key(entry: Any) -> VerifyKey:
+def _read_key(entry: Any) -> tuple[str, frozenset[str], Any]:
+    """The kid, the algorithms that it may verify, and the public key. Raises _Unusable."""
     if not isinstance(entry, dict):
         raise _Unusable("not an object")
     kid = _text(entry, "kid")
     if not kid:
         raise _Unusable("no kid")
-    operations = entry.get("key_ops", ["verify"])
-    if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
-        raise _Unusable(f"not for signatures (use {entry.get('use')!r})")
-    if _PRIVATE & entry.keys():
-        raise _Unusable("the set publishes private or symmetric key parts")
+    if (reason := _misuse(entry)) is not None:
+        raise _Unusable(reason)
     algorithms = _algorithms_of(entry)
     try:
         material = PyJWK(entry, algorithm=min(algorithms)).key
     except (PyJWTError, ValueError, TypeError, AttributeError, UnsupportedAlgorithm, binascii.Error) as error:
         raise _Unusable("its parameters are not a public key") from error
-    return VerifyKey(kid, algorithms, material)
+    return kid, algorithms, material
+
+
+def _misuse(entry: dict[str, Any]) -> str | None:
+    """Why an entry is not a public signature key, whatever its parameters are; None when it may be one."""
+    operations = entry.get("key_ops", ["verify"])
+    if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        return f"not for signatures (use {entry.get('use')!r})"
+    if _PRIVATE & entry.keys():
+        return "the set publishes private or symmetric key parts"
+    return None
 
 
 def _algorithms_of(entry: dict[str, Any]) -> frozenset[str]:
@@ -185,8 +212,11 @@ def _algorithms_of(entry: dict[str, Any]) -> frozenset[str]:
         fitting = frozenset(_RSA)
     elif kind == "EC" and isinstance(curve, str) and curve in _CURVES:
         fitting = frozenset({_CURVES[curve]})
-    elif kind == "OKP" and curve in ("Ed25519", "Ed448"):
+    elif kind == "OKP" and curve in _EDWARDS:
         fitting = frozenset({"EdDSA"})
+        # RFC 9864 section 2.2 names the algorithm by its curve. A token still has to say `EdDSA`, as Keycloak's do:
+        # one algorithm has one name in a realm's list.
+        named = "EdDSA" if named == curve else named
     else:
         raise _Unusable(f"kty {kind!r} with crv {curve!r} is not supported")
     if named is None:
@@ -202,6 +232,9 @@ def _check_rsa(entry: dict[str, Any]) -> None:
         raise _Unusable(f"an RSA key of {modulus.bit_length()} bits; 2048 to 8192 are accepted")
     if exponent < 3 or exponent % 2 == 0 or modulus % 2 == 0:
         raise _Unusable("not a sound RSA key (exponent or modulus)")
+    if exponent.bit_length() > MAX_EXPONENT_BITS:
+        # Whoever sends garbage would have us compute with it.
+        raise _Unusable(f"an RSA exponent of {exponent.bit_length()} bits; at most {MAX_EXPONENT_BITS} are accepted")
     if is_guessable(modulus):
         raise _Unusable("a key of the library that CVE-2017-15361 (ROCA) is about: its private part can be computed")
 

@@ -66,9 +66,9 @@ class KeyRing:
         """
         until = loop_time() + patience
         await self._ensure_keys(until)
-        if self._find(kid) is None:
-            await self._look_again(kid, until=until)
-        return _fitting(self._find(kid), algorithm=algorithm)
+        if self._find(kid, algorithm=algorithm) is None:
+            await self._look_again(kid, algorithm=algorithm, until=until)
+        return self._find(kid, algorithm=algorithm)
 
     def restore(self, jwks: bytes, *, age: float, not_before: int, enabled: bool, source: str = "stored") -> None:
         """Take a stored key set that is `age` seconds old; one that is not newer than the present set is ignored."""
@@ -127,8 +127,8 @@ class KeyRing:
             self._refresh.cancel()
         self._unknown.cancel()
 
-    def _find(self, kid: str) -> VerifyKey | None:
-        return self.state.keys.keys.get(kid) if self.state.keys is not None else None
+    def _find(self, kid: str, *, algorithm: str) -> VerifyKey | None:
+        return _fitting(self.state.keys.keys.get(kid), algorithm=algorithm) if self.state.keys is not None else None
 
     def _age(self) -> float:
         return self._clock() - self.state.fetched_at
@@ -165,18 +165,19 @@ class KeyRing:
     def _may_try(self) -> bool:
         return self._clock() >= self._retry_at
 
-    async def _look_again(self, kid: str, *, until: float) -> None:
-        """A kid that nobody knows: one shared fetch if the budget allows, with a short wait for its turn.
+    async def _look_again(self, kid: str, *, algorithm: str, until: float) -> None:
+        """A kid that the known keys lack, or lack for this algorithm: one shared fetch if the budget allows.
 
-        Each fetch that brings nothing new doubles the pause before the next (0.25 s to 1 s); one that brings a new key
-        resets it. After three in vain it is a flood: nobody waits any more, and the next fetch, at its turn, is in
-        the background. So invented kids cost the realm a fetch a second at most and hold up nobody, and a key that is
-        really new is accepted within that second. Kids that come again have a budget of their own.
+        The caller waits for its turn briefly. Each fetch that brings nothing new doubles the pause before the next
+        (0.25 s to 1 s); one that brings a new key resets it. After three in vain it is a flood: nobody waits any more,
+        and the next fetch, at its turn, is in the background. So invented kids cost the realm a fetch a second at most
+        and hold up nobody, and a key that is really new is accepted within that second. Kids that come again have a
+        budget of their own.
         """
         begun = self.state.fetches
         if self._refresh is not None:
             await self._settled(until)  # it began before this token came, so it may or may not bring the key
-            if self._find(kid) is not None:
+            if self._find(kid, algorithm=algorithm) is not None:
                 return
         # Not the back-off after failures: a realm that comes back with a new key issues tokens before we ask again.
         budget = self._unknown.budget_of(kid)
@@ -190,7 +191,7 @@ class KeyRing:
         if self.state.fetches == begun:  # nobody else has looked meanwhile
             self._look(budget)
         await self._settled(until)
-        if self._find(kid) is None:
+        if self._find(kid, algorithm=algorithm) is None:
             self._unknown.miss(kid)
 
     def _look(self, budget: Budget) -> None:
@@ -261,10 +262,10 @@ class KeyRing:
         known = before.keys.keys if before.keys is not None else {}
         if any_lost(known, now=keys.keys) or not_before != before.not_before or enabled != before.enabled:
             self.realm.forget_verified()
-        if set(keys.keys) - set(known):
+        if any_lost(keys.keys, now=known):  # seen from the new set: it has what the one before had not
             self._unknown.reset()
         for kid, key in keys.keys.items():
-            same = kid in known and not any_lost({kid: known[kid]}, now=keys.keys)
+            same = kid in known and known[kid].shares(key)
             key.first_seen = known[kid].first_seen if same else self._clocks.wall()
             key.last_used = known[kid].last_used if same else None
         self.state = RingState(
@@ -284,4 +285,4 @@ class KeyRing:
 
 
 def _fitting(key: VerifyKey | None, *, algorithm: str) -> VerifyKey | None:
-    return key if key is not None and algorithm in key.algorithms else None
+    return key if key is not None and algorithm in key.materials else None

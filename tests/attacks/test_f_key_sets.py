@@ -99,11 +99,20 @@ def test_f1_junk_is_never_stored_nor_breaks_the_storing(junk: list[Any]) -> None
 async def test_f2_kid_that_two_signature_keys_bear_verifies_nothing(arena: Arena) -> None:
     """F2"""
     first, second = Key("f2-first", kid="f2"), Key("f2-second", kid="f2")
-    for pair in ((first, second), (second, first), (first, first)):
+    for pair in ((first, second), (second, first), (first, second, first)):
         async with publishing(arena, *(key.jwk() for key in pair)):
             for key in (first, second):
                 assert await outcomes(arena, signed_by(arena, key)) == {UNKNOWN}
             assert await outcomes(arena, arena.mint.token()) == {GOOD}
+
+
+async def test_f2_same_key_twice_is_one_key(arena: Arena) -> None:
+    """F2, A3"""
+    key, other = Key("f2-first", kid="f2"), Key("f2-second", kid="f2")
+    async with publishing(arena, key.jwk(), key.jwk(), key.jwk(alg="PS256")):
+        assert await outcomes(arena, signed_by(arena, key)) == {GOOD}
+        assert await outcomes(arena, signed_by(arena, other)) == {Outcome(401, "invalid_token", "bad_signature")}
+        assert await outcomes(arena, arena.mint.token()) == {GOOD}
 
 
 async def test_f2_encryption_key_of_the_same_kid_is_passed_over(arena: Arena) -> None:
@@ -153,6 +162,8 @@ WEAK: dict[str, dict[str, Any]] = {
     "exponent 1": {"e": "AQ"},
     "exponent 2": {"e": "Ag"},
     "even exponent": {"e": _number(65536)},
+    "exponent of 65 bits": {"e": _number(2**64 + 1)},
+    "exponent of 2,047 bits": {"e": _number(2**2046 + 1)},
     "exponent longer than the modulus": {"e": _number(2**3000 + 1)},
     "ROCA": {"n": ROCA},
 }

@@ -72,7 +72,9 @@ def key_set(data: bytes) -> None:
         assert key.algorithms <= ALGORITHMS
         assert not key.verifies(b"data", signature=bytes(64), algorithm=min(key.algorithms))
     stored = parse_key_set(compact_key_set(data, kids=keys.keys))
-    assert stored.keys.keys() == keys.keys.keys()
+    assert {kid: key.materials for kid, key in stored.keys.items()} == {
+        kid: key.materials for kid, key in keys.keys.items()
+    }
 
 
 class _Answering:
