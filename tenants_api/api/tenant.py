@@ -109,7 +109,7 @@ class OwnTenant(WireOut):
 @router.get("/me", response_model=Me)
 async def me(principal: CurrentPrincipal) -> dict[str, Any]:
     """Who the token says you are, for which tenant, with which roles."""
-    return principal._asdict() | {"roles": sorted(principal.roles)}
+    return principal._asdict() | {"roles": sorted(principal.roles), "scopes": principal.scopes}
 
 
 @router.get("/tenant", response_model=OwnTenant)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from tenants_api.authz.identity import ASSERTION, Headers, identity_headers
 from tenants_api.authz.options import Options, parse_options
 from tenants_api.errors import ApiError, InvalidRequest, NotFound
+from tenants_api.verification.cache import size_of
 from tenants_api.verification.credentials import bearer_token_of, plain_token_of
 from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenExpired
 from tenants_api.verification.principal import Principal
@@ -22,6 +23,7 @@ from tenants_api.verification.verifier import TokenVerifier
 
 PATH = "/authz"
 MAX_TOLD = 4096  # principals whose headers are remembered, about a kilobyte each
+MAX_TOLD_BYTES = 4096  # of such a principal: one that is full of text is told anew each time
 PATIENCE = 0.15  # seconds for a realm; Envoy gives an authorizer 200 ms in all
 _THROUGH_NGINX = frozenset({401, 403})  # auth_request takes any other refusal for a failure, and answers 500
 
@@ -94,7 +96,9 @@ class Authorizer:
         """What says who calls, made once: a token that is known gives the same principal again."""
         if len(self._told) >= MAX_TOLD:
             self._told.clear()
-        told = self._told[id(principal)] = (principal, [*identity_headers(principal), _EMPTY])
+        told = (principal, [*identity_headers(principal), _EMPTY])
+        if size_of(principal) <= MAX_TOLD_BYTES:
+            self._told[id(principal)] = told
         return told[1].copy()
 
     def _assertion(self, principal: Principal) -> tuple[bytes, bytes]:

@@ -24,6 +24,7 @@ IDENTITY_HEADERS = (
 # Beside them where it is turned on, and so cleared in front of us like them.
 ASSERTION = "X-Internal-Assertion"
 NOTHING = b"-"
+MAX_KEPT = 255  # characters of a text whose encoded form is kept: Keycloak's longest user name, 3 KB at most
 LARGEST = 4095  # bytes of all identity headers as lines; nginx reads an answer's head into one page of memory
 # What RFC 8187 calls attr-char, and what mail addresses and group paths hold. Above all not: `%`, comma, space.
 _PLAIN = "!#$&+-.^_`|~@:/"
@@ -37,6 +38,8 @@ def identity_headers(principal: Principal) -> Headers:
     Raises:
         IdentityTooLarge: they would take 4096 bytes or more; nothing is cut.
     """
+    if len(principal.username or "") + len(principal.email or "") > LARGEST:
+        raise IdentityTooLarge  # each character takes a byte at least: what cannot fit is not encoded first
     values = (
         _id(principal.tenant.id),
         encoded(principal.tenant.slug),
@@ -50,14 +53,18 @@ def identity_headers(principal: Principal) -> Headers:
     return list(zip(_NAMES, values, strict=True))
 
 
-# The same few tenants, roles and users ask again and again; what one of them adds makes room for nobody for long.
-@lru_cache(maxsize=8192)
 def encoded(text: str | None) -> bytes:
     """Percent-encoded UTF-8 (RFC 3986 section 2.1), US-ASCII only; `-` alone means that there is none."""
     if not text:
         return NOTHING
     if text == "-":
         return b"%2D"
+    return _encode(text) if len(text) <= MAX_KEPT else _encode.__wrapped__(text)
+
+
+# The same few tenants, roles and users ask again and again; what one of them adds makes room for nobody for long.
+@lru_cache(maxsize=8192)
+def _encode(text: str) -> bytes:
     # A claim may hold half a surrogate pair, which UTF-8 has no bytes for: it must neither fail nor look like another.
     return quote(text, safe=_PLAIN, errors="surrogatepass").encode("ascii")
 

@@ -28,7 +28,7 @@ def as_principal(
         principal: whoever calls, whole; otherwise one is made of the following.
         tenant: its tenant's slug; the tenant's id depends on nothing else.
         roles: those that the mapping would have given; what they include is added as always.
-        facts: any other field of `Principal`.
+        facts: any other field of `Principal`, and `scopes`.
 
     Raises:
         TypeError: `facts` names a field that `Principal` does not have.
@@ -57,7 +57,7 @@ def make_principal(tenant: str, *, roles: Iterable[str], **facts: Any) -> Princi
         "email_verified": True,
         "full_name": None,
         "authorized_party": "tenants-api",
-        "scopes": ("openid",),
+        "scope": " ".join(facts.pop("scopes", ("openid",))),
         "expires_at": int(time.time()) + HOUR,
         "service_account": False,
     }

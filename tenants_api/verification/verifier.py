@@ -24,10 +24,8 @@ from tenants_api.verification.roles import RoleTable, default_rules
 from tenants_api.verification.snapshot import organizations
 from tenants_api.verification.token import UntrustedToken, peek, refuse
 
+SERVICE_ACCOUNT_PREFIX = "service-account-"  # Keycloak's ServiceAccountConstants
 MAX_HEADERS = 4096  # different token headers that are remembered; one for each key in use
-# Characters of a name that are kept. More than forward auth has room for: it must refuse a long name, and not hand on
-# one that was cut here and may be another user's.
-LONGEST_TEXT = 4096
 
 
 class TokenVerifier:
@@ -181,7 +179,6 @@ class TokenVerifier:
             rules = realm.rules or default_rules(realm.client_id, names=self._role_names)
             table = realm.role_table = RoleTable(rules, names=self._role_names)
         verified = claims.get("email_verified")
-        scope = _text(claims, "scope")
         username = _text(claims, "preferred_username")
         return Principal(
             tenant=realm.tenant,
@@ -194,9 +191,9 @@ class TokenVerifier:
             email_verified=verified if isinstance(verified, bool) else None,
             full_name=_text(claims, "name"),
             authorized_party=claims.get("azp"),
-            scopes=tuple(filter(None, scope.split(" "))) if scope else (),
-            expires_at=claims["exp"],
-            service_account="sid" not in claims and (username or "").startswith("service-account-"),
+            scope=_text(claims, "scope"),
+            expires_at=int(claims["exp"]),
+            service_account=username is not None and _is_service_account(claims, username=username),
         )
 
 
@@ -216,5 +213,19 @@ def _kids(keys: Any) -> list[str]:
 
 
 def _text(claims: dict[str, Any], name: str) -> str | None:
+    """A claim that is text, whole: cut, it could be the name of another user."""
     value = claims.get(name)
-    return value[:LONGEST_TEXT] if isinstance(value, str) else None
+    return value if isinstance(value, str) else None
+
+
+def _is_service_account(claims: dict[str, Any], *, username: str) -> bool:
+    """Whether Keycloak made this user for a client.
+
+    Its tokens have no session (`sid`), unless the client may have refresh tokens; then they name the client
+    (`client_id` of the scope `service_account`, `clientId` before Keycloak 25) whose name the user bears.
+    """
+    if not username.startswith(SERVICE_ACCOUNT_PREFIX):
+        return False
+    client = claims.get("client_id", claims.get("clientId"))
+    named = isinstance(client, str) and username == SERVICE_ACCOUNT_PREFIX + client.lower()
+    return named or "sid" not in claims

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import time
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from tenants_api.verification.cache import VerifiedTokens
+from tenants_api.verification.cache import BYTES_PER_TOKEN, VerifiedTokens
 from tenants_api.verification.clocks import Clocks
 from tests.attacks.arena import Arena, Outcome
 from tests.attacks.battery.signature import twin
@@ -115,6 +117,95 @@ async def test_i6_more_tokens_than_the_cache_holds_do_not_make_it_grow() -> None
     clocks = Clocks(wall=lambda: 0, monotonic=lambda: 0)
     assert cache.recall("4999", clocks=clocks) is principal
     assert cache.recall("0", clocks=clocks) is None
+
+
+WIDE = "\U0001f600"  # one of these, and each character of the text takes four bytes of memory
+FULL: dict[str, dict[str, Any]] = {
+    "scope words": {"scope": " ".join(str(number % 10) for number in range(1900))},
+    "a wide scope": {"scope": WIDE + "a" * 3800},
+    "wide names": dict.fromkeys(("name", "email", "preferred_username", "azp"), WIDE + "a" * 950),
+}
+
+
+@pytest.mark.parametrize("claims", FULL.values(), ids=FULL)
+async def test_i6_tokens_full_of_text_stay_within_the_budget_of_the_cache(claims: dict[str, Any]) -> None:
+    """I6, D8: 1,900 words of scope took 97 KB a token, 1.8 GB in a worker."""
+    stage = Stage(cached=True)
+    key = Key("acme", algorithm="EdDSA")
+    stage.add("acme", algorithms=frozenset({"EdDSA"}))
+    stage.world.answers[stage.issuer("acme")] = jwks(key)
+    raws = [key.token(stage.claims(**claims, jti=str(number))) for number in range(1000)]
+    assert await stage.outcome(raws[0]) == "accepted:acme"
+    tracemalloc.start()
+    try:
+        for raw in raws:
+            assert await stage.outcome(raw) == "accepted:acme"
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 1 < stage.verifier.cached_tokens <= 1000
+    assert taken < 1.2 * 1000 * BYTES_PER_TOKEN
+    assert await stage.outcome(stage.token("globex")) == "accepted:globex"
+
+
+async def test_i6_ten_thousand_tokens_full_of_text_stay_below_twenty_megabytes() -> None:
+    """I6, D8: the budget is that of the tokens that the cache was made for, 2 KiB each."""
+    stage = Stage()
+    principal = await stage.verifier.verify(stage.token())
+    realm = stage.snapshot.find(stage.issuer("acme"))
+    assert realm is not None
+    cache = VerifiedTokens(10_000)
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            full = principal._replace(scope=f"{number} " * 1000, full_name=f"{WIDE}{number}" * 100)
+            cache.remember(b"%d" % number, principal=full, realm=realm, epoch=realm.epoch)
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 10_000 * BYTES_PER_TOKEN
+    assert len(cache) > 1000
+
+
+async def test_i6_usual_tokens_fill_the_cache_to_its_capacity() -> None:
+    """I6, D8: what the budget is measured by."""
+    stage = Stage()
+    realm = stage.snapshot.find(stage.issuer("acme"))
+    assert realm is not None
+    cache = VerifiedTokens(1000)
+    for number in range(1000):
+        usual = await stage.verifier.verify(stage.token(jti=str(number)))
+        cache.remember(b"%d" % number, principal=usual, realm=realm, epoch=realm.epoch)
+    assert len(cache) == 1000
+
+
+async def test_i6_entry_that_is_used_again_is_counted_again_and_none_is_lost_for_it() -> None:
+    """I6, D8: the budget follows an entry from one generation to the other."""
+    stage = Stage()
+    principal = (await stage.verifier.verify(stage.token()))._replace(scope="a" * 20_000)
+    realm = stage.snapshot.find(stage.issuer("acme"))
+    assert realm is not None
+    realm.renew_at = float("inf")
+    clocks = Clocks(wall=lambda: 0, monotonic=lambda: 0)
+    cache = VerifiedTokens(100)  # 200 KiB, half of them for either generation: four of these entries
+    for number in range(100):
+        cache.remember(b"%d" % number, principal=principal, realm=realm, epoch=realm.epoch)
+        assert cache.recall(b"%d" % number, clocks=clocks) is principal
+        assert cache.recall(b"0", clocks=clocks) is principal, "it is used all the time"
+        assert len(cache) <= 10
+
+
+async def test_i6_token_larger_than_the_budget_is_verified_and_not_kept() -> None:
+    """I6, D8"""
+    stage = Stage()
+    principal = (await stage.verifier.verify(stage.token()))._replace(scope="a" * 200_000)
+    realm = stage.snapshot.find(stage.issuer("acme"))
+    assert realm is not None
+    cache = VerifiedTokens(100)
+    cache.remember(b"large", principal=principal, realm=realm, epoch=realm.epoch)
+    assert len(cache) == 0
 
 
 async def test_i6_refused_tokens_leave_no_trace_in_the_cache() -> None:

@@ -43,7 +43,7 @@ def principal(raw: str) -> Principal:
         email_verified=None,
         full_name=None,
         authorized_party=None,
-        scopes=(),
+        scope=None,
         expires_at=2**31,
         service_account=False,
     )
@@ -72,6 +72,19 @@ async def test_each_of_many_callers_is_told_as_itself() -> None:
         headers = dict(await told(authorizer, str(number)))
         assert headers[b"x-tenant-slug"] == b"tenant-%d" % number
         assert headers[b"x-auth-request-user"] == b"user-%d" % number
+
+
+async def test_headers_of_a_caller_full_of_text_are_not_kept() -> None:
+    """D8: four thousand of them would be hundreds of megabytes."""
+
+    class Full:
+        def recall(self, token: bytes) -> Principal:
+            return principal(token.decode())._replace(scope="a" * 10_000)
+
+    authorizer = deciding(Full())
+    for number in range(50):
+        assert dict(await told(authorizer, str(number)))[b"x-tenant-slug"] == b"tenant-%d" % number
+    assert not authorizer._told
 
 
 async def test_what_somebody_adds_to_one_answer_is_not_in_the_next() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenants_api.authz.errors import IdentityTooLarge
-from tenants_api.authz.identity import IDENTITY_HEADERS, encoded, identity_headers
+from tenants_api.authz.identity import IDENTITY_HEADERS, _encode, encoded, identity_headers
 from tenants_api.authz.options import Options, parse_options
 from tenants_api.errors import InvalidRequest
 from tenants_api.verification.principal import Principal, TenantRef
@@ -29,7 +29,7 @@ def principal(**changes: Any) -> Principal:
         "email_verified": None,
         "full_name": None,
         "authorized_party": None,
-        "scopes": (),
+        "scope": None,
         "expires_at": 0,
         "service_account": False,
     }
@@ -79,6 +79,22 @@ def test_any_text_becomes_visible_ascii_and_can_be_read_back(text: str) -> None:
     assert all(0x21 <= byte <= 0x7E for byte in value)
     assert unquote(value.decode(), errors="surrogatepass") == text
     assert value != b"-"
+
+
+def test_long_texts_are_written_out_and_not_kept() -> None:
+    """D8: a hostile realm's names would otherwise fill the memory."""
+    _encode.cache_clear()
+    for number in range(100):
+        assert encoded(f"{number:->256}") == f"{number:->256}".encode()
+    assert _encode.cache_info().currsize == 0
+    assert encoded("x" * 255) == b"x" * 255
+    assert _encode.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize("claim", ["username", "email"])
+def test_text_that_cannot_fit_is_refused_before_it_is_written_out(claim: str) -> None:
+    with pytest.raises(IdentityTooLarge):
+        identity_headers(principal(**{claim: "\U0001f600" * 50_000}))
 
 
 def test_identity_of_four_kilobytes_is_refused_and_never_cut() -> None:

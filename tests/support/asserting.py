@@ -47,7 +47,7 @@ def caller(
         email_verified=True,
         full_name="Alice Doe",
         authorized_party="web",
-        scopes=("openid",),
+        scope="openid",
         expires_at=int(expires_at),
         service_account=False,
     )

@@ -71,9 +71,11 @@ _D1 = (
     _timed("D1", "before it was issued", "expired", EXPIRED, iat=0, exp=-300),
 )
 _D2 = (
-    *_values("D2", "exp", "no_exp", "4102444800", " 4102444800 ", "4_102_444_800", "٤١٠٢٤٤٤٨٠٠", True, False, [], [4102444800], {}, 1e308, 1.5, 0, -1, 10**400, "", "never", 2**53, 2**63, 253_402_300_800),
+    *_values("D2", "exp", "no_exp", "4102444800", " 4102444800 ", "4_102_444_800", "٤١٠٢٤٤٤٨٠٠", True, False, [], [4102444800], {}, 1e308, 0.5, -1.5, 0, -1, 10**400, "", "never", 2**53, 2**63, 253_402_300_800),
     *_written("D2", "exp", "not_strict_json", b"NaN", b"Infinity", b"-Infinity", b"0x7fffffff", b"1_000", b"9" * 5000, b"+1", b"01"),
-    *_written("D2", "exp", "no_exp", b"1e400", b"4102444800.0", b"4.1e9", b"-0", b"1E10", b"9" * 400),
+    *_written("D2", "exp", "no_exp", b"1e400", b"-1e400", b"-0", b"-0.0", b"1E12", b"9" * 400),
+    *_written("D2", "exp", "lives_too_long", b"4102444800.0", b"4.1e9", b"1E10", b"253402300799"),
+    Hostile("D2", "exp in 1970", lambda mint: mint.token(claims={"exp": 1.5}), "expired", EXPIRED),
 )  # fmt: skip
 _D3 = (
     _other("D3", "in milliseconds", lambda mint: {"exp": int(time.time() * 1000) + 300_000}, "no_exp"),
@@ -82,12 +84,12 @@ _D3 = (
     _timed("D3", "in the year 9999", "lives_too_long", iat=0, exp=200_000_000_000),
 )
 _D4 = (
-    *_values("D4", "iat", "no_iat", DROP, None, True, "0", "now", 0, -1, 1.5, [], 10**400),
+    *_values("D4", "iat", "no_iat", DROP, None, True, "0", "now", 0, 0.5, -1, 1e308, [], 10**400),
     _timed("D4", "in a minute", "issued_in_the_future", iat=60, exp=360),
     _timed("D4", "two days ago, still good for five minutes", "lives_too_long", iat=-172_800, exp=300),
 )
 _D5 = (
-    *_values("D5", "nbf", "no_nbf", None, True, "0", "1", 1e308, -1, [], {}, 1.5),
+    *_values("D5", "nbf", "no_nbf", None, True, False, "0", "1", 1e308, -1, -0.5, [], {}),
     _timed("D5", "in a minute", "not_yet_valid", nbf=60),
     _timed("D5", "in ten years", "not_yet_valid", nbf=315_360_000),
 )
