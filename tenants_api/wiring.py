@@ -15,7 +15,7 @@ from tenants_api.assertion.repository import SessionKeys
 from tenants_api.database.errors import StorageError
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.targets import Resolver, TargetPolicy, system_resolver
+from tenants_api.keycloak.targets import Resolver, TargetPolicy
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding, Reconciler
 from tenants_api.onboarding.sample import SampleToken
@@ -77,7 +77,7 @@ async def open_services(
     background: bool = True,
     load: bool = True,
     clocks: Clocks | None = None,
-    resolver: Resolver = system_resolver,
+    resolver: Resolver | None = None,
 ) -> AsyncIterator[Services]:
     """Build everything, load the registry, and follow its changes while the block runs.
 
@@ -128,7 +128,7 @@ def _build(
     follower: Database,
     roles: RoleModel,
     clocks: Clocks,
-    resolver: Resolver,
+    resolver: Resolver | None,
 ) -> Services:
     metrics = Metrics()
     storage = SessionStorage(follower)

@@ -15,8 +15,9 @@ import httpx
 
 from tenants_api.keycloak.bodies import read_body
 from tenants_api.keycloak.errors import RealmFault
+from tenants_api.keycloak.resolving import SystemResolver
 from tenants_api.keycloak.slots import Slots
-from tenants_api.keycloak.targets import Address, Resolver, TargetPolicy, system_resolver
+from tenants_api.keycloak.targets import Address, Resolver, TargetPolicy
 from tenants_api.keycloak.tls import Transports, untrusted
 from tenants_api.keycloak.urls import check_target
 
@@ -53,14 +54,15 @@ class RealmClient:
         self,
         policy: TargetPolicy,
         *,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver | None = None,
         connect_timeout: float = 2.0,
         total_timeout: float = 5.0,
         max_bytes: int = 262_144,
         max_connections: int = 128,
         per_host: int = 8,
     ) -> None:
-        self._policy, self._resolve = policy, resolver
+        self._system = SystemResolver()
+        self._policy, self._resolve = policy, resolver or self._system
         self._total_timeout, self._max_bytes = total_timeout, max_bytes
         self._timeouts = httpx.Timeout(total_timeout, connect=connect_timeout).as_dict()
         self._slots = Slots(max_connections, per_host=per_host, wait=total_timeout)
@@ -75,6 +77,7 @@ class RealmClient:
         return await self._request("POST", url, ca_bundle=ca_bundle, form=form)
 
     async def aclose(self) -> None:
+        self._system.close()
         await self._transports.aclose()
 
     async def _request(

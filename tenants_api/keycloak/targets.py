@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from tenants_api.keycloak.errors import RealmFault
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolver = Callable[[str, int], Awaitable[list[Address]]]
-
-RESOLVE_DEADLINE = 2.0
 
 # Written out rather than asked of `ipaddress`: `is_global` calls several of these global on some Python versions.
 _BLOCKED: tuple[Network, ...] = tuple(
@@ -109,17 +105,6 @@ def target_policy(
         allowed_private_networks=tuple(ip_network(network, strict=False) for network in allowed_private_networks),
         allowed_ports=frozenset(allowed_ports),
     )
-
-
-async def system_resolver(host: str, port: int) -> list[Address]:
-    """All addresses of a host, as the system resolves it.
-
-    Raises:
-        OSError: it has none, or the answer took too long.
-    """
-    async with asyncio.timeout(RESOLVE_DEADLINE):
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 
 def _embedded(address: Address) -> IPv4Address | None:

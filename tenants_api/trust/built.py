@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.targets import Resolver, TargetPolicy, system_resolver, target_policy
+from tenants_api.keycloak.targets import Resolver, TargetPolicy, target_policy
 from tenants_api.observability.metrics import Metrics
 from tenants_api.registry.storage import RegistryStorage
 from tenants_api.settings import Settings
@@ -50,7 +50,7 @@ def build_verifying(
     roles: RoleModel,
     clocks: Clocks,
     metrics: Metrics,
-    resolver: Resolver = system_resolver,
+    resolver: Resolver | None = None,
 ) -> Verifying:
     """Nothing is opened, read or fetched yet; `trust.load()` reads the registry."""
     policy = target_policy(
