@@ -16,6 +16,7 @@ from tenants_api.database.errors import StorageError
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import Resolver, TargetPolicy
+from tenants_api.keycloak.urls import lower_host
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding, Reconciler
 from tenants_api.onboarding.sample import SampleToken
@@ -182,7 +183,7 @@ def _platform(settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clock
         id=_PLATFORM_ID,
         tenant=TenantRef(_PLATFORM_ID, "platform", "Platform"),
         issuer=settings.platform_issuer,
-        realm_url=settings.platform_realm_url or settings.platform_issuer,
+        realm_url=settings.platform_realm_url or lower_host(settings.platform_issuer),
         client_id=client_id,
         audiences=frozenset({client_id}),
         rules=(

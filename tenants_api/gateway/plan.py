@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tenants_api.keycloak.urls import host_fault
+
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:]{2,39}\])"
 _ADDRESS = re.compile(rf"(?P<host>{_HOST}):(?P<port>[0-9]{{1,5}})")
 _SOCKET = re.compile(r"unix:(/[A-Za-z0-9._/-]{1,100})")
@@ -79,5 +81,23 @@ def _address(text: str, *, option: str, socket: bool) -> Address:
         return Address(socket=path[1])
     found = _ADDRESS.fullmatch(text)
     if found is None or not 0 < int(found["port"]) < 65536:
-        raise PlanError(f"--{option} must be HOST:PORT{' or unix:/PATH' if socket else ''}")
+        expected = f"expected HOST:PORT{' or unix:/PATH' if socket else ''}"
+        raise PlanError(f"--{option} {text[:100]!r} is not accepted: {_wrong_part(text)}; {expected}")
     return Address(found["host"], int(found["port"]))
+
+
+def _wrong_part(text: str) -> str:
+    if "://" in text:
+        return "it holds a scheme; give host and port alone"
+    if text.startswith("unix:"):
+        return (
+            "the path may hold letters, digits, dot, hyphen, underscore and slash, and no socket may be used elsewhere"
+        )
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        return "it has no port"
+    if "/" in port:
+        return "it holds a path; give host and port alone"
+    if not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or not 0 < int(port) < 65536:
+        return f"the port {port[:20]!r} is not a number from 1 to 65535"
+    return host_fault(host.lower()) or "the host is not a host name or an IP address"

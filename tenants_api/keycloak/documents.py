@@ -28,11 +28,22 @@ async def fetch_object(client: RealmClient, url: str, *, ca_bundle: str | None) 
 def check_status(answer: RealmAnswer, *, url: str) -> None:
     """Raises RealmFault (`HttpStatus`) unless the status is 200."""
     if answer.status == 404:
-        message = f"expected 200 at {url}, found 404: there is no such realm; check its name (case counts) and /auth"
-        raise RealmFault("HttpStatus", message=message)
+        raise RealmFault("HttpStatus", message=f"expected 200 at {url}, found 404: {_why_not_found(url)}")
     if answer.status != 200:
         message = f"expected 200 at {url}, found {answer.status}; look into Keycloak's log"
         raise RealmFault("HttpStatus", message=message)
+
+
+def _why_not_found(url: str) -> str:
+    """What may be wrong with a URL at which there is no realm."""
+    base, realms, _ = url.partition("/realms/")
+    if not realms:
+        return "the realm URL lacks /realms/<name>; copy it from Realm settings → Endpoints"
+    if base.endswith("/auth"):
+        return "there is no such realm; check its name (case counts), and leave /auth out for Keycloak 17 or newer"
+    return (
+        f"there is no such realm; check its name (case counts), and try {base}/auth/realms/ if Keycloak is below /auth"
+    )
 
 
 def parse_object(body: bytes, *, url: str) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _context(ca_bundle: str | None) -> ssl.SSLContext:
     if ca_bundle is not None:
         try:
             context.load_verify_locations(cadata=ca_bundle)
-        except (ssl.SSLError, ValueError) as error:
+        except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not US-ASCII
             message = "ca_bundle is not a PEM bundle; give the CA's certificate as PEM text (BEGIN CERTIFICATE)"
             raise RealmFault("TlsUntrusted", message=message) from error
     return context

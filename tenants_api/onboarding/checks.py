@@ -16,7 +16,7 @@ from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.jwks import fetch_jwks
 from tenants_api.keycloak.status import RealmStatus, fetch_status
 from tenants_api.keycloak.targets import TargetPolicy
-from tenants_api.keycloak.urls import parse_issuer
+from tenants_api.keycloak.urls import parse_issuer, parse_realm_url
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry.values import ConditionValue, RealmDraft
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, parse_key_set
@@ -65,7 +65,7 @@ class _Run:
 
     async def issuer_valid(self) -> Passed:
         parsed = parse_issuer(self.draft.issuer, policy=self.policy)
-        realm_url = parse_issuer(self.draft.realm_url, policy=self.policy).issuer
+        realm_url = parse_realm_url(self.draft.realm_url, policy=self.policy)
         self.draft = replace(self.draft, issuer=parsed.issuer, realm_url=realm_url)
         if self.issuer_taken:
             message = f"the issuer {self.draft.issuer!r} is registered already; remove it there first"
@@ -91,15 +91,22 @@ class _Run:
 
     async def issuer_matches(self) -> Passed:
         said = self.discovery.issuer if self.discovery is not None else ""
-        if said != self.draft.issuer:
-            self.suggested_issuer = said
-            message = (
-                f"configured issuer {self.draft.issuer!r}, but the realm's discovery document says {said!r}; issuers "
-                "are compared byte for byte, scheme, port and trailing slash included: register the suggested issuer, "
-                "or correct Keycloak's hostname (or the realm's frontend URL)"
-            )
-            raise Failed("IssuerMismatch", message=message)
-        return "True", "Matches", f"the discovery document says {said!r}"
+        if said == self.draft.issuer:
+            return "True", "Matches", f"the discovery document says {said!r}"
+        found = f"configured issuer {self.draft.issuer!r}, but the realm's discovery document says {said!r}"
+        raise Failed("IssuerMismatch", message=f"{found}; {self._mismatch_hint(said)}")
+
+    def _mismatch_hint(self, said: str) -> str:
+        """Suggest the discovery document's issuer, if it can be registered."""
+        try:
+            parse_issuer(said, policy=self.policy)
+        except RealmFault as fault:
+            return f"that issuer cannot be registered ({fault.message}): correct Keycloak's hostname"
+        self.suggested_issuer = said
+        return (
+            "issuers are compared byte for byte, scheme, port and trailing slash included: register the suggested "
+            "issuer, or correct Keycloak's hostname (or the realm's frontend URL)"
+        )
 
     async def keys_fetched(self) -> Passed:
         self.jwks = await fetch_jwks(self.client, self.draft.realm_url, ca_bundle=self.draft.ca_bundle)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.targets import TargetPolicy
-from tenants_api.keycloak.urls import parse_issuer
+from tenants_api.keycloak.urls import lower_host, parse_issuer, parse_realm_url
 from tenants_api.registry.models import Realm
 from tenants_api.registry.values import RealmDraft
 from tenants_api.verification.jwk import ALGORITHMS
@@ -39,8 +40,13 @@ def realm_draft(
     wrong: list[FieldError] = []
     audiences = tuple(audiences or (client_id,))
     algorithms = tuple(algorithms or ("RS256",))
-    kept_issuer = _url(issuer, pointer="/issuer", policy=policy, wrong=wrong)
-    kept_url = kept_issuer if realm_url is None else _url(realm_url, pointer="/realm_url", policy=policy, wrong=wrong)
+    kept_issuer = kept_url = issuer
+    with _reported("/issuer", wrong=wrong):
+        kept_issuer = parse_issuer(issuer, policy=policy).issuer
+        kept_url = lower_host(kept_issuer)
+    if realm_url is not None:
+        with _reported("/realm_url", wrong=wrong):
+            kept_url = parse_realm_url(realm_url, policy=policy)
     _check_audiences(audiences, wrong=wrong)
     _check_algorithms(algorithms, wrong=wrong)
     _check_ca_bundle(ca_bundle, wrong=wrong)
@@ -61,12 +67,12 @@ def realm_draft(
     )
 
 
-def _url(raw: str, *, pointer: str, policy: TargetPolicy, wrong: list[FieldError]) -> str:
+@contextmanager
+def _reported(pointer: str, *, wrong: list[FieldError]) -> Iterator[None]:
     try:
-        return parse_issuer(raw, policy=policy).issuer
+        yield
     except RealmFault as fault:
         wrong.append(FieldError(pointer, f"{fault.reason}: {fault.message}"))
-        return raw
 
 
 def _check_audiences(audiences: Sequence[str], *, wrong: list[FieldError]) -> None:
@@ -88,11 +94,11 @@ def _check_ca_bundle(bundle: str | None, *, wrong: list[FieldError]) -> None:
     if bundle is None:
         return
     try:
-        if len(bundle) > MAX_CA_BUNDLE:
-            raise ValueError("too long")
+        if len(bundle) > MAX_CA_BUNDLE or not bundle.isascii() or "\0" in bundle:
+            raise ValueError("too long, or not PEM")
         ssl.create_default_context(cadata=bundle)
     except (ssl.SSLError, ValueError):
-        wrong.append(FieldError("/ca_bundle", "not a PEM bundle of CA certificates of at most 64 KiB"))
+        wrong.append(FieldError("/ca_bundle", "not a PEM bundle of CA certificates in US-ASCII of at most 64 KiB"))
 
 
 def registered_draft(realm: Realm) -> RealmDraft:

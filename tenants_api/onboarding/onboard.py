@@ -16,7 +16,7 @@ from tenants_api.db import Database, utc_now
 from tenants_api.errors import ApiError
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
-from tenants_api.keycloak.urls import WELL_KNOWN
+from tenants_api.keycloak.urls import WELL_KNOWN, lower_host
 from tenants_api.onboarding.checks import Report, check_realm
 from tenants_api.onboarding.drafts import registered_draft
 from tenants_api.onboarding.sample import SampleToken
@@ -274,7 +274,7 @@ def _enabled(tenant: Tenant) -> list[Realm]:
 
 def _preflight_draft(issuer: str, *, realm_url: str | None, client_id: str | None) -> RealmDraft:
     name = client_id or "(no client_id given)"
-    return RealmDraft(issuer=issuer, realm_url=realm_url or issuer, client_id=name, audiences=(name,))
+    return RealmDraft(issuer=issuer, realm_url=realm_url or lower_host(issuer), client_id=name, audiences=(name,))
 
 
 def _not_ready(reports: Sequence[tuple[str, Report]]) -> RealmNotReady:

@@ -49,6 +49,28 @@ def test_value_that_could_change_the_configuration_is_refused(proxy: str, wrong:
         rendered(proxy, **wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("http://app:9000", "it holds a scheme"),
+        ("app", "it has no port"),
+        ("[::1]", "it has no port"),
+        ("app:99999", "the port '99999'"),
+        ("app:", "the port ''"),
+        ("app:9000/path", "it holds a path"),
+        ("my_app:9000", "the host 'my_app' holds an underscore"),
+        ("app.:9000", "ends with a dot"),
+        ("a b:9000", "holds ' '"),
+        (":9000", "it has no host"),
+    ],
+)
+def test_message_names_the_part_of_an_address_that_is_wrong(wrong: str, named: str) -> None:
+    with pytest.raises(PlanError) as refused:
+        rendered("nginx", upstream=wrong)
+    assert named in str(refused.value)
+    assert "expected HOST:PORT" in str(refused.value)
+
+
 @pytest.mark.parametrize("proxy", ["nginx", "caddy", "envoy"])
 def test_authorizer_may_listen_on_a_unix_socket(proxy: str) -> None:
     assert "/run/authz.sock" in rendered(proxy, authorizer="unix:/run/authz.sock")

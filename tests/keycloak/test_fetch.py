@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.jwks import fetch_jwks
 from tenants_api.keycloak.slots import Slots
@@ -139,3 +140,19 @@ async def test_cookie_of_one_realm_is_not_sent_to_another_answer() -> None:
         await fetch_jwks(client, server.url)
         await fetch_jwks(client, server.url)
     assert all(b"cookie" not in request.lower() for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/auth", "lacks /realms/<name>"),
+        ("/realms/Acme", "/auth/realms/ if Keycloak is below /auth"),
+        ("/auth/realms/Acme", "leave /auth out for Keycloak 17 or newer"),
+    ],
+)
+async def test_realm_that_is_not_found_says_what_its_url_may_lack(path: str, hint: str) -> None:
+    async with serving(http(b"{}", status="404 Not Found")) as server, client_for(server) as client:
+        with pytest.raises(RealmFault) as fault:
+            await fetch_jwks(client, f"http://realm.test:{server.port}{path}")
+    assert fault.value.reason == "HttpStatus"
+    assert hint in fault.value.message

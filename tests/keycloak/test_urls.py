@@ -6,7 +6,7 @@ import pytest
 
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.targets import TargetPolicy, target_policy
-from tenants_api.keycloak.urls import MAX_URL, check_target, parse_issuer
+from tenants_api.keycloak.urls import MAX_URL, check_target, lower_host, parse_issuer, parse_realm_url
 
 STRICT = target_policy(insecure_http_hosts=(), allowed_private_networks=(), allowed_ports=(443, 8443))
 LOCAL = target_policy(
@@ -65,7 +65,6 @@ def test_well_known_suffix_is_stripped_with_a_note() -> None:
         "https://id.example:0443/realms/a",
         "https://id.example:99999/realms/a",
         "https://id.example:22/realms/a",
-        "https://ID.example/realms/a",
         "https://id.example./realms/a",
         "https://id..example/realms/a",
         "https://-id.example/realms/a",
@@ -170,9 +169,71 @@ def test_well_known_suffix_is_stripped_with_a_note() -> None:
     ],
 )
 def test_hostile_or_malformed_issuer_is_refused(raw: str) -> None:
-    with pytest.raises(RealmFault) as refused:
+    for parse in (parse_issuer, parse_realm_url):
+        with pytest.raises(RealmFault) as refused:
+            parse(raw, policy=STRICT)
+        assert refused.value.reason in {"SchemeNotHttps", "TargetBlocked"}
+
+
+@pytest.mark.parametrize("raw", ["https://KC.example.com/realms/acme", "https://kc.Example.com:8443/auth/realms/Acme"])
+def test_issuer_may_hold_capitals_for_it_is_only_compared(raw: str) -> None:
+    assert parse_issuer(raw, policy=STRICT).issuer == raw
+    with pytest.raises(RealmFault, match=r"upper case letters; write 'kc\.example\.com'"):
+        parse_realm_url(raw, policy=STRICT)
+    with pytest.raises(RealmFault, match="upper case letters"):
+        check_target(raw, policy=STRICT)
+
+
+@pytest.mark.parametrize("raw", ["https://LOCALHOST/realms/a", "https://0X7F.1/realms/a", "https://[::FFFF:7f00:1]/realms/a",
+                                 "https://id\u212a.Example/realms/a", "HTTPS://id.example/realms/a",
+                                 "http://ID.example/realms/a"])  # fmt: skip
+def test_capitals_in_an_issuer_open_no_rule(raw: str) -> None:
+    """All but the first one; that a name leads to a private address is found when it is resolved."""
+    if "LOCALHOST" in raw:
+        assert lower_host(raw) == "https://localhost/realms/a"
+        return
+    with pytest.raises(RealmFault):
         parse_issuer(raw, policy=STRICT)
-    assert refused.value.reason in {"SchemeNotHttps", "TargetBlocked"}
+
+
+def test_realm_is_reached_at_its_issuer_with_the_host_in_lower_case() -> None:
+    assert lower_host("https://KC.Example.com:8443/realms/Acme") == "https://kc.example.com:8443/realms/Acme"
+    assert lower_host("https://[2606:4700::AB]/realms/Acme") == "https://[2606:4700::ab]/realms/Acme"
+
+
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        ("https://keycloak_server/realms/a", "the host 'keycloak_server' holds an underscore"),
+        ("https://id.example./realms/a", "ends with a dot"),
+        ("https://id..example/realms/a", "two in a row"),
+        ("https://-id.example/realms/a", "'-id' begins or ends with a hyphen"),
+        ("https://" + "a" * 64 + ".example/realms/a", "64 characters"),
+        ("https://id,example/realms/a", "holds ','"),
+        ("https:///realms/a", "no host"),
+        ("https://[::1/realms/a", "not an IPv6 address"),
+        ("https://[fe80::1%25eth0]/realms/a", "without a zone"),
+        ("https://id.example/realms/my realm", "a space"),
+        ("https://id.example/realms/a\tb", "a tab"),
+        ("https://id.example/realms/a\n", "white space"),
+        (" https://id.example/realms/a", "white space"),
+        ("https://m\u00fcnchen.example/realms/a", "U+00FC"),
+        ("https://id.example\\realms\\a", "a backslash"),
+        ("https://u:p@id.example/realms/a", "user info"),
+        ("https://id.example:08443/realms/a", "the port '08443'"),
+        ("https://id.example/realms/a/", "ends with a slash"),
+        ("https://id.example//realms/a", "two slashes in a row"),
+        ("https://id.example/realms/../a", "begins with a dot"),
+        ("https://id.example/realms/a%2fb", "percent-encoded NUL"),
+        ("https://id.example/realms/a;b", "';'"),
+        ("HTTPS://id.example/realms/a", "https:// in lower case"),
+        ("https://id.example/realms/" + "a" * 600, "626 characters"),
+    ],
+)
+def test_message_names_the_part_that_is_wrong(raw: str, named: str) -> None:
+    with pytest.raises(RealmFault) as refused:
+        parse_realm_url(raw, policy=STRICT)
+    assert named in refused.value.message
 
 
 @pytest.mark.parametrize("raw", ["https://id.example/realms/a?x", "https://id.example/realms/a#x", "https://a?#@b"])
@@ -203,6 +264,8 @@ def test_plain_http_is_allowed_to_a_listed_ipv6_address_with_its_port() -> None:
         "https://id.example/realms/a?token=hunter2",
         "https://id.example/realms/a#hunter2",
         "https:admin:hunter2@id.example/realms/a",
+        "https://admin:hunter2/x@id.example/realms/a",
+        "https://admin:hunter2\\@id.example/realms/a",
     ],
 )
 def test_message_does_not_repeat_what_may_be_a_password(raw: str) -> None:

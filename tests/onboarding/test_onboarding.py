@@ -132,6 +132,44 @@ async def test_mismatch_names_both_issuers_and_suggests_the_right_one(
     assert report.suggested_issuer == "https://other.example/realms/acme"
 
 
+@pytest.mark.parametrize("said", ["http://localhost:1/realms/acme", "https://kc_server/realms/acme", "x" * 9000])
+async def test_issuer_that_cannot_be_registered_is_not_suggested(
+    services: Services, realms: DevRealmServer, said: str
+) -> None:
+    realms.realm("acme").faults.wrong_issuer = said
+    report = await preflight(services, realms)
+    message = next(one.message for one in report.conditions if one.type == "IssuerMatches")
+    assert report.suggested_issuer is None
+    assert "cannot be registered" in message
+    assert len(message) < 2000
+
+
+async def test_suggested_issuer_with_capitals_can_be_registered(services: Services, realms: DevRealmServer) -> None:
+    realms.realm("acme").faults.wrong_issuer = "https://KC.example.com/realms/acme"
+    suggested = (await preflight(services, realms)).suggested_issuer
+    assert suggested == "https://KC.example.com/realms/acme"
+    draft = realm_draft(issuer=suggested, client_id="tenants-api", policy=services.policy)
+    assert (draft.issuer, draft.realm_url) == (suggested, "https://kc.example.com/realms/acme")
+    report = await services.onboarding.preflight(
+        issuer=suggested, realm_url=realms.realm("acme").issuer, client_id="tenants-api", sample_token=None
+    )
+    assert report.ready
+
+
+async def test_token_whose_issuer_has_capitals_is_accepted_and_its_twin_in_lower_case_is_not(
+    services: Services, realms: DevRealmServer
+) -> None:
+    issuer, acme = "https://KC.example.com/realms/acme", realms.realm("acme")
+    acme.faults.wrong_issuer = issuer
+    draft = replace(
+        tenant_draft(services, realms, "acme"),
+        realms=(realm_draft(issuer=issuer, realm_url=acme.issuer, client_id="tenants-api", policy=services.policy),),
+    )
+    assert (await services.onboarding.onboard(draft, activate="now", change=CHANGE)).state == "active"
+    assert await accepted(services, acme.mint(claims={"iss": issuer})) == "accepted"
+    assert await accepted(services, acme.mint(claims={"iss": issuer.lower()})) == "unknown_issuer"
+
+
 async def test_disabled_realm_is_told_although_it_still_answers(services: Services, realms: DevRealmServer) -> None:
     realms.realm("acme").disable()
     assert outcome(await preflight(services, realms))["RealmEnabled"] == ("False", "RealmDisabled")
@@ -215,6 +253,10 @@ async def test_suspend_and_resume_are_explicit(services: Services, realms: DevRe
         ({"algorithms": ["HS256"]}, "/algorithms/0"),
         ({"algorithms": ["RS256", "none"]}, "/algorithms/1"),
         ({"ca_bundle": "not a certificate"}, "/ca_bundle"),
+        ({"ca_bundle": "-----BEGIN CERTIFICATE-----\nM\u00fcnchen"}, "/ca_bundle"),
+        ({"ca_bundle": "-----BEGIN CERTIFICATE-----\n\0"}, "/ca_bundle"),
+        ({"ca_bundle": "\ud800"}, "/ca_bundle"),
+        ({"realm_url": "https://ID.example/realms/a"}, "/realm_url"),
     ],
     ids=str,
 )

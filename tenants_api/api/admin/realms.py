@@ -17,6 +17,7 @@ from tenants_api.api.problems import problem_responses
 from tenants_api.api.versions import require_if_match
 from tenants_api.api.wire import WireOut
 from tenants_api.errors import EtagMismatch, IfMatchRequired, ValidationFailed
+from tenants_api.keycloak.urls import lower_host
 from tenants_api.registry import service
 from tenants_api.registry.errors import IssuerTaken, RealmNotFound, TenantNotFound
 from tenants_api.registry.models import Realm
@@ -109,7 +110,7 @@ def _patched(patch: RealmPatch, *, before: Realm, services: Services) -> RealmDr
     present["organization"] = before.organization or None
     if before.audiences == [before.client_id]:
         present["audiences"] = None
-    if before.realm_url == before.issuer:
+    if before.realm_url == lower_host(before.issuer):
         present["realm_url"] = None
     draft = draft_of({**present, **patch.model_dump(exclude_unset=True)}, policy=services.policy)
     services.onboarding.refuse_reserved((draft,))

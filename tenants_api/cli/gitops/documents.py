@@ -18,6 +18,7 @@ from tenants_api.api.wire import WireIn
 from tenants_api.cli.drafts import checked
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.targets import TargetPolicy
+from tenants_api.keycloak.urls import lower_host
 from tenants_api.onboarding import registered_draft
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import RealmDraft, Rule, TenantDraft
@@ -114,7 +115,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 def _realm(realm: RealmDraft) -> dict[str, Any]:
     whole: dict[str, Any] = {
         "issuer": realm.issuer,
-        "realm_url": None if realm.realm_url == realm.issuer else realm.realm_url,
+        "realm_url": None if realm.realm_url == lower_host(realm.issuer) else realm.realm_url,
         "organization": realm.organization or None,
         "client_id": realm.client_id,
         "audiences": None if realm.audiences == (realm.client_id,) else list(realm.audiences),
