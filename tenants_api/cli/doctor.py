@@ -15,9 +15,11 @@ from tenants_api.cli.exits import CHECK_FAILED, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_table
 from tenants_api.cli.session import require_file, run
 from tenants_api.cli.session import settings as load_quietly
+from tenants_api.onboarding import registered_draft
 from tenants_api.onboarding.checks import check_realm
+from tenants_api.registry import service
 from tenants_api.registry.changes import load_all
-from tenants_api.registry.values import RealmDraft, RealmRow, TenantRow, TenantState
+from tenants_api.registry.values import RealmRow, TenantRow, TenantState
 from tenants_api.row_security import role_faults
 from tenants_api.settings import Settings, SettingsError
 from tenants_api.wiring import NotReady, Services, open_services
@@ -100,15 +102,10 @@ async def _registry(services: Services, *, realms: bool) -> AsyncGenerator[Findi
 
 
 async def _ask(services: Services, *, tenant: TenantRow, realm: RealmRow) -> Finding:
-    draft = RealmDraft(
-        issuer=realm.issuer,
-        realm_url=realm.realm_url,
-        client_id=realm.client_id,
-        algorithms=tuple(realm.algorithms),
-        ca_bundle=realm.ca_bundle,
-    )
+    async with services.database.read() as session:
+        draft = registered_draft(await service.get_realm(session, ref=str(tenant.id), realm_id=realm.id))
     report = await check_realm(draft, client=services.realms, policy=services.policy, sample=None, issuer_taken=False)
-    failed = next((c for c in report.conditions if c.status == "False" and c.type != "Ready"), None)
+    failed = next((c for c in reversed(report.conditions) if c.status == "False" and c.type != "Ready"), None)
     if report.ready or failed is None:
         return Finding(f"realm of {tenant.slug}", "ok", realm.issuer)
     return Finding(f"realm of {tenant.slug}", "failed", f"{realm.issuer}: {failed.reason}: {failed.message}")

@@ -19,6 +19,13 @@ class Activation(StrEnum):
     NEVER = "never"
 
 
+class IssuerCheckMode(StrEnum):
+    """Whether the realm's discovery document must state the issuer."""
+
+    DISCOVERY = "discovery"
+    SAMPLE = "sample"
+
+
 class BulkActivation(StrEnum):
     """The same for a whole file; `unchecked` asks no realm, for imports and moves between databases."""
 
@@ -32,6 +39,10 @@ Issuer = Annotated[str, typer.Option("--issuer", help="Exactly what the tokens b
 ClientId = Annotated[str, typer.Option("--client-id", help="This API's client in the realm.")]
 RealmUrl = Annotated[
     str | None, typer.Option("--realm-url", help="Where the realm is reached; the issuer if left out.")
+]
+IssuerCheck = Annotated[
+    IssuerCheckMode | None,
+    typer.Option("--issuer-check", help="`sample`: the discovery document may state another issuer (no KC_HOSTNAME)."),
 ]
 Organization = Annotated[str | None, typer.Option("--organization", help="Only this organization of the realm.")]
 Audiences = Annotated[list[str] | None, typer.Option("--audience", help="One must be in `aud`; the client id if none.")]

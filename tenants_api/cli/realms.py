@@ -18,6 +18,7 @@ from tenants_api.cli.options import (
     AuthorizedParties,
     ClientId,
     Issuer,
+    IssuerCheck,
     Organization,
     RealmUrl,
 )
@@ -45,6 +46,7 @@ def add(
     login_client_id: Annotated[str | None, typer.Option(help="Public client for the password login route.")] = None,
     docs_client_id: Annotated[str | None, typer.Option(help="Public client for the tenant's docs page.")] = None,
     ca_file: Annotated[Path | None, typer.Option(help="PEM file of the realm's own CA.", dir_okay=False)] = None,
+    issuer_check: IssuerCheck = None,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,6 +61,7 @@ def add(
         "algorithms": algorithm,
         "login_client_id": login_client_id,
         "docs_client_id": docs_client_id,
+        "issuer_check": issuer_check.value if issuer_check else None,
         "ca_bundle": read_text(ca_file) if ca_file else None,
     }
     _print(run(_add(ref, fields=fields, reason=reason)), as_json=as_json)
@@ -100,6 +103,7 @@ def check(
     realm_url: RealmUrl = None,
     client_id: Annotated[str | None, typer.Option(help="This API's client in the realm.")] = None,
     sample: Annotated[Path | None, typer.Option(help="File with a token of the realm to try.", dir_okay=False)] = None,
+    issuer_check: IssuerCheck = None,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
@@ -110,7 +114,9 @@ def check(
     if issuer is None and realm_url is None:
         raise Stopped("give a TENANT, --issuer or --realm-url", cure="tenants-api realms check --help", code=USAGE)
     token = read_text(sample) if sample else None
-    report = run(_preflight(issuer=issuer, realm_url=realm_url, client_id=client_id, sample_token=token))
+    mode = issuer_check.value if issuer_check else "discovery"
+    given = {"issuer": issuer, "realm_url": realm_url, "client_id": client_id, "sample_token": token}
+    report = run(_preflight(**given, issuer_check=mode))
     if as_json:
         print_json(shapes.report(report))
     else:
@@ -158,9 +164,9 @@ async def _checked(ref: str, *, reason: str | None) -> Tenant:
         return await opened.onboarding.check_tenant(ref, change=change(reason))
 
 
-async def _preflight(**fields: str | None) -> Report:
+async def _preflight(*, issuer_check: str, **fields: str | None) -> Report:
     async with services() as opened:
-        return await opened.onboarding.preflight(**fields)
+        return await opened.onboarding.preflight(issuer_check=issuer_check, **fields)
 
 
 def _print(realm: Realm, *, as_json: bool) -> None:

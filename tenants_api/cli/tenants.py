@@ -19,6 +19,7 @@ from tenants_api.cli.options import (
     AuthorizedParties,
     ClientId,
     Issuer,
+    IssuerCheck,
     Organization,
     RealmUrl,
     Rules,
@@ -77,6 +78,7 @@ def create(
     audience: Audiences = None,
     authorized_party: AuthorizedParties = None,
     algorithm: Algorithms = None,
+    issuer_check: IssuerCheck = None,
     external_id: Annotated[str | None, typer.Option(help="Your own id of this customer.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object.")] = None,
     resource_metadata: Annotated[bool, typer.Option(help=PUBLISHED)] = False,
@@ -94,6 +96,7 @@ def create(
         "audiences": audience,
         "authorized_parties": authorized_party,
         "algorithms": algorithm,
+        "issuer_check": issuer_check.value if issuer_check else None,
     }
     tenant: dict[str, Any] = {
         "slug": slug,

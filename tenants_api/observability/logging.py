@@ -34,9 +34,11 @@ _ADMIN_KEY = re.compile(r"tak_[A-Za-z0-9]+_[A-Za-z0-9_-]+")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 _SECRET_KEY = re.compile(r"(?i)(?:^|[_\-.])(?:token|password|authorization|secret|cookie|api_key)$")
-# C0, DEL, C1, line and paragraph separators: what could forge a second line or drive a terminal.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_CONTROL_BUT_LINES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+# C1, line and paragraph separators, bidirectional controls, lone surrogates: with C0 and DEL what could forge a second
+# line, drive a terminal, show text in another order, or be no UTF-8.
+_DRIVING = "\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROL = re.compile(f"[\x00-\x1f{_DRIVING}]")
+_CONTROL_BUT_LINES = re.compile(f"[\x00-\x09\x0b-\x1f{_DRIVING}]")
 
 
 def configure(*, format: Literal["json", "console"], level: str) -> None:  # noqa: A002 - the setting's own name

@@ -29,6 +29,7 @@ def realm_draft(
     algorithms: Sequence[str] | None = None,
     login_client_id: str | None = None,
     docs_client_id: str | None = None,
+    issuer_check: str = "discovery",
     ca_bundle: str | None = None,
     enabled: bool = True,
 ) -> RealmDraft:
@@ -62,6 +63,7 @@ def realm_draft(
         algorithms=algorithms,
         login_client_id=login_client_id,
         docs_client_id=docs_client_id,
+        issuer_check=issuer_check,
         ca_bundle=ca_bundle,
         enabled=enabled,
     )
@@ -113,6 +115,7 @@ def registered_draft(realm: Realm) -> RealmDraft:
         algorithms=tuple(realm.algorithms),
         login_client_id=realm.login_client_id,
         docs_client_id=realm.docs_client_id,
+        issuer_check=realm.issuer_check,
         ca_bundle=realm.ca_bundle,
         enabled=realm.enabled,
     )

@@ -6,6 +6,7 @@ A crash or a failed check leaves a `draft` with its conditions; `check_tenant` a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import structlog
@@ -59,7 +60,13 @@ class Onboarding:
         self._reserved = frozenset(reserved_issuers)
 
     async def preflight(
-        self, *, issuer: str | None, realm_url: str | None, client_id: str | None, sample_token: str | None
+        self,
+        *,
+        issuer: str | None,
+        realm_url: str | None,
+        client_id: str | None,
+        sample_token: str | None,
+        issuer_check: str = "discovery",
     ) -> Report:
         """Check a realm that is not registered; stores nothing, and failing checks do not raise.
 
@@ -68,6 +75,7 @@ class Onboarding:
                 no check can report.
         """
         draft = _preflight_draft(issuer or realm_url or "", realm_url=realm_url, client_id=client_id)
+        draft = replace(draft, issuer_check=issuer_check)
         issuer = draft.issuer.removesuffix(WELL_KNOWN)
         taken = issuer in self._reserved or await self._is_registered(issuer)
         sample = self._sample(sample_token) if sample_token is not None else None

@@ -121,7 +121,7 @@ def judged(
     """
     if report.ready:
         return Health.HEALTHY, report.conditions
-    failed = next(condition for condition in report.conditions if condition.status == "False")
+    failed = next(condition for condition in reversed(report.conditions) if condition.status == "False")
     if failed.reason in _FATAL or fetched_at is None or now - fetched_at > stale_limit:
         return Health.FAILING, report.conditions
     until = fetched_at + stale_limit

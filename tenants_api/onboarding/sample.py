@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from tenants_api.observability.logging import redacted
 from tenants_api.registry.values import RealmDraft
 from tenants_api.verification.claims import ClaimPolicy
 from tenants_api.verification.clocks import Clocks
@@ -19,6 +20,7 @@ from tenants_api.verification.sources import Fetched, SourceFailed
 from tenants_api.verification.token import peek
 from tenants_api.verification.verifier import TokenVerifier
 
+MAX_CLAIM = 255  # characters of a claim in a message
 _NOBODY = TenantRef(uuid.UUID(int=0), "", "")
 
 
@@ -41,10 +43,15 @@ class SampleToken:
         listed = [claim] if isinstance(claim, str) else claim
         return tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else ()
 
+    def issuer(self) -> str | None:
+        """What `iss` says, unverified."""
+        claim = self._claims().get("iss")
+        return claim if isinstance(claim, str) else None
+
     def authorized_party(self) -> str:
         """What `azp` says, unverified."""
         claim = self._claims().get("azp")
-        return claim if isinstance(claim, str) else "(none)"
+        return redacted(claim, limit=MAX_CLAIM) if isinstance(claim, str) else "(none)"
 
     async def refusal(self, draft: RealmDraft, *, fetched: Fetched) -> Refusal | None:
         """Why the verifier would refuse the token for this realm; None when it would accept it."""

@@ -49,7 +49,9 @@ async def store_conditions(
         return None
     realm.checked_at = now
     if health is not None and health != realm.health:
-        reason = next((condition.reason for condition in conditions if condition.status == "False"), None)
+        # Before the last one, which has the reason of the failure, may stand warnings.
+        last = next((condition.reason for condition in reversed(conditions) if condition.status == "False"), None)
+        reason = last if health != Health.HEALTHY else None
         await _record_health(session, realm_id=realm_id, before=realm.health, after=health, reason=reason)
         realm.health = health
     moved = await _replace(session, realm_id=realm_id, conditions=conditions, now=now)

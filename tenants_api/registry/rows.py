@@ -32,7 +32,16 @@ def in_one_order(realms: Iterable[Realm]) -> list[Realm]:
     return sorted(realms, key=lambda realm: (realm.issuer, realm.organization))
 
 
-_SAME_NAME = ("issuer", "realm_url", "client_id", "login_client_id", "docs_client_id", "ca_bundle", "enabled")
+_SAME_NAME = (
+    "issuer",
+    "realm_url",
+    "client_id",
+    "login_client_id",
+    "docs_client_id",
+    "ca_bundle",
+    "enabled",
+    "issuer_check",
+)
 _LISTS = ("audiences", "authorized_parties", "algorithms")
 
 

@@ -96,6 +96,8 @@ class RealmDraft:
     docs_client_id: str | None = None
     ca_bundle: str | None = None
     enabled: bool = True
+    # `discovery`: the discovery document must state the issuer. `sample`: it need not, the tokens' `iss` alone counts.
+    issuer_check: str = "discovery"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 from tenants_api.verification.roca import is_guessable
 
 MAX_KEYS = 256  # Keycloak keeps retired keys in the set until somebody deletes them
+MAX_KID = 255  # characters
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
@@ -184,6 +185,9 @@ def _read_key(entry: Any) -> tuple[str, frozenset[str], Any]:
     kid = _text(entry, "kid")
     if not kid:
         raise _Unusable("no kid")
+    if len(kid) > MAX_KID or not kid.isprintable():
+        # It is shown to admins, in answers and in logs; Keycloak's have 43 characters.
+        raise _Unusable(f"a kid of more than {MAX_KID} characters, or one with control characters")
     if (reason := _misuse(entry)) is not None:
         raise _Unusable(reason)
     algorithms = _algorithms_of(entry)

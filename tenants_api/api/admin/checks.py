@@ -12,7 +12,7 @@ from tenants_api.api.admin.fields import ClientId, Url
 from tenants_api.api.admin.guard import Reader, Writer
 from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import Ref
-from tenants_api.api.admin.wire import ConditionOut
+from tenants_api.api.admin.wire import ConditionOut, IssuerCheckMode
 from tenants_api.api.dependencies import ReadSession, ServicesDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.wire import PlainText, WireIn, WireOut
@@ -30,6 +30,7 @@ class IssuerCheckIn(WireIn):
     issuer: Url | None = None
     realm_url: Url | None = None
     client_id: ClientId | None = None
+    issuer_check: IssuerCheckMode = Field(default="discovery", description="as on a realm")
     sample_token: PlainText | None = Field(default=None, max_length=16_384)
 
 
@@ -71,7 +72,11 @@ async def check_issuer(body: IssuerCheckIn, caller: Writer, services: ServicesDe
     if body.issuer is None and body.realm_url is None:
         raise ValidationFailed(errors=[FieldError("/issuer", "give issuer or realm_url")])
     return await services.onboarding.preflight(
-        issuer=body.issuer, realm_url=body.realm_url, client_id=body.client_id, sample_token=body.sample_token
+        issuer=body.issuer,
+        realm_url=body.realm_url,
+        client_id=body.client_id,
+        sample_token=body.sample_token,
+        issuer_check=body.issuer_check,
     )
 
 

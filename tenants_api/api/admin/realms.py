@@ -32,7 +32,10 @@ router = APIRouter(
 )
 _VERSIONED = problem_responses(RealmNotFound, EtagMismatch, IfMatchRequired, IssuerTaken)
 # What decides where keys come from and which tokens are good: after a change of these the checks run again.
-_CHECKED = ("issuer", "realm_url", "client_id", "audiences", "algorithms", "ca_bundle", "organization", "enabled")
+_CHECKED = (
+    "issuer", "realm_url", "client_id", "audiences", "algorithms", "ca_bundle", "organization", "enabled",
+    "issuer_check",
+)  # fmt: skip
 
 
 class RealmList(WireOut):

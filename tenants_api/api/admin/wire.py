@@ -17,6 +17,11 @@ from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Health, RealmDraft, Rule
 
 Activate = Literal["when_ready", "now", "never"]
+IssuerCheckMode = Literal["discovery", "sample"]
+_ISSUER_CHECK = (
+    "`discovery`: the discovery document must state the issuer; `sample`: it need not, for a Keycloak that states the "
+    "URL at which it is reached (no KC_HOSTNAME)"
+)
 
 # From the best to the worst: a tenant is as healthy as its worst realm in use.
 _BY_HEALTH = (Health.HEALTHY, Health.UNKNOWN, Health.DEGRADED, Health.FAILING)
@@ -36,6 +41,7 @@ class RealmIn(WireIn):
     docs_client_id: ClientId | None = None
     ca_bundle: str | None = Field(default=None, max_length=65_536)
     enabled: bool = True
+    issuer_check: IssuerCheckMode = Field(default="discovery", description=_ISSUER_CHECK)
 
 
 class RealmPatch(WireIn):
@@ -52,6 +58,7 @@ class RealmPatch(WireIn):
     docs_client_id: ClientId | None = None
     ca_bundle: str | None = Field(default=None, max_length=65_536)
     enabled: bool = True
+    issuer_check: IssuerCheckMode = Field(default="discovery", description=_ISSUER_CHECK)
 
 
 class RuleIn(WireIn):
@@ -124,6 +131,7 @@ class RealmOut(WireOut):
     docs_client_id: str | None
     ca_bundle: str | None
     enabled: bool
+    issuer_check: str
     health: str
     conditions: list[ConditionOut]
     version: int

@@ -125,6 +125,7 @@ def _realm(realm: RealmDraft) -> dict[str, Any]:
         "docs_client_id": realm.docs_client_id,
         "ca_bundle": realm.ca_bundle,
         "enabled": None if realm.enabled else False,
+        "issuer_check": None if realm.issuer_check == "discovery" else realm.issuer_check,
     }
     return {name: value for name, value in whole.items() if value is not None}
 

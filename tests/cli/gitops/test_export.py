@@ -28,6 +28,8 @@ EVERYTHING = [
         realm("b", organization="red", realm_url="https://inside.example/realms/b", audiences=["x", "tenants-api"]),
         realm("b", organization="blue", enabled=False, algorithms=["ES256", "RS256"], authorized_parties=["web"]),
         realm("a", login_client_id="login", docs_client_id="docs"),
+        realm("Capital", issuer="https://ID.example/realms/Capital"),
+        realm("c", issuer_check="sample"),
     ]),
     tenant("a-draft", state="draft", realms=[], metadata={"n": [1, 1.0, True, None, "1e3"], "a": {"z": 1, "b": {}}}),
     tenant("shown", resource_metadata=True),
