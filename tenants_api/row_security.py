@@ -55,6 +55,19 @@ _TABLES = text(
 )
 
 
+# Rows of these are added and in the end removed, never changed: the role that serves has no right to.
+APPEND_ONLY = "audit_events"
+_CHANGERS = text(
+    f"""
+    select distinct coalesce(r.rolname, 'public') as role
+    from pg_class c cross join aclexplode(c.relacl) a left join pg_roles r on r.oid = a.grantee
+    where c.relnamespace = current_schema()::regnamespace and c.relname = '{APPEND_ONLY}'
+        and a.privilege_type in ('UPDATE', 'TRUNCATE') and a.grantee <> c.relowner
+    order by 1
+    """  # noqa: S608 (a constant)
+)
+
+
 async def role_faults(database: Database) -> list[RoleFault]:
     """Why this database's role may not serve tenants; empty on SQLite, which knows no roles.
 
@@ -94,6 +107,14 @@ def unguarded_tables(connection: Connection) -> list[str]:
     return found
 
 
+def changeable_log(connection: Connection) -> list[str]:
+    """Each role that may change the audit log, in words; empty on SQLite."""
+    if connection.dialect.name != "postgresql":
+        return []
+    hint = "run `tenants-api db grant --apply`"
+    return [f"{APPEND_ONLY}: the role {row.role} may change entries; {hint}" for row in connection.execute(_CHANGERS)]
+
+
 def role_setup(*, database: str, owner: str = OWNER, app: str = APP) -> list[str]:
     """The statements that make both roles and their rights; each may run again and changes nothing then.
 
@@ -112,6 +133,7 @@ def role_setup(*, database: str, owner: str = OWNER, app: str = APP) -> list[str
         "revoke all on schema public from public",
         "grant usage on schema public to {app}".format(**names),
         f"grant {rights} all tables in schema public to {names['app']}",
+        _append_only(names["app"]),
         "grant usage, select on all sequences in schema public to {app}".format(**names),
         "alter default privileges for role {owner} in schema public grant {rights} tables to {app}".format(
             rights=rights, **names
@@ -153,6 +175,15 @@ def _hand_over(owner: str) -> str:
         f"        execute 'alter table public.' || quote_ident(name) || ' owner to {quoted(owner)}';",
         "    end loop;",
         "end;",
+    )
+
+
+def _append_only(app: str) -> str:
+    """A table that is made later gets its rights from the default ones; its migration takes this one away."""
+    return _block(
+        f"if to_regclass('public.{APPEND_ONLY}') is not null then",
+        f"    revoke update, truncate on public.{APPEND_ONLY} from {app};",
+        "end if;",
     )
 
 

@@ -17,7 +17,7 @@ from tenants_api.database.roles import APP, OWNER
 from tenants_api.db import Base
 from tenants_api.items import models as item_models
 from tenants_api.registry import models as registry_models
-from tenants_api.row_security import role_setup, unguarded_tables
+from tenants_api.row_security import changeable_log, role_setup, unguarded_tables
 
 app = typer.Typer(no_args_is_help=True, help="Database: its schema and migrations.")
 
@@ -73,7 +73,7 @@ def check(as_json: AsJson = False) -> None:
     revision, head = migrating.current(url), revisions.head()
     # An old schema differs by nature: only at the newest revision do differences mean something was forgotten.
     differences = migrating.check(url, metadata=Base.metadata) if revision == head else []
-    differences += migrating.read(url, unguarded_tables)
+    differences += migrating.read(url, unguarded_tables) + migrating.read(url, changeable_log)
     if as_json:
         print_json({"revision": revision, "head": head, "differences": differences})
     elif revision != head:

@@ -1,8 +1,9 @@
-"""Between drafts and rows, and what the audit trail keeps of a row. No SQL."""
+"""Between drafts and rows, and what the audit log keeps of a row. No SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Any
 
 from tenants_api.db import utc_now
@@ -56,7 +57,7 @@ def fill_realm(realm: Realm, *, draft: RealmDraft) -> None:
 
 
 def tenant_facts(tenant: Tenant) -> dict[str, Any]:
-    """What the trail keeps of a tenant."""
+    """What the audit log keeps of a tenant: all that an admin said of it and of its realms."""
     return {
         "slug": tenant.slug,
         "name": tenant.name,
@@ -65,17 +66,13 @@ def tenant_facts(tenant: Tenant) -> dict[str, Any]:
         "metadata": tenant.metadata_,
         "resource_metadata": tenant.resource_metadata,
         "issuers": sorted(realm.issuer for realm in tenant.realms),
+        "realms": [realm_facts(realm) for realm in in_one_order(tenant.realms)],
         "role_mapping": [{"from": rule.source, "value": rule.value, "role": rule.role} for rule in tenant.role_rules],
     }
 
 
-def realm_words(realm: Realm) -> dict[str, Any]:
-    """All that an admin said of a realm, to compare; the CA bundle too."""
-    return {**realm_facts(realm), "ca_bundle": realm.ca_bundle}
-
-
 def realm_facts(realm: Realm) -> dict[str, Any]:
-    """What the trail keeps of a realm; of a CA bundle only that there is one."""
-    names = (*_SAME_NAME, *_LISTS, "organization")
-    facts = {name: getattr(realm, name) for name in names}
-    return {**facts, "ca_bundle": "set" if realm.ca_bundle else None}
+    """What the audit log keeps of a realm: all that an admin said of it, the CA bundle by its digest."""
+    facts = {name: getattr(realm, name) for name in (*_SAME_NAME, *_LISTS, "organization")}
+    bundle = realm.ca_bundle
+    return {**facts, "ca_bundle": f"sha256:{sha256(bundle.encode()).hexdigest()}" if bundle is not None else None}

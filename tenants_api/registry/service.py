@@ -22,7 +22,6 @@ from tenants_api.registry.rows import (
     in_one_order,
     new_realm,
     realm_facts,
-    realm_words,
     rules_of,
     tenant_facts,
 )
@@ -73,7 +72,7 @@ async def update_tenant(
         TenantNotFound, EtagMismatch, ExternalIdTaken
     """
     tenant = await _locked(session, ref=ref, if_match=if_match)
-    before, words = tenant_facts(tenant), _words(tenant)
+    before = tenant_facts(tenant)
     if "role_mapping" in fields:
         await _replace_rules(session, tenant=tenant, rules=fields["role_mapping"])
     async with repository.unique(session, tenant=tenant, realms=[]):
@@ -82,7 +81,7 @@ async def update_tenant(
                 setattr(tenant, name, fields[name])
         if "metadata" in fields:
             tenant.metadata_ = dict(fields["metadata"] or {})
-    if _words(tenant) == words:
+    if tenant_facts(tenant) == before:  # to say the same again is no change
         return tenant
     return await _after_change(session, tenant=tenant, action="tenant.updated", change=change, before=before)
 
@@ -96,7 +95,7 @@ async def replace_tenant(
         TenantNotFound, EtagMismatch, SlugTaken, ExternalIdTaken, IssuerTaken
     """
     tenant = await _locked(session, ref=ref, if_match=if_match)
-    before, words = tenant_facts(tenant), _words(tenant)
+    before = tenant_facts(tenant)
     await _replace_rules(session, tenant=tenant, rules=draft.role_mapping)
     present = {(realm.issuer, realm.organization): realm for realm in tenant.realms}
     wanted = {(one.issuer, one.organization or ""): one for one in draft.realms}
@@ -108,9 +107,9 @@ async def replace_tenant(
                 tenant.realms.remove(realm)
         tenant.realms.extend(in_one_order(new_realm(one) for key, one in wanted.items() if key not in present))
         for key, one in wanted.items():
-            if key in present and realm_words(present[key]) != realm_words(new_realm(one)):
+            if key in present and realm_facts(present[key]) != realm_facts(new_realm(one)):
                 await _refill(session, realm=present[key], draft=one)
-    if _words(tenant) == words:
+    if tenant_facts(tenant) == before:
         return tenant
     return await _after_change(session, tenant=tenant, action="tenant.replaced", change=change, before=before)
 
@@ -239,11 +238,6 @@ async def _locked(session: AsyncSession, *, ref: str, if_match: int | None) -> T
 def _match(row: Tenant | Realm, *, if_match: int | None) -> None:
     if if_match is not None and row.version != if_match:
         raise EtagMismatch(f"If-Match names version {if_match}, the stored one is {row.version}")
-
-
-def _words(tenant: Tenant) -> list[dict[str, Any]]:
-    """All that an admin said of a tenant: saying it again is no change."""
-    return [tenant_facts(tenant), *(realm_words(realm) for realm in tenant.realms)]
 
 
 async def _after_change(

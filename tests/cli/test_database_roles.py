@@ -97,3 +97,27 @@ def test_db_check_finds_a_table_without_a_policy(postgres_server: PostgresServer
     said = cli("db", "check")
     assert said.code == 3
     assert "items: it is not forced" in said.talk
+
+
+def test_grant_leaves_the_audit_log_append_only_and_db_check_finds_another_right(
+    postgres_server: PostgresServer,
+) -> None:
+    """Whichever comes first, the tables or the roles; `db grant` mends a right that was given by hand."""
+    url = postgres_server.create_database()
+    name = url.rpartition("/")[2]
+    cli, owner = cli_as(postgres_server, name, SUPERUSER), cli_as(postgres_server, name, OWNER)
+    rights = (
+        "select privilege_type from information_schema.role_table_grants"
+        " where table_name = 'audit_events' and grantee = 'tenants_app' order by 1"
+    )
+    for step in (["db", "upgrade"], ["db", "grant", "--apply"], ["db", "upgrade"]):
+        assert cli(*step).code == 0
+    for _ in range(2):
+        with psycopg.connect(postgres_server.url(name, role=SUPERUSER).replace("+psycopg", "")) as superuser:
+            assert [row[0] for row in superuser.execute(rights)] == ["DELETE", "INSERT", "SELECT"]
+            superuser.execute("grant update on audit_events to tenants_app")
+        said = owner("db", "check")
+        assert said.code == 3
+        assert "audit_events: the role tenants_app may change entries" in " ".join(said.talk.split())
+        assert cli("db", "grant", "--apply").code == 0
+        assert owner("db", "check").code == 0

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from typing import Any
+
 import pytest
+from sqlalchemy import delete, text
+from sqlalchemy.exc import ProgrammingError
 
 from tenants_api.db import Database
 from tenants_api.registry import audit, service
@@ -85,5 +90,64 @@ async def test_ca_bundle_is_told_of_but_not_kept(database: Database) -> None:
     async with database.begin() as session:
         await service.add_realm(session, ref="acme", draft=realm("two", ca_bundle="PEM"), change=CHANGE)
     (event,) = await events(database, action="realm.added")
-    assert event.changes["after"]["ca_bundle"] == "set"
+    assert event.changes["after"]["ca_bundle"] == f"sha256:{sha256(b'PEM').hexdigest()}"
     assert "PEM" not in str(event.changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "before", "after"),
+    [
+        ({"realm_url": "https://inside.example/realms/one"}, "https://id.example/realms/one", None),
+        ({"client_id": "other"}, "tenants-api", None),
+        ({"audiences": ("a", "b")}, ["tenants-api"], ["a", "b"]),
+        ({"authorized_parties": ("web",)}, [], ["web"]),
+        ({"algorithms": ("ES256",)}, ["RS256"], ["ES256"]),
+        ({"login_client_id": "login"}, None, None),
+        ({"docs_client_id": "docs"}, None, None),
+        ({"enabled": False}, True, None),
+        ({"issuer_check": "sample"}, "discovery", None),
+        ({"ca_bundle": "PEM"}, None, f"sha256:{sha256(b'PEM').hexdigest()}"),
+    ],
+    ids=str,
+)
+async def test_replaced_tenant_leaves_every_member_of_a_realm_that_differs(
+    database: Database, changes: dict[str, Any], before: object, after: object
+) -> None:
+    (member,) = changes
+    await create(database, "acme", realms=(realm("one"),))
+    await create(database, "globex", realms=(realm("two"),))
+    async with database.begin() as session:
+        wanted = draft("acme", realms=(realm("one", **changes),))
+        await service.replace_tenant(session, ref="acme", draft=wanted, if_match=None, change=CHANGE)
+    (event,) = await events(database, action="tenant.replaced")
+    was, now = event.changes["before"]["realms"], event.changes["after"]["realms"]
+    assert [was[0][member], now[0][member]] == [before, changes[member] if after is None else after]
+    assert event.changes["after"].keys() == {"realms"}
+
+
+async def test_created_and_purged_tenants_leave_their_whole_realms(database: Database) -> None:
+    await create(database, "acme", realms=(realm("one", audiences=("a",), ca_bundle="PEM"), realm("two")))
+    await purge(database, "acme")
+    (created,) = await events(database, action="tenant.created")
+    (purged,) = await events(database, action="tenant.purged")
+    assert created.changes["after"]["realms"] == purged.changes["before"]["realms"]
+    first, second = created.changes["after"]["realms"]
+    assert (first["audiences"], second["audiences"]) == (["a"], ["tenants-api"])
+    assert (first["client_id"], first["algorithms"], first["realm_url"]) == ("tenants-api", ["RS256"], first["issuer"])
+    assert "PEM" not in str(created.changes)
+
+
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgres")
+@pytest.mark.parametrize(
+    "statement",
+    ["update audit_events set reason = 'another'", "truncate audit_events", "select 1 from audit_events for update"],
+)
+async def test_role_that_serves_cannot_change_the_audit_log(server_database: Database, statement: str) -> None:
+    await create(server_database, "acme")
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        async with server_database.begin() as session:
+            await session.execute(text(statement))
+    assert [event.reason for event in await events(server_database)] == ["because"]
+    async with server_database.begin() as session:
+        await session.execute(delete(AuditEvent))  # what retention needs
