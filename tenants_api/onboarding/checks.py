@@ -52,6 +52,14 @@ class Failed(Exception):
         super().__init__(message)
 
 
+# By whether the realm that is checked is registered for an organization.
+_SHARED_BY = {
+    False: "organizations are, or were, registered on this issuer: a token that names an organization is that "
+    "organization's tenant's or refused, and one that names none is this tenant's; have every client of an "
+    "organization request the scope `organization`",
+    True: "another tenant has this issuer as a whole: a token that names no organization is that tenant's; have every "
+    "client of this organization request the scope `organization`",
+}
 Passed = tuple[str, str, str]  # status ("True" or "Unknown"), reason, message
 
 
@@ -64,6 +72,7 @@ class _Run:
     draft: RealmDraft
     sample: SampleToken | None
     issuer_taken: bool
+    shared: bool
     discovery: Discovery | None = None
     status: RealmStatus | None = None
     jwks: bytes = b""
@@ -79,6 +88,8 @@ class _Run:
             raise Failed("IssuerTaken", message=message)
         if parsed.note is not None:
             return "True", "WellKnownStripped", parsed.note
+        if self.shared:
+            return "True", "SharedIssuer", _SHARED_BY[self.draft.organization is not None]
         return "True", "Valid", f"{parsed.issuer!r} is a well-formed issuer"
 
     async def realm_reachable(self) -> Passed:
@@ -216,9 +227,13 @@ async def check_realm(
     policy: TargetPolicy,
     sample: SampleToken | None = None,
     issuer_taken: bool = False,
+    shared: bool = False,
 ) -> Report:
-    """Run every check of one realm; a failing one is an outcome, not an error."""
-    asked_at, run = utc_now(), _Run(client, policy, draft, sample, issuer_taken)
+    """Run every check of one realm; a failing one is an outcome, not an error.
+
+    `shared` tells that the issuer is registered both as a whole and for organizations, which is warned about.
+    """
+    asked_at, run = utc_now(), _Run(client, policy, draft, sample, issuer_taken, shared)
     steps: list[tuple[str, Callable[[], Awaitable[Passed]]]] = [
         ("IssuerValid", run.issuer_valid),
         ("RealmReachable", run.realm_reachable),

@@ -216,7 +216,9 @@ class Onboarding:
         return [(realm, await self._check(registered_draft(realm))) for realm in realms]
 
     async def _check(self, draft: RealmDraft) -> Report:
-        return await check_realm(draft, client=self._client, policy=self._policy)
+        async with self._database.read() as session:
+            shared = await repository.shares_issuer(session, issuer=draft.issuer, organization=draft.organization)
+        return await check_realm(draft, client=self._client, policy=self._policy, shared=shared)
 
     async def _store(
         self, session: AsyncSession, *, ref: str, reports: Sequence[tuple[Realm, Report]]

@@ -23,6 +23,7 @@ from tenants_api.onboarding.drafts import registered_draft
 from tenants_api.registry import conditions
 from tenants_api.registry.keys import store_keys
 from tenants_api.registry.models import Realm
+from tenants_api.registry.repository import shares_issuer
 from tenants_api.registry.values import ConditionValue, Health
 from tenants_api.trust import Trust, to_stored
 
@@ -68,19 +69,22 @@ class Reconciler:
         now = utc_now()
         async with self._database.begin() as session:
             due = await conditions.claim_due(session, since=now - self._interval, now=now, limit=BATCH)
+            shared = {
+                one.id: await shares_issuer(session, issuer=one.issuer, organization=one.organization) for one in due
+            }
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def check(realm: Realm) -> None:
             async with gate:
-                await self._check(realm)
+                await self._check(realm, shared=shared[realm.id])
 
         async with asyncio.TaskGroup() as group:
             for realm in due:
                 group.create_task(check(realm))
         return len(due)
 
-    async def _check(self, realm: Realm) -> None:
-        report = await check_realm(registered_draft(realm), client=self._client, policy=self._policy)
+    async def _check(self, realm: Realm, *, shared: bool) -> None:
+        report = await check_realm(registered_draft(realm), client=self._client, policy=self._policy, shared=shared)
         origin = {"issuer": realm.issuer, "realm_url": realm.realm_url}
         stored_at = self._trust.stored_at(realm.id, **origin)
         health, told = judged(report, fetched_at=stored_at, now=utc_now(), stale_limit=self._stale_limit)

@@ -15,7 +15,7 @@ from tenants_api.errors import ApiError
 from tenants_api.keyset import fetch_page
 from tenants_api.paging import Page, PageRequest
 from tenants_api.registry.errors import ExternalIdTaken, IssuerTaken, RealmNotFound, SlugTaken, TenantNotFound
-from tenants_api.registry.models import Realm, Tenant
+from tenants_api.registry.models import OrganizationIssuer, Realm, Tenant
 from tenants_api.registry.values import TenantFilter
 
 
@@ -50,6 +50,13 @@ async def get_realm(session: AsyncSession, *, tenant_id: uuid.UUID, realm_id: uu
     if realm is None:
         raise RealmNotFound
     return realm
+
+
+async def shares_issuer(session: AsyncSession, *, issuer: str, organization: str | None) -> bool:
+    """Whether the issuer is registered in both ways: as a whole realm, and now or ever for an organization of it."""
+    whole = exists().where(Realm.issuer == issuer, Realm.organization == "")
+    parts = exists().where(OrganizationIssuer.issuer == issuer)
+    return bool(await session.scalar(select(whole if organization else parts)))
 
 
 @asynccontextmanager
