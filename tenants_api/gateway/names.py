@@ -27,7 +27,31 @@ FOREIGN = (
     "Forwarded",
     "HTTP2-Settings",
 )
-CLEARED = (*PASSED_ON, *FOREIGN)
+# What a service may believe of the client's address, its certificate and its path; `Proxy` is HTTP_PROXY in CGI.
+CLAIMS = (
+    "Client-Cert",
+    "Client-Cert-Chain",
+    "Proxy",
+    "SSL-Client-Cert",
+    "True-Client-IP",
+    "X-Client-Cert",
+    "X-Client-IP",
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-Tls-Client-Cert",
+    "X-Forwarded-Tls-Client-Cert-Info",
+    "X-Original-URI",
+    "X-Original-URL",
+    "X-Real-IP",
+    "X-Rewrite-URL",
+    "X-SSL-Client-Cert",
+)
+SET_BY_TRAEFIK = frozenset({"X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP"})
+CLEARED = (*PASSED_ON, *FOREIGN, *CLAIMS)
 # What else a header's name may hold beside letters, digits and hyphens (`token`, RFC 9110 section 5.6.2).
 SEPARATORS = "!#$%&'*+.^_`|~"
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 from string import Template
 
 from tenants_api.authz.identity import ASSERTION
-from tenants_api.gateway.names import CLEARED, FOREIGN, PASSED_ON, SEPARATORS, aliases
+from tenants_api.gateway.names import CLAIMS, CLEARED, FOREIGN, PASSED_ON, SEPARATORS, SET_BY_TRAEFIK, aliases
 from tenants_api.gateway.plan import Address, Plan, PlanError
 
 _TEMP = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -43,7 +43,7 @@ def _nginx(plan: Plan) -> Mapping[str, str]:
         "query": plan.query(profile="nginx"),
         "take": _lines((f"auth_request_set ${own} $upstream_http_{own};" for own in variables.values()), indent=12),
         "give": _lines((f"proxy_set_header {name} ${own};" for name, own in variables.items()), indent=12),
-        "clear": _lines((f'proxy_set_header {name} "";' for name in FOREIGN), indent=12),
+        "clear": _lines((f'proxy_set_header {name} "";' for name in (*FOREIGN, *CLAIMS)), indent=12),
     }
 
 
@@ -83,13 +83,15 @@ def _envoy(plan: Plan) -> Mapping[str, str]:
         "discovery": "STATIC" if plan.authorizer.socket else "STRICT_DNS",  # a path is no name to look up
         "upstream": _envoy_address(plan.upstream),
         "query": plan.query(profile="envoy"),
-        "clear": _lines((f"- remove: {name.lower()}" for name in CLEARED), indent=26),
+        # Envoy alone does not set X-Forwarded-Host itself.
+        "clear": _lines((f"- remove: {name.lower()}" for name in (*CLEARED, "X-Forwarded-Host")), indent=26),
         "passed_on": _lines((f"- exact: {name.lower()}" for name in PASSED_ON), indent=30),
     }
 
 
 def _with_aliases() -> list[str]:
-    return [spelling for name in CLEARED for spelling in (name, *aliases(name))]
+    identity = [spelling for name in (*PASSED_ON, *FOREIGN) for spelling in (name, *aliases(name))]
+    return identity + [name for name in CLAIMS if name not in SET_BY_TRAEFIK]
 
 
 def _envoy_address(address: Address) -> str:

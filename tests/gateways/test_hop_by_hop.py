@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from tenants_api.authz.identity import IDENTITY_HEADERS
+from tenants_api.gateway.names import CLAIMS
 from tests.gateways.conftest import Door
 from tests.gateways.upstream import named, offered
 
@@ -115,6 +116,22 @@ async def test_d6_client_that_names_its_token_as_hop_by_hop_gets_no_further_than
     reached = len(door.upstream.lines)
     await exchanged(door, "Connection: Authorization, close")
     assert all(named(lines, "x-tenant-slug") == ["acme"] for lines in door.upstream.lines[reached:])
+
+
+async def test_client_says_nothing_of_its_address_its_certificate_or_another_path(door: Door) -> None:
+    """The service believes its proxy; what that does not set itself must not come from the client."""
+    claims = ["X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-Proto", *CLAIMS]
+    answer = await exchanged(
+        door, *(f"{name}: forged" for name in claims), *(f"{name.lower()}: forged" for name in claims)
+    )
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert [line for line in door.upstream.lines[-1] if "forged" in line] == []
+
+
+async def test_authorizer_hears_of_the_clients_address_from_the_proxy_alone(door: Door) -> None:
+    await exchanged(door, "X-Forwarded-For: forged", "X-Forwarded-Proto: forged")
+    _, asked = door.recorder.asked[-1]
+    assert [line for line in asked if "forged" in line[1]] == []
 
 
 @pytest.mark.parametrize("announced", [True, False])
