@@ -71,8 +71,8 @@ async def list_admin_keys(session: AsyncSession) -> list[AdminApiKey]:
     return list(await session.scalars(select(AdminApiKey).order_by(AdminApiKey.id)))
 
 
-async def revoke_admin_key(session: AsyncSession, *, key_id: str, change: Change) -> None:
-    """End a key, named by its id or by the id in its text. A revoked one stays revoked.
+async def get_admin_key(session: AsyncSession, *, key_id: str) -> AdminApiKey:
+    """A key, named by its id or by the id in its text, revoked or not.
 
     Raises:
         ApiKeyNotFound: there is none.
@@ -80,6 +80,16 @@ async def revoke_admin_key(session: AsyncSession, *, key_id: str, change: Change
     row = await session.scalar(select(AdminApiKey).where(_named(key_id)))
     if row is None:
         raise ApiKeyNotFound
+    return row
+
+
+async def revoke_admin_key(session: AsyncSession, *, key_id: str, change: Change) -> None:
+    """End a key, named by its id or by the id in its text. A revoked one stays revoked.
+
+    Raises:
+        ApiKeyNotFound: there is none.
+    """
+    row = await get_admin_key(session, key_id=key_id)
     if row.revoked_at is None:
         row.revoked_at = utc_now()
         await audit.record(

@@ -79,8 +79,10 @@ async def create_api_key(body: ApiKeyIn, response: Response, caller: KeyWriter, 
 
 @router.delete("/{key_id}", status_code=status.HTTP_204_NO_CONTENT, responses=problem_responses(ApiKeyNotFound))
 async def revoke_api_key(key_id: Annotated[str, Path(max_length=64)], caller: KeyWriter, services: ServicesDep) -> None:
-    """Revoke a key; it is refused from the next request on."""
+    """Revoke a key; it is refused from the next request on. The caller must have every scope of that key."""
     async with services.database.begin() as session:
+        # A key that may only make keys could otherwise lock out every stronger one.
+        caller.must_have(*(await admin_keys.get_admin_key(session, key_id=key_id)).scopes)
         await admin_keys.revoke_admin_key(session, key_id=key_id, change=caller.change())
 
 

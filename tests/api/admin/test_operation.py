@@ -66,6 +66,19 @@ async def test_key_is_replaced_without_a_moment_in_which_none_works(api: ApiClie
     assert (statuses[old["key"]][0], statuses[old["key"]][-1]) == (200, 401)
 
 
+async def test_key_can_revoke_no_key_that_may_do_more(api: ApiClient) -> None:
+    maker = await new_key(api, "keys:write", "tenants:read")
+    stronger, equal = await new_key(api, "tenants:write"), await new_key(api, "keys:write", "tenants:read")
+    for name in (stronger["key_id"], stronger["id"]):
+        refused = await api.delete(f"/admin/v1/api-keys/{name}", headers=bearer(maker["key"]))
+        assert said(refused) == (403, "insufficient_role")
+    assert (await api.get("/admin/v1/api-keys", headers=bearer(stronger["key"]))).status_code == 403, "it works still"
+    for key in (equal, maker):
+        answer = await api.delete(f"/admin/v1/api-keys/{key['key_id']}", headers=bearer(maker["key"]))
+        assert answer.status_code == 204
+    assert (await api.admin("DELETE", f"/api-keys/{stronger['key_id']}")).status_code == 204
+
+
 async def test_key_can_make_no_key_that_may_do_more(api: ApiClient) -> None:
     maker = bearer((await new_key(api, "keys:write", "tenants:read"))["key"])
     body = {"name": "more", "scopes": ["tenants:read", "tenants:write"]}
