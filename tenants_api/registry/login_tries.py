@@ -6,6 +6,7 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -31,16 +32,15 @@ class LoginTry:
 
 async def count_try(session: AsyncSession, tried: LoginTry, *, rate: int, now: float) -> None:
     """Count one try, also one that is refused. At most `rate` a minute for a tenant's user, ten times that for an
-    address, a hundred times that for a tenant.
+    IPv4 address or the /64 of an IPv6 address, a hundred times that for a tenant.
 
     Raises:
         RateLimited: it is one too many; what was counted must be committed all the same.
     """
     minute = int(now // MINUTE)
-    user = unicodedata.normalize("NFKC", tried.username).casefold().strip()  # Keycloak knows no case here either
     limits = {
-        _digest("user", tried.tenant, user): rate,
-        _digest("address", tried.address): rate * PER_ADDRESS,
+        _digest("user", tried.tenant, _account(tried.username)): rate,
+        _digest("address", _network(tried.address)): rate * PER_ADDRESS,
         _digest("tenant", tried.tenant): rate * PER_TENANT,
     }
     counts = await _count(session, limits, minute=minute)
@@ -49,6 +49,29 @@ async def count_try(session: AsyncSession, tried: LoginTry, *, rate: int, now: f
     if any(counts[digest] > limit for digest, limit in limits.items()):
         wait = max(1, round((minute + 1) * MINUTE - now))
         raise RateLimited("too many login tries", headers={"Retry-After": str(wait)})
+
+
+def _account(username: str) -> str:
+    """What the spellings of one account have in common. Keycloak takes a name in any case, and an e-mail for it.
+
+    Which account an e-mail belongs to is the realm's knowledge: by its part before the @, `alice` and
+    `alice@acme.example` are one, and whoever shares that part shares the limit. Accents are left out, for some of
+    Keycloak's databases find `alice` by `álice`.
+    """
+    letters = unicodedata.normalize("NFKD", username)
+    name = "".join(one for one in letters if unicodedata.category(one) not in ("Mn", "Cf")).casefold().strip()
+    return name.partition("@")[0] or name or username
+
+
+def _network(address: str) -> str:
+    """An IPv4 address, or the /64 of an IPv6 address: whoever has one address of a /64 has them all (RFC 6177)."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:  # the path of a Unix socket, or nothing
+        return address
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((found, 64), strict=False))
 
 
 async def _count(session: AsyncSession, digests: Iterable[str], *, minute: int) -> dict[str, int]:

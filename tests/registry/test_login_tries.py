@@ -31,9 +31,52 @@ async def test_user_is_let_in_again_with_the_next_minute(database: Database) -> 
     assert await tries(database, "alice", now=60)
 
 
-@pytest.mark.parametrize("name", ["ALICE", "alice ", "\uff41lice", "Alice"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ALICE",
+        "alice ",
+        "\uff41lice",
+        "Alice",
+        "alice@acme.example",
+        "Alice@ACME.example",
+        "alice\uff20acme.example",
+        "\u00e1lice",
+        "al\u200bice",
+        "alice\u0301",
+    ],
+)
 async def test_another_spelling_is_no_other_user(database: Database, name: str) -> None:
     assert [await tries(database, user) for user in ("alice", "alice", name)] == [True, True, False]
+
+
+async def test_names_that_begin_with_an_at_sign_are_told_apart(database: Database) -> None:
+    assert [await tries(database, "@alice") for _ in range(3)] == [True, True, False]
+    assert await tries(database, "@bob")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "shared"),
+    [
+        (("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:DB8:1:2:0:0:0:7"), True),
+        (("2001:db8:1:2::1", "2001:db8:1:3::1", "2001:db8:1:4::1"), False),
+        (("192.0.2.1", "::ffff:192.0.2.1", "::ffff:c000:201"), True),
+        (("192.0.2.1", "192.0.2.2", "::ffff:192.0.2.3"), False),
+        (("fe80::1%eth0", "fe80::2%eth1", "fe80::3"), True),
+        (("", "", ""), True),
+        (("unix:", "other", "third"), False),
+    ],
+    ids=str,
+)
+async def test_addresses_of_one_64_are_one_address(
+    database: Database, addresses: tuple[str, ...], shared: bool
+) -> None:
+    let = [
+        await tries(database, f"u{number}", address=addresses[number % len(addresses)])
+        for number in range(2 * PER_ADDRESS + 1)
+    ]
+    assert let[-1] != shared
+    assert await tries(database, "alice", tenant="globex", address="2001:db8:9::1")
 
 
 async def test_tenant_has_a_limit_over_all_users_and_addresses(database: Database) -> None:
