@@ -30,7 +30,9 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from tenants_api.database.errors import StorageBusy, StorageError
+from tenants_api.database.files import FileIdentity
 from tenants_api.database.options import LOCK_TIMEOUT, PATIENCE, POSTGRES_OPTIONS, SQLITE_SET_UP, TURN
+from tenants_api.database.urls import sqlite_file
 
 # Names of constraints are part of the schema: migrations on SQLite and PostgreSQL refer to them.
 NAMING = {
@@ -178,6 +180,11 @@ def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
         )
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
         event.listen(engine.sync_engine, "begin", _sqlite_begin)
+        file = sqlite_file(url)
+        if not file.memory:
+            identity = FileIdentity(file)
+            event.listen(engine.sync_engine, "do_connect", lambda *_: identity.check_again())
+            event.listen(engine.sync_engine, "checkout", lambda *_: identity.check())
         return engine
     engine = create_async_engine(
         url,

@@ -13,7 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     with op.batch_alter_table("realms", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("issuer_check", sa.String(16), server_default="discovery", nullable=False))
+        batch_op.add_column(sa.Column("issuer_check", sa.String(32), server_default="discovery", nullable=False))
 
 
 def downgrade() -> None:

@@ -10,6 +10,7 @@ import sqlite3
 import aiosqlite
 
 from tenants_api.database.errors import StorageError
+from tenants_api.database.files import FileIdentity
 from tenants_api.database.urls import SqliteFile
 
 
@@ -31,7 +32,7 @@ class DataVersion:
     """The number, and the last one after which the file was read."""
 
     def __init__(self, file: SqliteFile) -> None:
-        self._file = file
+        self._file, self._identity = file, FileIdentity(file)
         self._connection: aiosqlite.Connection | None = None
         self._seen: int | None = None
 
@@ -39,12 +40,13 @@ class DataVersion:
         """The number now. It means something only beside another one of the same connection.
 
         Raises:
-            StorageError: the file cannot be read.
+            StorageError: the file cannot be read, or another one is at its path now.
         """
         try:
             if self._connection is None:
                 self._connection = await open_file(self._file)
                 self._seen = None
+            self._identity.check()
             async with self._connection.execute("PRAGMA data_version") as cursor:
                 (number,) = await cursor.fetchone() or (0,)
         except sqlite3.Error as error:

@@ -128,7 +128,8 @@ class ChangeFeed:
         except (StorageError, OSError, TimeoutError) as error:
             # A full pool is our own load. Anything else may be a server that comes back with other data.
             self._doubt = self._doubt or not isinstance(error, StorageBusy)
-            log.warning("registry_not_read", error=cause_of(error), lag_seconds=round(self.lag, 1))
+            detail = str(error) if isinstance(error, StorageError) else None
+            log.warning("registry_not_read", error=cause_of(error), detail=detail, lag_seconds=round(self.lag, 1))
         except Exception as error:
             # Nobody waits for this loop: if a mistake of ours ended it, this worker would follow no change any
             # more, and a suspended tenant would go on here. It goes on instead, and says what happened.

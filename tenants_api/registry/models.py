@@ -86,7 +86,7 @@ class Realm(Base):
     docs_client_id: Mapped[str | None] = mapped_column(String(255))
     ca_bundle: Mapped[str | None] = mapped_column(Text)
     enabled: Mapped[bool] = mapped_column(default=True)
-    issuer_check: Mapped[str] = mapped_column(String(16), default="discovery", server_default="discovery")
+    issuer_check: Mapped[str] = mapped_column(String(32), default="discovery", server_default="discovery")
     not_before: Mapped[int] = mapped_column(BigInteger, default=0)
     health: Mapped[str] = mapped_column(String(16), default=Health.UNKNOWN)
     checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
