@@ -26,7 +26,7 @@ from tenants_api.api.middleware import Bodies, Guard, Heads
 from tenants_api.api.operations import document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
 from tenants_api.api.routing import JoinedRouter
-from tenants_api.errors import InternalError
+from tenants_api.errors import InternalError, UriTooLong
 from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
@@ -68,7 +68,7 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,  # the redirect would go to whatever host the request names
         generate_unique_id_function=_operation_id,
-        responses=problem_responses(InternalError),
+        responses=problem_responses(InternalError, UriTooLong),
     )
     for router in routers:
         check_roles(router.routes, roles=roles)

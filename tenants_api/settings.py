@@ -75,7 +75,12 @@ class Settings(BaseSettings):
     max_token_lifetime: int = Field(
         86_400, ge=60, le=31_536_000, description="seconds between iat and exp that a token may have at most"
     )
-    verified_tokens: int = Field(20_000, ge=0, le=10_000_000, description="verified tokens kept per worker; 0 = none")
+    max_token_bytes: int = Field(
+        8192, ge=1024, le=65_536, description="size of the Authorization header's value, and so of a token, at most"
+    )
+    verified_tokens: int = Field(
+        20_000, ge=0, le=10_000_000, description="verified tokens kept per worker, in at most 2 KiB each; 0 = none"
+    )
     login_rate: int = Field(
         10, ge=1, le=100_000, description="logins a minute for one user; 10 times that for an address, 100 for a tenant"
     )

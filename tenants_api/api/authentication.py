@@ -1,7 +1,7 @@
 """From the Authorization header to a principal (RFC 6750 section 2.1, RFC 9110 section 11).
 
-The middleware does only what costs nothing: it recalls a token that was verified before. Everything else, also every
-refusal, happens where a route asks for the principal.
+The middleware does only what costs nothing: it recalls a token that was verified before, and refuses a query string
+that is too long to be read. Everything else, also a token's refusal, happens where a route asks for the principal.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tenants_api.verification.credentials import bearer_token_of, plain_token_of
+from tenants_api.api.problems import problem_response
+from tenants_api.errors import MAX_QUERY_BYTES, UriTooLong
+from tenants_api.observability.request_ids import request_id_in
+from tenants_api.verification.credentials import plain_token_of
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.verifier import TokenVerifier
 from tenants_api.wiring import Services
@@ -28,9 +31,20 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
+            if await answer_long_query(scope, receive, send):
+                return
             scope[SERVICES] = services_of(scope)  # mounted applications find them there
             recall_principal(scope)
         await self._app(scope, receive, send)
+
+
+async def answer_long_query(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Answer a request whose query string is too long with 414, before it is read. Says whether it did."""
+    size = len(scope.get("query_string", b"")) if scope["type"] == "http" else 0
+    if size <= MAX_QUERY_BYTES:
+        return False
+    await problem_response(UriTooLong(size), request_id=request_id_in(scope))(scope, receive, send)
+    return True
 
 
 def recall_principal(scope: Scope) -> None:
@@ -49,9 +63,9 @@ def services_of(scope: Scope) -> Services | None:
     return found
 
 
-def bearer_token(scope: Scope) -> str:
-    """The one bearer token of a request; see `bearer_token_of`."""
-    return bearer_token_of(scope["headers"], query=scope.get("query_string", b""))
+def bearer_token(scope: Scope, *, services: Services) -> str:
+    """The one bearer token of a request; one that is malformed is logged and counted. See `Outcomes.token_of`."""
+    return services.outcomes.token_of(scope["headers"], query=scope.get("query_string", b""))
 
 
 async def authenticate(

@@ -68,7 +68,7 @@ async def principal_of(connection: HTTPConnection, *, raw: str | None = None) ->
     if principal is None or raw is not None:
         services = get_services(connection)
         try:
-            token = raw if raw is not None else bearer_token(connection.scope)
+            token = raw if raw is not None else bearer_token(connection.scope, services=services)
             principal = await authenticate(token, verifier=services.verifier, services=services, tenant=named)
         except TokenError as refused:
             add_metadata(refused, services=services, slug=named)

@@ -23,7 +23,7 @@ from tenants_api.api.authentication import ROLES, SERVICES, recall_principal
 from tenants_api.api.dependencies import check_roles, principal_of
 from tenants_api.api.middleware import Bodies, Guard
 from tenants_api.api.problems import install_problem_handlers
-from tenants_api.errors import ApiError
+from tenants_api.errors import ApiError, UriTooLong
 from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.errors import MalformedCredentials, MissingToken, TenantMismatch, TokenError
@@ -132,7 +132,7 @@ async def websocket_principal(websocket: WebSocket) -> Principal:
     except MissingToken:
         await websocket.accept()
         return await _from_first_message(websocket)
-    except (TokenError, MalformedCredentials, TenantMismatch) as refused:
+    except (TokenError, MalformedCredentials, TenantMismatch, UriTooLong) as refused:
         raise _closed(refused.code) from refused
     await websocket.accept()
     return principal

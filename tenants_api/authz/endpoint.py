@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 
 from tenants_api.authz.identity import ASSERTION, Headers, identity_headers
 from tenants_api.authz.options import Options, parse_options
 from tenants_api.errors import ApiError, InvalidRequest, NotFound
 from tenants_api.verification.cache import size_of
-from tenants_api.verification.credentials import bearer_token_of, plain_token_of
+from tenants_api.verification.credentials import plain_token_of
 from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenExpired
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.roles import RoleModel
@@ -42,6 +42,8 @@ class Outcomes(Protocol):
     """Who is told what became of a token."""
 
     async def of(self, verification: Awaitable[Principal]) -> Principal: ...
+
+    def token_of(self, headers: Iterable[tuple[bytes, bytes]]) -> str: ...
 
 
 class Authorizer:
@@ -72,7 +74,7 @@ class Authorizer:
             token = plain_token_of(scope["headers"])
             principal = self._verifier.recall(token) if token is not None else None
             if principal is None:
-                raw = bearer_token_of(scope["headers"])
+                raw = self._outcomes.token_of(scope["headers"])
                 principal = await self._outcomes.of(self._verifier.verify(raw, patience=PATIENCE))
             if options.tenant is not None or options.role is not None:
                 self._admit(principal, options=options)

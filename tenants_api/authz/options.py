@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
-from tenants_api.errors import InvalidRequest
+from tenants_api.errors import InvalidRequest, UriTooLong
 
+MAX_OPTIONS_BYTES = 2048  # three options; a slug has 63 characters, a role 100
 PROFILES = ("nginx", "envoy")
 _NAMES = frozenset({"tenant", "role", "profile"})
 _ORIGINAL = b"&original="
@@ -26,14 +27,23 @@ class Options:
     profile: str | None = None
 
 
-@lru_cache(maxsize=256)  # a proxy's configuration holds a handful; a caller who invents more evicts, and no more
 def parse_options(query: bytes) -> Options:
     """The options of one query string.
 
     Raises:
         InvalidRequest: an option is unknown, empty or given twice; a check that is misspelt must not be left out.
+        UriTooLong: what stands before `original=` is no proxy's configuration; nothing of it was read.
     """
     configured, original, _ = query.partition(_ORIGINAL)
+    if len(configured) > MAX_OPTIONS_BYTES:
+        raise UriTooLong(len(configured), most=MAX_OPTIONS_BYTES)
+    return _parse(configured, bool(original))
+
+
+# A proxy's configuration holds a handful; a caller who invents more evicts, and no more. Without the client's part of
+# the query, which is another one for each request.
+@lru_cache(maxsize=256)
+def _parse(configured: bytes, original: bool) -> Options:
     pairs = parse_qsl(configured.decode("latin-1"), keep_blank_values=True, separator="&")
     found = dict(pairs)
     if not found.keys() <= _NAMES:

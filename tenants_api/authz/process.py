@@ -57,7 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(_try(settings))
     except NotReady as error:
         return _stopped(str(error), code=UNREACHABLE)
-    uvicorn.run(FACTORY, **server_options(host=chosen.host, port=chosen.port, workers=chosen.workers, uds=chosen.uds))
+    options = server_options(
+        host=chosen.host,
+        port=chosen.port,
+        workers=chosen.workers,
+        uds=chosen.uds,
+        max_token_bytes=settings.max_token_bytes,
+    )
+    uvicorn.run(FACTORY, **options)
     return 0
 
 

@@ -52,7 +52,14 @@ def serve(
     os.environ[METRICS_HOST] = host
     os.environ[WORKERS] = str(workers)
     os.environ[SHOW_WORKER] = "1" if show_worker else ""
-    uvicorn.run(FACTORY, **server_options(host=host, port=port, workers=workers, uds=str(uds) if uds else None))
+    options = server_options(
+        host=host,
+        port=port,
+        workers=workers,
+        uds=str(uds) if uds else None,
+        max_token_bytes=settings.max_token_bytes,
+    )
+    uvicorn.run(FACTORY, **options)
 
 
 def served_app() -> ASGIApp:

@@ -101,10 +101,11 @@ class Metrics:
         """The same with labels: `read` gives all values of one scrape by their labels."""
         self.registry.register(_Read(f"tenants_{name}", about, labels=labels, read=read))
 
-    def token_verified(self, result: str, *, reason: str = "none", seconds: float) -> None:
-        """One verification: `accepted`, or `refused` for a reason; and how long it took."""
+    def token_verified(self, result: str, *, reason: str = "none", seconds: float | None = None) -> None:
+        """One verification: `accepted`, or `refused` for a reason; and how long it took, where one was begun."""
         self._child(self.token_verifications, result, reason).inc()
-        self.verify_duration.observe(seconds)
+        if seconds is not None:
+            self.verify_duration.observe(seconds)
 
     def jwks_fetched(self, result: str, *, seconds: float) -> None:
         """One fetch of a key set: `success` or `failure`, and how long it took."""

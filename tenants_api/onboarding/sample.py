@@ -78,7 +78,7 @@ class SampleToken:
 
     def _claims(self) -> dict[str, Any]:
         try:
-            return peek(self._raw).claims
+            return peek(self._raw, max_bytes=self._policy.max_token_bytes).claims
         except TokenError:
             return {}
 

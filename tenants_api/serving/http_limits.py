@@ -15,7 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tenants_api.serving.joined_writes import JoinedWrites
 
-LARGEST_HEAD = 32 * 1024  # bytes of request line and headers; a token may have 8192
+LARGEST_HEAD = 32 * 1024  # bytes of request line and headers; a token may have half of it
+LARGEST_HEAD_OF_LARGE_TOKENS = LARGEST_HEAD + 65_536
 BODY_FRAMING_BYTES = 32 * 1024  # of a request's body phase: chunk sizes, chunk extensions, trailer lines
 CHUNK_FRAMING_BYTES = 16  # of each chunk, which are not counted: a client may stream byte by byte, as in Go's net/http
 PIPELINED_REQUESTS = 32  # of one connection, beside the one that is being answered
@@ -30,6 +31,7 @@ class BoundedHttp(HttpToolsProtocol):
     that a client may take for the next 32 KiB of what is waiting for it.
     """
 
+    largest_head = LARGEST_HEAD
     deadline = 10.0
     body_deadline = 30.0
     write_deadline = 30.0
@@ -113,7 +115,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _bound_head(self, size: int) -> None:
         self._head_size += size
-        if self._head_size > LARGEST_HEAD:
+        if self._head_size > self.largest_head:
             self.transport.abort()
         else:
             self._end_after(self.deadline)
@@ -153,3 +155,9 @@ class BoundedHttp(HttpToolsProtocol):
         if self._end is not None:
             self._end.cancel()
             self._end = None
+
+
+class LargeTokensHttp(BoundedHttp):
+    """The same where TENANTS_MAX_TOKEN_BYTES is above 16 KiB: a head may have 64 KiB more."""
+
+    largest_head = LARGEST_HEAD_OF_LARGE_TOKENS

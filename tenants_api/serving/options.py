@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenants_api.serving.http_limits import LARGEST_HEAD
+from tenants_api.serving.http_limits import LARGEST_HEAD, LARGEST_HEAD_OF_LARGE_TOKENS
 
 GRACE = 10  # seconds that running requests get at the end
 
 
-def server_options(*, host: str, port: int, workers: int, uds: str | None) -> dict[str, Any]:
+def server_options(*, host: str, port: int, workers: int, uds: str | None, max_token_bytes: int) -> dict[str, Any]:
     """Arguments of `uvicorn.run` beside the application's factory."""
+    is_large = max_token_bytes > LARGEST_HEAD // 2  # the rest of a head has the other half
     return {
         "factory": True,
         "host": host,
@@ -18,8 +19,8 @@ def server_options(*, host: str, port: int, workers: int, uds: str | None) -> di
         "uds": uds,
         "workers": workers,
         # httptools has no bound on the head of a request; ours has. h11's is for those who run without httptools.
-        "http": "tenants_api.serving.http_limits:BoundedHttp",
-        "h11_max_incomplete_event_size": LARGEST_HEAD,
+        "http": f"tenants_api.serving.http_limits:{'LargeTokensHttp' if is_large else 'BoundedHttp'}",
+        "h11_max_incomplete_event_size": LARGEST_HEAD_OF_LARGE_TOKENS if is_large else LARGEST_HEAD,
         "ws": "none",  # there is no WebSocket here, so nothing may upgrade to one
         "lifespan": "on",  # a start that fails must end the process, not serve half an application
         # X-Forwarded-For from anybody would forge the address that login limits and logs use.

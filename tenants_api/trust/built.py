@@ -61,7 +61,11 @@ def build_verifying(
     client = RealmClient(policy, resolver=resolver, total_timeout=settings.realm_timeout)
     source = RealmKeySource(client)
     keys = KeyPolicy(lifetime=settings.key_lifetime, stale_limit=settings.key_stale_limit)
-    claims = ClaimPolicy(leeway=settings.leeway, max_lifetime=settings.max_token_lifetime)
+    claims = ClaimPolicy(
+        leeway=settings.leeway,
+        max_lifetime=settings.max_token_lifetime,
+        max_token_bytes=settings.max_token_bytes,
+    )
     observe = observer(metrics)
     trust = Trust(
         storage,
@@ -77,7 +81,7 @@ def build_verifying(
         lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks, cache=cache
     )
     rejections = Rejections(storage, clocks=clocks)
-    outcomes = Outcomes(metrics, rejections=rejections)
+    outcomes = Outcomes(metrics, rejections=rejections, max_token_bytes=settings.max_token_bytes)
     watch(metrics, trust=trust, verifier=verifier)
     return Verifying(policy, client, source, keys, claims, trust, verifier, rejections, outcomes)
 

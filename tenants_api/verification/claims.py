@@ -12,7 +12,7 @@ from typing import Any
 
 from tenants_api.verification.errors import Refusal, TokenExpired
 from tenants_api.verification.realms import TrustedRealm
-from tenants_api.verification.token import refuse
+from tenants_api.verification.token import MAX_TOKEN_BYTES, refuse
 
 MAX_SUBJECT = 255
 LATEST = 253_402_300_799  # 9999-12-31T23:59:59Z: the last second that a datetime can hold
@@ -22,10 +22,11 @@ Claims = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ClaimPolicy:
-    """Times in seconds: `leeway` is the clock difference granted, `max_lifetime` bounds exp - iat."""
+    """What a token may be. `leeway` (clock difference granted) and `max_lifetime` (of exp - iat) are seconds."""
 
     leeway: int = 30
     max_lifetime: int = 86_400
+    max_token_bytes: int = MAX_TOKEN_BYTES
 
 
 def check_type(claims: Claims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:

@@ -3,37 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import parse_qsl
+from typing import Any, NoReturn
+from urllib.parse import unquote_to_bytes
 
-from tenants_api.verification.errors import MalformedCredentials, MissingToken
+from tenants_api.errors import MAX_QUERY_BYTES, UriTooLong
+from tenants_api.verification.errors import MalformedCredentials, MissingToken, Refusal
+from tenants_api.verification.token import MAX_TOKEN_BYTES
 
-MAX_HEADER = 8192  # bytes of the value, scheme included
+_NAME = b"access_token"
+_LONGEST_NAME = 3 * len(_NAME)  # bytes, where each character is percent-encoded
 _SPACE, _COMMA, _TAB, _NEWLINE, _RETURN, _VERTICAL, _FORM = b" ,\t\n\r\v\f"
 
 
-def bearer_token_of(headers: Iterable[tuple[bytes, bytes]], *, query: bytes = b"") -> str:
+def bearer_token_of(
+    headers: Iterable[tuple[bytes, bytes]], *, query: bytes = b"", max_bytes: int = MAX_TOKEN_BYTES
+) -> str:
     """The one bearer token; header names are in lower case, as in ASGI.
+
+    `max_bytes` is the longest value of the header that is read, scheme included.
 
     Raises:
         MissingToken: there are no credentials, or those of another scheme.
         MalformedCredentials: two headers, white space or a comma in the token, too long, or a token in the query.
+        UriTooLong: the query has more than 8192 bytes.
     """
     values = [value for name, value in headers if name == b"authorization"]
+    if len(query) > MAX_QUERY_BYTES:
+        raise UriTooLong(len(query))
     if query and _names_token(query):
         # RFC 9700 section 4.3.2: URLs are logged, cached and sent on as referrers.
-        raise MalformedCredentials("a token in the query string is not read; send it in the Authorization header")
+        _refuse(
+            "a token in the query string is not read; send it in the Authorization header",
+            expected="no access_token in the query",
+            found="access_token in the query",
+        )
     if len(values) > 1:
-        raise MalformedCredentials("there are two Authorization headers")
+        _refuse("there are two Authorization headers", expected="one Authorization header", found=len(values))
     value = values[0] if values else b""
-    if len(value) > MAX_HEADER:
-        raise MalformedCredentials(f"the Authorization header is longer than {MAX_HEADER} bytes")
+    if len(value) > max_bytes:
+        _refuse(
+            f"the Authorization header is longer than {max_bytes} bytes",
+            reason="token_too_large",
+            expected=f"at most {max_bytes} bytes (TENANTS_MAX_TOKEN_BYTES)",
+            found=len(value),
+        )
+    # White space round a value is no part of it (RFC 9110 section 5.5), and not every server takes it away.
+    value = value.strip(b" \t")
     scheme, token = value[:6], value[6:]
     if scheme.lower() != b"bearer" or (token and token[:1].isalnum()):
         raise MissingToken
-    token = token[1:] if token[:1] == b" " else b""
+    token = token.lstrip(b" ") if token[:1] == b" " else b""  # 1*SP (RFC 9110 section 11.4)
     if not token or _is_split(token):
-        raise MalformedCredentials("the Authorization header is not `Bearer`, one space and one token")
+        _refuse(
+            "malformed Authorization header; expected `Bearer <token>`",
+            expected="`Bearer`, a space and one token",
+            found="white space or a comma in the token" if token else "no token behind `Bearer` and a space",
+        )
     return token.decode("latin-1")
+
+
+def _refuse(detail: str, *, reason: str = "malformed_credentials", expected: Any, found: Any) -> NoReturn:
+    raise MalformedCredentials(detail, refusal=Refusal("credentials", reason, expected, found))
 
 
 def plain_token_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
@@ -64,8 +94,11 @@ def _is_split(token: bytes) -> bool:
 
 
 def _names_token(query: bytes) -> bool:
-    """Whether a parameter is called `access_token`, in whatever spelling a URL has for that."""
-    if b"token" not in query.lower() and b"%" not in query:
+    """Whether a parameter is called `access_token`, in whatever spelling a URL has for that.
+
+    Without `parse_qsl`, which would decode every value.
+    """
+    if b"token" not in query and b"%" not in query:
         return False
-    names = (name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    return "access_token" in names
+    names = (part.partition(b"=")[0] for part in query.split(b"&"))
+    return any(name == _NAME or (len(name) <= _LONGEST_NAME and unquote_to_bytes(name) == _NAME) for name in names)

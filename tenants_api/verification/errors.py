@@ -53,10 +53,14 @@ class TokenError(ApiError):
 
 
 class MalformedCredentials(InvalidRequest):
-    """Two Authorization headers, a header that is no `Bearer <token68>`, or one that is too long."""
+    """Two Authorization headers, a header that is no `Bearer <token68>`, or one that is too long.
 
-    def __init__(self, detail: str) -> None:
+    `refusal` is for the operator, as with a token: reason `malformed_credentials` or `token_too_large`.
+    """
+
+    def __init__(self, detail: str, *, refusal: Refusal) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="{REALM}", error="invalid_request"'})
+        self.refusal = refusal
 
 
 class MissingToken(TokenError):

@@ -12,7 +12,7 @@ from tenants_api.verification.claims import CLAIM_RULES
 from tenants_api.verification.errors import Refusal, TokenError
 from tenants_api.verification.principal import Principal, TenantRef
 from tenants_api.verification.realms import TrustedRealm
-from tenants_api.verification.token import UntrustedToken, peek
+from tenants_api.verification.token import UntrustedToken
 from tenants_api.verification.verifier import TokenVerifier
 
 STEPS = (
@@ -65,7 +65,7 @@ class Explanation:
 
 async def explain(verifier: TokenVerifier, raw: str) -> Explanation:
     """Explain one token; a bad one is an answer, not an error."""
-    token = _peek(raw)
+    token = _peek(verifier, raw)
     try:
         principal: Principal | None = await verifier.verify(raw)
         refusal = None
@@ -115,9 +115,9 @@ def _found(step: str, *, token: UntrustedToken | None) -> Any:
     return token.claims.get(_CLAIM_OF[step]) if step in _CLAIM_OF else None
 
 
-def _peek(raw: str) -> UntrustedToken | None:
+def _peek(verifier: TokenVerifier, raw: str) -> UntrustedToken | None:
     try:
-        return peek(raw)
+        return verifier.decode_unverified(raw)
     except TokenError:
         return None
 

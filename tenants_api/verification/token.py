@@ -13,7 +13,7 @@ from tenants_api.strict_base64 import parse_base64url
 from tenants_api.strict_json import parse_json
 from tenants_api.verification.errors import InvalidToken, Refusal
 
-MAX_TOKEN = 8192
+MAX_TOKEN_BYTES = 8192  # the default of TENANTS_MAX_TOKEN_BYTES
 MAX_HEADER = 2048
 MAX_KID = 256
 
@@ -57,8 +57,10 @@ def refuse(step: str, reason: str, *, expected: Any = None, found: Any = None) -
     raise InvalidToken(Refusal(step, reason, expected, found))
 
 
-def peek(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None) -> UntrustedToken:
-    """Read a token without believing it.
+def peek(
+    raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None, max_bytes: int = MAX_TOKEN_BYTES
+) -> UntrustedToken:
+    """Read a token of `max_bytes` at most without believing it.
 
     All tokens of one key have the same header, byte for byte: `headers` has algorithm and kid of those that were
     read before.
@@ -66,7 +68,7 @@ def peek(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None) ->
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS with a JSON object as its payload.
     """
-    header, kid, algorithm, payload, signing_input, signature = _split(raw, headers=headers)
+    header, kid, algorithm, payload, signing_input, signature = _split(raw, headers=headers, max_bytes=max_bytes)
     claims = _parse(payload, step="format")
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or not issuer:
@@ -80,13 +82,16 @@ def read_jws(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS.
     """
-    return UntrustedJws(*_split(raw, headers=headers))
+    return UntrustedJws(*_split(raw, headers=headers, max_bytes=MAX_TOKEN_BYTES))
 
 
-def _split(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None) -> tuple[bytes, str, str, bytes, bytes, bytes]:
+def _split(
+    raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None, max_bytes: int
+) -> tuple[bytes, str, str, bytes, bytes, bytes]:
     """The parts of an `UntrustedJws`, in its order."""
-    if len(raw) > MAX_TOKEN:
-        refuse("format", "too_long", expected=f"at most {MAX_TOKEN} characters", found=len(raw))
+    if len(raw) > max_bytes:
+        expected = f"at most {max_bytes} bytes (TENANTS_MAX_TOKEN_BYTES)"
+        refuse("format", "token_too_large", expected=expected, found=len(raw))
     if not raw.isascii():
         refuse("format", "not_ascii", expected="US-ASCII")
     if (dots := raw.count(".")) != 2:

@@ -78,7 +78,7 @@ class TokenVerifier:
                 known = cache.recall(digest + tenant.encode(), clocks=self._clocks)
             if known is not None:
                 return known
-        token = peek(raw, headers=self._headers)
+        token = self.decode_unverified(raw)
         until: float | None = None  # the end of the wait for keys; None while nothing was waited for
         while True:
             realm = self.realm_of(token, tenant=tenant)
@@ -108,6 +108,10 @@ class TokenVerifier:
         if cache is not None:
             self._remember(token, digest=digest, tenant=tenant, principal=principal, realm=realm, epoch=epoch)
         return principal
+
+    def decode_unverified(self, raw: str) -> UntrustedToken:
+        """The token's own words. Raises InvalidToken: the text is no token, or too long."""
+        return peek(raw, headers=self._headers, max_bytes=self._policy.max_token_bytes)
 
     def _is_current(self, realm: TrustedRealm, *, token: UntrustedToken, tenant: str | None) -> bool:
         """Whether the registry still gives this very realm for the token."""

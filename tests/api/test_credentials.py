@@ -62,13 +62,32 @@ async def test_header_that_is_not_one_bearer_token_is_malformed(client: ApiClien
     longest = "a" * (8192 - len("Bearer "))
     assert shown(await client.me(longest))[:2] == (401, "invalid_token"), "8192 bytes are read"
     values = [
-        f"Bearer  {good}", f"Bearer\t{good}", f"Bearer {good} ", f"Bearer {good} more", f"Bearer {good},{good}",
-        f"Bearer {good}\tmore", "Bearer", "Bearer ", f"Bearer {longest}a",
+        f"Bearer\t{good}", f"Bearer \t{good}", f"Bearer  {good} more", f"Bearer {good} more", f"Bearer {good},{good}",
+        f"Bearer {good}\tmore", "Bearer", "Bearer ", "Bearer   ", f"Bearer {longest}a", f"Bearer  {longest}",
     ]  # fmt: skip
     for value in values:
         answer = await client.get("/v1/me", headers={"Authorization": value})
         assert shown(answer) == (400, "invalid_request", f'{REALM}, error="invalid_request"'), value[:20]
         assert good not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/me", "/t/acme/v1/me", "/authz"])
+async def test_spaces_before_the_token_and_round_the_value_are_no_part_of_it(client: ApiClient, path: str) -> None:
+    """A6: RFC 9110 section 11.4 has one space or more, section 5.5 takes white space round a value away."""
+    good, other = client.server.realm("acme").mint(), client.server.realm("globex").mint()
+    for form in (
+        "Bearer  {}",
+        "Bearer      {}",
+        "Bearer {} ",
+        "Bearer {}\t",
+        " Bearer {}",
+        "bearer  {} \t ",
+        "Bearer {}",
+    ):
+        answer = await client.get(path, headers={"Authorization": form.format(good)})
+        assert answer.status_code == 200, form
+        theirs = await client.get(path.replace("/t/acme", ""), headers={"Authorization": form.format(other)})
+        assert "globex" in theirs.headers.get("X-Tenant-Slug", theirs.text)
 
 
 async def test_token_that_is_not_ascii_is_a_refused_token(client: ApiClient) -> None:
@@ -94,7 +113,7 @@ async def test_token_that_is_known_may_stand_nowhere_else_than_others(client: Ap
     for pair in ((known, known), (known, "Basic YTpi"), ("Bearer other", known)):
         answer = await client.get(path, headers=[("Authorization", value) for value in pair])
         assert answer.status_code == 400, pair
-    for value in (f"{known} ", f"Bearer  {good}", f"{known},x"):
+    for value in (f"{known} x", f"Bearer \t{good}", f"{known},x", f"Bearer  {good} {good}", f"Bearer {good}\t."):
         assert (await client.get(path, headers={"Authorization": value})).status_code == 400, value
     assert (await client.get(path, params={"access_token": good}, headers=bearer(good))).status_code == 400
     assert (await client.get(path, headers={"Authorization": f"bEARER {good}"})).status_code == 200

@@ -219,8 +219,8 @@ def _expected(case: Hostile, *, face: str) -> Outcome:
     if face == "function":
         return Outcome(401, case.code, case.reason)
     status, code = case.answer
-    # What is no credential at all is answered before the verifier, which then has nothing to tell.
-    return Outcome(status, code, case.reason if status == 401 else "")
+    # What is no credential at all is answered before the verifier; at a connection that is cut nothing is told.
+    return Outcome(status, code, {401: case.reason, 400: "malformed_credentials" if code else ""}.get(status, ""))
 
 
 async def _good_is_accepted(arena: Arena) -> None:

@@ -61,7 +61,9 @@ async def test_a4_two_tokens_in_one_header_are_malformed(arena: Arena, value: st
 
 SPACES = {
     "Bearer\t{good}": MALFORMED,
-    "Bearer  {good}": MALFORMED,
+    "Bearer  {good}": ACCEPTED,
+    "Bearer     {good}": ACCEPTED,
+    "Bearer  {good} x": MALFORMED,
     "Bearer \t{good}": MALFORMED,
     "Bearer\xa0{good}": MALFORMED,
     "Bearer \xa0{good}": REFUSED,
@@ -72,15 +74,15 @@ SPACES = {
 
 
 @pytest.mark.parametrize("value", SPACES)
-async def test_a5_white_space_other_than_one_space_is_malformed(arena: Arena, value: str) -> None:
+async def test_a5_white_space_other_than_spaces_before_the_token_is_malformed(arena: Arena, value: str) -> None:
     """A5"""
     assert await shown(arena, with_token(arena, f"Authorization: {value}")) == SPACES[value]
 
 
 @pytest.mark.parametrize("value", ["Authorization: Bearer {good} ", "Authorization: Bearer {good}\t", "Authorization:   Bearer {good}"])  # fmt: skip
-async def test_a5_white_space_round_a_value_is_no_part_of_it_or_malformed(arena: Arena, value: str) -> None:
-    """A5: RFC 9110 section 5.5 has it removed before the value is read; a parser that leaves it in refuses."""
-    assert await shown(arena, with_token(arena, value)) in (ACCEPTED, MALFORMED)
+async def test_a5_white_space_round_a_value_is_no_part_of_it(arena: Arena, value: str) -> None:
+    """A5: RFC 9110 section 5.5 has it removed before the value is read."""
+    assert await shown(arena, with_token(arena, value)) == ACCEPTED
 
 
 @pytest.mark.parametrize("token", ["\xe9", "{good}\xe9", "\xff\xfe", "\xef\xbb\xbf{good}", "\xc2\xa0", "\x80"])

@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from tenants_api.serving.http_limits import LARGEST_HEAD, PIPELINED_REQUESTS, BoundedHttp
+from tenants_api.serving.options import server_options
 from tests.support.processes import wait_for
 
 MUCH = 16 * 1024 * 1024  # bytes; more than the buffers of both systems hold
@@ -59,7 +60,7 @@ class Serving:
 
 
 @contextmanager
-def serving(protocol: type[BoundedHttp]) -> Iterator[Serving]:
+def serving(protocol: type[BoundedHttp] | str) -> Iterator[Serving]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         nothing, http=protocol, ws="websockets-sansio", lifespan="off", log_config=None, access_log=False
@@ -116,6 +117,32 @@ def test_endless_headers_are_cut_off(address: tuple[str, int]) -> None:
         with pytest.raises(ConnectionError):  # noqa: PT012 - which of the sends fails is up to the system
             for number in range(LARGEST_HEAD):
                 connection.sendall(b"X-%d: " % number + b"a" * 1000 + b"\r\n")
+
+
+def sent_in_pieces(address: tuple[str, int], *, size: int) -> bytes:
+    """The answer to a request with a token of this size, whose head comes in pieces."""
+    with socket.create_connection(address) as connection:
+        connection.settimeout(10)
+        head = b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + b"a" * size + b"\r\n\r\n"
+        try:
+            for start in range(0, len(head), 4096):
+                connection.sendall(head[start : start + 4096])
+                time.sleep(0.002)  # as pieces, not as one
+            return connection.recv(4096)
+        except ConnectionError:
+            return b""
+
+
+@pytest.mark.parametrize(
+    ("max_token_bytes", "size", "passes"),
+    [(8192, 8192, True), (8192, 10**6, False), (16_384, 16_384, True), (65_536, 65_536, True), (65_536, 10**6, False)],
+)
+def test_bound_of_a_head_follows_the_setting(max_token_bytes: int, size: int, passes: bool) -> None:
+    """A8: a token of TENANTS_MAX_TOKEN_BYTES reaches the application, however its head comes."""
+    options = server_options(host="", port=0, workers=1, uds=None, max_token_bytes=max_token_bytes)
+    assert options["h11_max_incomplete_event_size"] > max_token_bytes
+    with serving(options["http"]) as served:
+        assert sent_in_pieces(served.address, size=size).startswith(b"HTTP/1.1 200") is passes
 
 
 def test_head_that_never_ends_is_given_up(address: tuple[str, int]) -> None:

@@ -22,7 +22,7 @@ DIFFERENCES = {
     "header_refused": "header members that change what is signed, or offer keys, are refused whether used or not",
     "header_type": "a logout token or a DPoP proof is no access token (RFC 8725 section 3.11)",
     "header_too_long": "a header has at most 2048 characters",
-    "too_long": "a token has at most 8192 characters",
+    "token_too_large": "a token has at most 8192 characters",
     "no_kid": "a token names its key; guessing is how one key comes to serve for another",
     "not_base64url": "padding is taken since PyJWT 2.15.1; one token would have several texts",
     "not_strict_json": "duplicate members, NaN, byte order marks, UTF-16: two readers would read two tokens",

@@ -31,7 +31,7 @@ class IssuerCheckIn(WireIn):
     realm_url: Url | None = None
     client_id: ClientId | None = None
     issuer_check: IssuerCheckMode = Field(default="discovery", description="as on a realm")
-    sample_token: PlainText | None = Field(default=None, max_length=16_384)
+    sample_token: PlainText | None = Field(default=None, max_length=65_536)
 
 
 class Outcome(WireOut):

@@ -49,14 +49,15 @@ async def current_admin(request: Request) -> AdminCaller:
     """Who calls; every route of the admin plane passes here, by way of a `Permission`.
 
     Raises:
-        MissingToken, MalformedCredentials
+        MissingToken, MalformedCredentials, UriTooLong
         InvalidToken: no admin key of ours, and no token of the platform realm.
         TokenExpired, KeysUnavailable: of the platform realm.
         InsufficientRole: a platform user without the role `platform-admin`.
     """
     caller: AdminCaller | None = request.scope.get(_CALLER)
     if caller is None:
-        actor, scopes = await _identify(bearer_token(request.scope), services=get_services(request))
+        services = get_services(request)
+        actor, scopes = await _identify(bearer_token(request.scope, services=services), services=services)
         caller = request.scope[_CALLER] = AdminCaller(actor, frozenset(scopes), request_id(request))
     return caller
 

@@ -1,4 +1,7 @@
-"""The last net of a mounted application: Starlette would answer a mistake of ours in plain text before we can."""
+"""Round a mounted application: Starlette would answer a mistake of ours in plain text before we can.
+
+It may be mounted in an application without our middleware; so query strings are bounded here, too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import traceback
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tenants_api.api.authentication import answer_long_query
 from tenants_api.api.problems import problem_response
 from tenants_api.errors import InternalError
 from tenants_api.observability.request_ids import request_id_in
@@ -21,6 +25,8 @@ class Net:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if await answer_long_query(scope, receive, send):
+            return
         started = False
 
         async def send_seen(message: Message) -> None:

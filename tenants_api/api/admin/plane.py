@@ -27,7 +27,7 @@ from tenants_api.api.admin.net import Net
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.operations import document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
-from tenants_api.errors import NotFound, RateLimited
+from tenants_api.errors import NotFound, RateLimited, UriTooLong
 from tenants_api.registry.errors import RegistryUnavailable
 from tenants_api.verification.errors import (
     InsufficientRole,
@@ -53,7 +53,7 @@ def create_admin_app() -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,  # the redirect would go to whatever host the request names
         generate_unique_id_function=operation_id,
-        responses=problem_responses(*_PROBLEMS, RateLimited, RegistryUnavailable),
+        responses=problem_responses(*_PROBLEMS, UriTooLong, RateLimited, RegistryUnavailable),
         servers=[{"url": "/admin"}],
         root_path_in_servers=False,
     )

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=UnstoredRou
 
 
 class TokenIn(WireIn):
-    token: str = Field(min_length=1, max_length=20_000)
+    token: str = Field(min_length=1, max_length=65_536)
 
 
 class TenantRefOut(WireOut):
