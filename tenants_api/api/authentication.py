@@ -31,20 +31,18 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            if await answer_long_query(scope, receive, send):
+            if len(scope["query_string"]) > MAX_QUERY_BYTES and scope["type"] == "http":
+                await refuse_long_query(scope, receive, send)
                 return
             scope[SERVICES] = services_of(scope)  # mounted applications find them there
             recall_principal(scope)
         await self._app(scope, receive, send)
 
 
-async def answer_long_query(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Answer a request whose query string is too long with 414, before it is read. Says whether it did."""
-    size = len(scope.get("query_string", b"")) if scope["type"] == "http" else 0
-    if size <= MAX_QUERY_BYTES:
-        return False
-    await problem_response(UriTooLong(size), request_id=request_id_in(scope))(scope, receive, send)
-    return True
+async def refuse_long_query(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request whose query string is too long with 414, before it is read."""
+    error = UriTooLong(len(scope["query_string"]))
+    await problem_response(error, request_id=request_id_in(scope))(scope, receive, send)
 
 
 def recall_principal(scope: Scope) -> None:

@@ -10,9 +10,9 @@ import traceback
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tenants_api.api.authentication import answer_long_query
+from tenants_api.api.authentication import refuse_long_query
 from tenants_api.api.problems import problem_response
-from tenants_api.errors import InternalError
+from tenants_api.errors import MAX_QUERY_BYTES, InternalError
 from tenants_api.observability.request_ids import request_id_in
 
 log = structlog.get_logger("tenants_api.admin")
@@ -25,7 +25,8 @@ class Net:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if await answer_long_query(scope, receive, send):
+        if scope["type"] == "http" and len(scope["query_string"]) > MAX_QUERY_BYTES:
+            await refuse_long_query(scope, receive, send)
             return
         started = False
 
