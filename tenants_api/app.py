@@ -23,7 +23,7 @@ from tenants_api.api.authentication import Authentication
 from tenants_api.api.dependencies import check_roles
 from tenants_api.api.forward_auth import ForwardAuth
 from tenants_api.api.middleware import Bodies, Guard, Heads
-from tenants_api.api.operations import document_security, operation_id
+from tenants_api.api.operations import NO_TELEMETRY, document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
 from tenants_api.api.routing import JoinedRouter
 from tenants_api.errors import InternalError, UriTooLong
@@ -66,6 +66,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # the redirect would go to whatever host the request names
         generate_unique_id_function=_operation_id,
         responses=problem_responses(InternalError, UriTooLong),

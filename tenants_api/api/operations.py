@@ -1,4 +1,4 @@
-"""Names, security and validation problems of operations in the OpenAPI documents."""
+"""Names, security and validation problems of operations in the OpenAPI documents; what is traced of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 
 from tenants_api.api.problems import problem_responses
 from tenants_api.errors import ValidationFailed
 
+# FastAPI's own telemetry is on wherever a tracer provider is set, and writes query strings into spans and the texts of
+# exceptions into logs: a token that a client puts into a URL by mistake would be in them.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
@@ -9,6 +10,8 @@ from typing import Annotated
 import typer
 
 from tenants_api.cli.exits import USAGE, Stopped
+
+_QUOTED = re.compile(r'"((?:[^"]|"")+)",(.*)')  # as in CSV (RFC 4180)
 
 
 class Activation(StrEnum):
@@ -55,18 +58,20 @@ Rules = Annotated[
     typer.Option(
         "--rule",
         metavar="FROM,VALUE,ROLE",
-        help="Role mapping: `realm,manager,admin`, `client:web,edit,editor`, `group,/staff,viewer`.",
+        help="Role mapping: `realm,manager,admin`, `client:web,edit,editor`, `group,/staff,viewer`. A client id with a "
+        'comma stands in quotes: `"client:a,b",edit,editor`.',
     ),
 ]
 
 
 def parse_rules(lines: Sequence[str]) -> list[dict[str, str]]:
-    """`FROM,VALUE,ROLE` each; the value may hold commas, source and role may not."""
+    """`FROM,VALUE,ROLE` each; the value may hold commas, a source in double quotes too."""
     return [_rule(line) for line in lines]
 
 
 def _rule(line: str) -> dict[str, str]:
-    source, _, rest = line.partition(",")
+    quoted = _QUOTED.fullmatch(line)
+    source, rest = (quoted[1].replace('""', '"'), quoted[2]) if quoted else line.partition(",")[::2]
     value, comma, role = rest.rpartition(",")
     if not (source and comma and value and role):
         raise Stopped(f"--rule {line!r} is not FROM,VALUE,ROLE", cure="--rule realm,manager,admin", code=USAGE)

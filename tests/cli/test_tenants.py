@@ -135,5 +135,34 @@ def test_rule_for_a_role_that_nobody_knows_is_refused(cli: Cli, acme: dict[str, 
     assert "/role_mapping/0/role" in said.talk
 
 
-def test_rule_of_another_form_is_a_usage_error(cli: Cli, acme: dict[str, Any]) -> None:
-    assert cli("tenants", "update", "acme", "--rule", "realm:manager").code == 2
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "realm:manager",
+        '"client:a,edit,editor',
+        '"client:a"edit,editor',
+        ",edit,editor",
+        '"",edit,editor',
+        "client: a,b,viewer",
+    ],
+)
+def test_rule_of_another_form_is_a_usage_error(cli: Cli, acme: dict[str, Any], rule: str) -> None:
+    assert cli("tenants", "update", "acme", "--rule", rule).code == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "source", "value"),
+    [
+        ("client:My App,edit,editor", "client:My App", "edit"),
+        ("client:My App,edit,all,editor", "client:My App", "edit,all"),
+        ('"client:a,b",edit,editor', "client:a,b", "edit"),
+        ('"client:a ""new"", b",edit,all,editor', 'client:a "new", b', "edit,all"),
+    ],
+)
+def test_rule_names_a_client_by_any_id(cli: Cli, acme: dict[str, Any], rule: str, source: str, value: str) -> None:
+    """A11"""
+    updated = cli.json("tenants", "update", "acme", "--rule", rule)
+
+    assert updated["role_mapping"] == [{"from": source, "value": value, "role": "editor"}]
+    claims = {"resource_access": {source.removeprefix("client:"): {"roles": [value]}}}
+    assert cli.json("roles", "preview", "acme", stdin=json.dumps(claims))["roles"] == ["editor"]

@@ -25,7 +25,7 @@ from tenants_api.api.admin import (
 from tenants_api.api.admin.contract import document_writes
 from tenants_api.api.admin.net import Net
 from tenants_api.api.dependencies import ServicesDep
-from tenants_api.api.operations import document_security, operation_id
+from tenants_api.api.operations import NO_TELEMETRY, document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
 from tenants_api.errors import NotFound, RateLimited, UriTooLong
 from tenants_api.registry.errors import RegistryUnavailable
@@ -51,6 +51,7 @@ def create_admin_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # the redirect would go to whatever host the request names
         generate_unique_id_function=operation_id,
         responses=problem_responses(*_PROBLEMS, UriTooLong, RateLimited, RegistryUnavailable),

@@ -62,11 +62,16 @@ class RealmPatch(WireIn):
 
 
 class RuleIn(WireIn):
-    """`from` is `realm`, `client:<client_id>`, `group` or `scope`; `value` is compared exactly."""
+    """`from` is `realm`, `client:<client_id>`, `group` or `scope`; `value` is compared exactly.
+
+    A client id may hold any character but control characters, as in Keycloak; white space not at its ends.
+    """
 
     model_config = ConfigDict(populate_by_name=False)  # `source` is our name for it, not the contract's
 
-    source: PlainText = Field(alias="from", pattern=r"^(?:realm|group|scope|client:[^\s]{1,255})$", examples=["realm"])
+    source: PlainText = Field(
+        alias="from", pattern=r"^(?:realm|group|scope|client:\S(?:.{0,253}\S)?)$", examples=["realm"]
+    )
     value: PlainText = Field(min_length=1, max_length=300, examples=["tenant-editor"])
     role: PlainText = Field(min_length=1, max_length=100, examples=["editor"])
 

@@ -161,6 +161,35 @@ async def test_role_mapping_counts_for_the_next_request_of_a_known_token(api: Ap
     assert (await api.me(token)).json()["roles"] == ["viewer"]
 
 
+@pytest.mark.parametrize(
+    "client_id", ["My App", "a,b", "https://sp.example/saml?x=1", 'the "new" one', "Приложение №1", "a:b", "x" * 255]
+)
+async def test_role_mapping_names_a_client_by_any_id_that_keycloak_allows(api: ApiClient, client_id: str) -> None:
+    """A11"""
+    for name in ("acme", "globex"):
+        await onboard(api, name)
+    rules = [{"from": f"client:{client_id}", "value": "clerk", "role": "admin"}]
+    answer = await api.admin("PUT", "/tenants/acme/role-mapping", json=rules)
+    assert (answer.status_code, answer.json()) == (200, rules)
+    access = {client_id: {"roles": ["clerk"]}}
+    for name, roles in (("acme", ["admin"]), ("globex", [])):
+        token = api.server.realm(name).mint(claims={"resource_access": access})
+        assert (await api.me(token)).json()["roles"] == roles
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["client:", "client: ", "client: a", "client:a ", "client:a\nb", "client:a\0b", "client:a\x7f",
+     "client:" + "x" * 256, "Client:a", "realm ", "realm:x", "clients:a"],
+)  # fmt: skip
+async def test_role_mapping_refuses_what_is_no_source(api: ApiClient, source: str) -> None:
+    """A11"""
+    await onboard(api, "acme")
+    rules = [{"from": source, "value": "clerk", "role": "admin"}]
+    answer = await api.admin("PUT", "/tenants/acme/role-mapping", json=rules)
+    assert (said(answer), pointers(answer)) == ((422, "validation_failed"), ["/0/from"])
+
+
 async def test_role_mapping_refuses_roles_that_the_application_does_not_know(api: ApiClient) -> None:
     await onboard(api, "acme")
     rules = [{"from": "realm", "value": "x", "role": "viewer"}, {"from": "realm", "value": "x", "role": "root"}]

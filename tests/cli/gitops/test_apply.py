@@ -44,6 +44,20 @@ def test_second_run_changes_nothing_and_writes_no_trail(cli: Cli, write: Write) 
     assert cli.json("audit", "tail")["data"] == before
 
 
+@pytest.mark.parametrize("client_id", ["My App", "a,b", "Приложение №1"])
+def test_rule_names_a_client_by_any_id(cli: Cli, write: Write, client_id: str) -> None:
+    """A11"""
+    rules = [{"from": f"client:{client_id}", "value": "edit", "role": "editor"}]
+    file = write(ndjson(tenant("acme", role_mapping=rules), tenant("globex")))
+    assert summary(apply(cli, file).out)["create"] == 2
+
+    assert summary(apply(cli, file).out)["unchanged"] == 2
+    assert cli.json("tenants", "show", "acme")["role_mapping"] == rules
+    written = "slug: acme\nname: Acme\nrealms: [{issuer: 'https://id.example/realms/acme', client_id: tenants-api}]\n"
+    written += f"role_mapping:\n  - {{from: 'client:{client_id}', value: edit, role: editor}}\n"
+    assert summary(apply(cli, write(written, "acme.yaml")).out)["unchanged"] == 1
+
+
 def test_number_of_another_kind_is_a_change(cli: Cli, write: Write) -> None:
     apply(cli, write(ndjson(tenant("acme", metadata={"seats": 1}))))
     for other in (1.0, True, "1"):
