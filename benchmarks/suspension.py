@@ -26,9 +26,10 @@ from tenants_api import migrating
 from tests.support.postgres import find_binaries, running_postgres
 from tests.support.realms import dev_realms
 from tests.support.stack import ADMIN_KEY
-from tests.topology.stage import LAW, Replicas, replicas
+from tests.topology.stage import Replicas, replicas
 
 REPLICAS, WORKERS = 3, 2
+LAW = 1.0  # seconds until a change is law on every worker: the promise
 MOST = {"notified": {"p99": 0.05, "slowest": 1.0}, "polled": {"slowest": 1.0}}  # seconds
 
 

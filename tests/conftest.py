@@ -1,6 +1,10 @@
-"""Fixtures of every test."""
+"""Fixtures of every test, and the random order of `scripts/test --random`."""
 
 from __future__ import annotations
+
+import random
+from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +14,30 @@ from tests.support.postgres import postgres_server, postgres_url
 __all__ = ["anyio_backend", "postgres_server", "postgres_url"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--random-order", metavar="SEED", help="shuffle the files, and the tests within each file")
+
+
 def pytest_configure() -> None:
     check_required()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    seed = config.getoption("random_order")
+    return seed and f"random order, again with: scripts/test --random {seed}"
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest then joins the tests that share a parametrized fixture
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if (seed := config.getoption("random_order")) is None:
+        return
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    shuffled = list(files.values())
+    for tests in (shuffled, *shuffled):
+        random.Random(seed).shuffle(tests)
+    items[:] = chain.from_iterable(shuffled)
 
 
 @pytest.fixture(scope="session")

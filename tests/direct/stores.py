@@ -26,7 +26,7 @@ from tests.registry.drafts import origin_of
 
 WAYS = ("sessions", "direct")
 NOON = datetime(2026, 1, 1, 12, 30, 15, 250_000, tzinfo=UTC)
-TIMEOUT = 1.0  # seconds for a statement
+TIMEOUT = 2.0  # seconds for a statement
 
 _numbers = itertools.count(2)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from tests.support.lived import lived
 from tests.support.postgres import PostgresServer
 from tests.support.realms import CHANGE, dev_realms, replace_key, settings_for, tenant_draft
 from tests.support.stack import bearer
+from tests.support.waiting import becomes
 
 pytestmark = pytest.mark.anyio
 SECRET = "tests-assertion-secret-0123456789abcdef"
@@ -66,16 +66,6 @@ async def pair(settings: Settings, realms: DevRealmServer) -> AsyncIterator[Pair
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://authz.test") as alone,
     ):
         yield Pair(api, alone, realms)
-
-
-async def becomes(expected: object, ask: Callable[[], Awaitable[object]]) -> None:
-    found: object = None
-    for _ in range(400):
-        found = await ask()
-        if found == expected:
-            return
-        await asyncio.sleep(0.02)
-    assert found == expected
 
 
 async def test_it_follows_onboarding_suspension_rotation_and_removal(pair: Pair) -> None:

@@ -91,7 +91,7 @@ async def test_both_ways_at_the_same_instant_store_one_set_and_deadlock_with_no_
             fields = {"name": f"Acme {number}"}
             await service.update_tenant(session, ref="acme", fields=fields, if_match=None, change=CHANGE)
 
-    async with both(database_url) as (one, other), asyncio.timeout(30):
+    async with both(database_url) as (one, other), asyncio.timeout(60):
         for number in range(8):
             new = replace(keys, digest=f"{number:064}", fetched_at=NOON + timedelta(seconds=number))
             stored = asyncio.gather(*(way.registry.store_keys(new, tell=False) for way in (one, other, one, other)))
@@ -115,7 +115,7 @@ async def test_new_keys_are_announced_when_they_are_committed(
     ):
         await hearing.execute(f"listen {CHANNEL}".encode())
         await store.registry.store_keys(stored_keys(tenant.realms[0].id), tell=False)
-        heard = [notice.payload async for notice in hearing.notifies(timeout=5, stop_after=1)]
+        heard = [notice.payload async for notice in hearing.notifies(timeout=60, stop_after=1)]
     assert heard == [f"2 {tenant.id}"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from tenants_api.database.errors import StorageError
 from tenants_api.db import Database
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.sessions import SessionStorage
+from tests.registry.counted_reads import CountedReads
 from tests.registry.drafts import create
 from tests.support.postgres import SUPERUSER, PostgresServer
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -55,12 +57,6 @@ async def _execute(database: Database, statement: str) -> None:
         await session.execute(text(statement))
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(INTERVAL)
-
-
 @asynccontextmanager
 async def following(feed: ChangeFeed) -> AsyncIterator[asyncio.Task[None]]:
     running = asyncio.create_task(feed.run())
@@ -79,14 +75,15 @@ async def test_feed_outlives_an_outage_and_tells_what_changed_after_it(
     async def on_change(version: int) -> None:
         told.append(version)
 
-    feed = ChangeFeed(SessionStorage(database), interval=INTERVAL, on_change=on_change)
+    storage = CountedReads(database)
+    feed = ChangeFeed(storage, interval=INTERVAL, on_change=on_change)
     async with following(feed) as running:
         await until(lambda: told == [0])
         async with away(request, database):
             with pytest.raises(StorageError):
                 await feed.poke()
             before = feed.last_seen
-            await asyncio.sleep(10 * INTERVAL)
+            await storage.several_more()
             assert feed.last_seen == before
             assert not running.done()
         await create(database, "acme")
@@ -131,9 +128,7 @@ async def test_mistake_while_a_change_is_applied_does_not_end_the_feed(database:
     feed = ChangeFeed(SessionStorage(database), interval=0.02, on_change=apply)
     following = asyncio.create_task(feed.run())
     try:
-        async with asyncio.timeout(5):
-            while feed.version < 0:
-                await asyncio.sleep(0.02)
+        await until(lambda: feed.version >= 0)
     finally:
         following.cancel()
         await asyncio.wait({following})
@@ -171,11 +166,12 @@ async def test_outage_ends_in_a_full_compare(request: pytest.FixtureRequest, dat
     async def on_doubt(version: int) -> None:
         told.append(f"doubt {version}")
 
-    feed = ChangeFeed(SessionStorage(database), interval=INTERVAL, on_change=on_change, on_doubt=on_doubt)
+    storage = CountedReads(database)
+    feed = ChangeFeed(storage, interval=INTERVAL, on_change=on_change, on_doubt=on_doubt)
     async with following(feed):
         await until(lambda: told == ["change 0"])
         async with away(request, database):
-            await asyncio.sleep(10 * INTERVAL)
+            await storage.several_more()
         await until(lambda: told == ["change 0", "doubt 0"])
 
 

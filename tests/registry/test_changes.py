@@ -14,7 +14,9 @@ from tenants_api.registry.changes import changed_since, current_version, load_al
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.sessions import SessionStorage
 from tenants_api.registry.values import Rule, TenantRow, TenantState, Transition
+from tests.registry.counted_reads import CountedReads
 from tests.registry.drafts import CHANGE, RULES, create, draft, issuer_of, move, purge, read, realm
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -113,15 +115,14 @@ async def test_feed_outlives_a_database_that_cannot_be_read(tmp_path: Path) -> N
     async def on_change(version: int) -> None:
         told.set()
 
-    feed = ChangeFeed(SessionStorage(database), interval=0.01, on_change=on_change)
+    storage = CountedReads(database)
+    feed = ChangeFeed(storage, interval=0.01, on_change=on_change)
     running = asyncio.create_task(feed.run())
-    await asyncio.sleep(0.05)
+    await storage.several_more()
     assert not running.done()
     assert feed.version == -1
     await asyncio.to_thread(migrating.upgrade, url)
-    await asyncio.wait_for(told.wait(), 10)
-    await asyncio.sleep(0.02)
-    assert feed.alive
+    await until(lambda: told.is_set() and feed.alive)
     running.cancel()
     await asyncio.wait({running})
     await database.aclose()

@@ -129,7 +129,7 @@ async def test_storing_keys_and_changing_their_tenant_never_wait_for_each_other_
                 session, ref="acme", fields={"name": f"Acme {number}"}, if_match=None, change=CHANGE
             )
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for number in range(10):
             new = replace(keys, digest=f"{number:064}", fetched_at=NOON + timedelta(seconds=number))
             await asyncio.gather(store(database, new), rename(number))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,6 +20,7 @@ from tenants_api.registry.values import CHANNEL
 from tests.registry.drafts import CHANGE, create, draft, purge
 from tests.support.postgres import SUPERUSER, PostgresServer
 from tests.support.relay import Relay
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
 
@@ -43,12 +44,6 @@ class Told:
 @pytest.fixture
 def told() -> Told:
     return Told()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -97,7 +92,7 @@ async def test_notification_carries_the_version_and_the_tenants_id_alone(
     async with await psycopg.AsyncConnection.connect(plain, autocommit=True) as connection:
         await connection.execute(f"listen {CHANNEL}".encode())
         acme = await create(server_database, "acme")
-        notices = [notice async for notice in connection.notifies(timeout=5, stop_after=1)]
+        notices = [notice async for notice in connection.notifies(timeout=60, stop_after=1)]
     assert [notice.payload for notice in notices] == [f"1 {acme.id}"]
 
 
@@ -163,16 +158,18 @@ async def test_listener_that_hangs_is_given_up_and_polling_goes_on_meanwhile(ser
             on_news=lambda version: None,
             on_connect=lambda: connects.append(1),
             heartbeat=0.1,
-            patience=0.3,
+            patience=1.0,
         )
         running = asyncio.create_task(listener.run())
         await until(lambda: listener.listening)
         relay.freeze()
+        given_up, listened = relay.accepted, len(connects)
         await until(lambda: not listener.listening)
+        await until(lambda: relay.accepted > given_up)  # it hangs up, and tries anew
+        assert len(connects) == listened
         assert not running.done()
         relay.thaw()
-        await until(lambda: listener.listening)
-        assert len(connects) == 2
+        await until(lambda: len(connects) > listened and listener.listening)
         running.cancel()
         await asyncio.wait({running})
 

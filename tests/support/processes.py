@@ -6,17 +6,19 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httpx
 
-STOP_DEADLINE = 15.0
+from tests.support.waiting import DEADLINE
+
+STOP_DEADLINE = 30.0
 
 
 def answers(url: str) -> bool:
     """Whether a GET is answered with 200."""
     try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=20, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -33,10 +35,26 @@ def stop_group(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def wait_for(true: Callable[[], bool], *, within: float, what: str) -> float:
-    """Seconds that it took. AssertionError when it does not come true in time."""
-    begun = time.monotonic()
+def wait_for(true: Callable[[], bool], *, what: str, within: float = DEADLINE) -> None:
+    """AssertionError when it does not come true within so many seconds."""
+    give_up = time.monotonic() + within
     while not true():
-        assert time.monotonic() - begun < within, f"not within {within:g} s: {what}"
+        assert time.monotonic() < give_up, f"not within {within:g} s: {what}"
         time.sleep(0.05)
-    return time.monotonic() - begun
+
+
+def all_workers_follow(urls: Sequence[str], *, workers: int, admin_key: str) -> None:
+    """Wait until each of the `workers` of each server has the newest version of the registry.
+
+    The worker that made the last change has it before it answers; so it is the newest where all have the same.
+    """
+    headers, versions = {"Authorization": f"Bearer {admin_key}"}, dict[int, int]()
+
+    def follow() -> bool:
+        for url in urls:
+            for _ in range(4 * workers):  # each call is a connection of its own: any worker may get it
+                status = httpx.get(f"{url}/admin/v1/status", headers=headers, timeout=30, trust_env=False).json()
+                versions[status["replica"]["process"]] = status["registry"]["version"]
+        return len(versions) == workers * len(urls) and len(set(versions.values())) == 1
+
+    wait_for(follow, what=f"{workers} workers of {len(urls)} servers have the same version of the registry")

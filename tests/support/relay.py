@@ -8,14 +8,14 @@ from typing import Self
 
 
 class Relay:
-    """Listens on a free port and passes everything on to one target."""
+    """Listens on a free port and passes everything on to one target. `accepted` counts connections."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = host, port
         self._flows = asyncio.Event()
         self._flows.set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.port = 0
+        self.port = self.accepted = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -42,6 +42,7 @@ class Relay:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.accepted += 1
         task.add_done_callback(self._tasks.discard)
         there, back = await asyncio.open_connection(*self._target)
         try:

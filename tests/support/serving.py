@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from tenants_api.devrealms import DevRealmServer
-from tests.support.processes import stop_group
+from tests.support.processes import all_workers_follow, stop_group
 from tests.support.realms import migrate, settings_for
 from tests.support.stack import ADMIN_KEY, bearer
 
@@ -31,6 +31,7 @@ class Served:
     log: Path
     client: httpx.Client
     process: subprocess.Popen[bytes]
+    workers: int
 
     def call(self, method: str, path: str, *, token: str = "", **more: Any) -> httpx.Response:
         headers = {**(bearer(token) if token else {}), **more.pop("headers", {})}
@@ -38,6 +39,10 @@ class Served:
 
     def admin(self, method: str, path: str, **more: Any) -> httpx.Response:
         return self.call(method, f"/admin/v1{path}", token=ADMIN_KEY, **more)
+
+    def settle(self) -> None:
+        """Wait until every worker has applied the last change of the registry."""
+        all_workers_follow([self.base_url], workers=self.workers, admin_key=ADMIN_KEY)
 
     def on_every_worker(self, token: str, *, calls: int = 24) -> set[int]:
         """The answers of `/v1/me` on so many new connections that no worker is left out."""
@@ -66,7 +71,7 @@ def serving(folder: Path, server: DevRealmServer, *, workers: int = 2, **variabl
         )
     try:
         with httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)) as client:
-            served = Served(f"http://127.0.0.1:{port}", log, client, process)
+            served = Served(f"http://127.0.0.1:{port}", log, client, process, workers)
             _wait_until_ready(process, served=served)
             yield served
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -17,11 +16,10 @@ import httpx
 
 from tenants_api.devrealms import DevRealmServer
 from tests.gateways.proxies import binary
-from tests.support.processes import answers, stop_group, wait_for
+from tests.support.processes import all_workers_follow, answers, stop_group, wait_for
 from tests.support.serving import Served, free_port, serving
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
 
-LAW = 1.0  # seconds until a change is law on every worker
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 
 
@@ -51,21 +49,27 @@ class Replicas:
             "realms": [{"issuer": self.realms.realm(realm).issuer, "client_id": CLIENT_ID}],
         }
         assert self.admin("POST", "/tenants", json=body).json()["state"] == "active"
-        time.sleep(LAW)
+        self.settle()
         return self.realms.realm(realm).mint()
 
     def suspend_and_resume(self, slug: str, *, token: str, times: int) -> None:
-        """Each change is law on every worker within a second."""
+        """Each change is law on every worker that follows the registry."""
         for _ in range(times):
             for change, status in (("suspend", 403), ("resume", 200)):
                 self.admin("POST", f"/tenants/{slug}/{change}", json={})
-                time.sleep(LAW)
+                self.settle()
                 assert self.everywhere(token) == {status}
 
     def forget(self, slug: str) -> None:
         """Delete and purge: its issuer is free again."""
         self.admin("DELETE", f"/tenants/{slug}", headers={"If-Match": "*"})
         self.admin("POST", f"/tenants/{slug}/purge", json={})
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until every worker has applied the last change of the registry."""
+        urls = [one.base_url for one in self.served]
+        all_workers_follow(urls, workers=self.served[0].workers, admin_key=ADMIN_KEY)
 
     def me(self, token: str) -> int:
         return self.call("GET", "/v1/me", token=token).status_code
@@ -110,7 +114,7 @@ def balanced(folder: Path, ports: list[str]) -> Iterator[str]:
     user = " user root;" if os.geteuid() == 0 else ""
     with started([str(binary("nginx")), "-c", str(folder / "nginx.conf"), "-g", f"daemon off;{user}"], folder=folder):
         url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: answers(f"{url}/livez"), within=20, what="nginx answers")
+        wait_for(lambda: answers(f"{url}/livez"), what="nginx answers")
         yield url
 
 

@@ -71,7 +71,7 @@ async def test_forward_auth_alone_leaves_nothing_on_a_connection_that_others_get
     app_url, folder = postgres_server.app_url(owner_url), tmp_path_factory.mktemp("alone")
     with pooled(folder, port=postgres_server.port, pool=1) as port:
         url = app_url.replace(f":{postgres_server.port}/", f":{port}/")
-        await asyncio.to_thread(wait_for, lambda: listens(port), within=10, what="PgBouncer listens")
+        await asyncio.to_thread(wait_for, lambda: listens(port), what="PgBouncer listens")
         async with AsyncExitStack() as opened:
             stores = [
                 await opened.enter_async_context(opened_store("direct", url, timeout=1 + number)) for number in range(4)
@@ -93,7 +93,7 @@ def listens(port: int) -> bool:
         return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_suspension_is_law_on_every_worker_within_a_second(stage: Replicas) -> None:
+def test_suspension_is_law_on_every_worker_that_follows_the_registry(stage: Replicas) -> None:
     slug = f"acme-{time.monotonic_ns()}"
     token = stage.onboard(slug, realm="acme")
     assert stage.everywhere(token) == {200}

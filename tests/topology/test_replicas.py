@@ -8,14 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from tenants_api import migrating
 from tenants_api.devrealms import DevRealmServer
 from tests.live.chaos.load import Caller
 from tests.support.postgres import PostgresServer
 from tests.support.processes import wait_for
-from tests.topology.stage import LAW, Replicas, replicas
+from tests.topology.stage import Replicas, replicas
 
 pytestmark = pytest.mark.xdist_group("replicas")
 
@@ -45,7 +47,6 @@ def test_tenant_lives_and_is_suspended_on_every_worker_whoever_was_told(stage: R
     assert stage.everywhere(token) == {200}
     stage.suspend_and_resume(slug, token=token, times=3)
     stage.forget(slug)
-    time.sleep(LAW)
     assert stage.everywhere(token) == {401}
 
 
@@ -68,43 +69,26 @@ def test_requests_of_two_tenants_at_once_see_their_own_rows_alone(stage: Replica
     assert seen == {("globex", frozenset({"globex"})): 300, ("initech", frozenset({"initech"})): 300}
     for slug in slugs.values():
         stage.forget(slug)
-    time.sleep(LAW)
 
 
-def test_change_is_law_within_a_second_seen_from_the_change(stage: Replicas) -> None:
-    """How long it really took, from the answer of the change to the last worker's refusal, each asked all the time."""
-    slug = f"acme-{time.monotonic_ns()}"
-    token = stage.onboard(slug, realm="acme")
-    for _ in range(5):
-        stage.admin("POST", f"/tenants/{slug}/suspend", json={})
-        changed = time.monotonic()
-        last_accepted = changed
-        while time.monotonic() < changed + LAW + 0.5:
-            for one in stage.served:
-                if one.call("GET", "/v1/me", token=token).status_code == 200:
-                    last_accepted = time.monotonic()
-        assert last_accepted - changed <= LAW
-        stage.admin("POST", f"/tenants/{slug}/resume", json={})
-        time.sleep(LAW)
-    stage.forget(slug)
-
-
-def test_replica_that_is_killed_under_load_costs_no_answer(stage: Replicas) -> None:
-    """The last of this stage, for one replica is gone after it."""
-    slug = f"acme-{time.monotonic_ns()}"
-    token = stage.onboard(slug, realm="acme")
-    callers = [Caller(stage.base_url, token=token) for _ in range(4)]
-    try:
-        wait_for(lambda: all(one.answers()["200"] > 20 for one in callers), within=20, what="there is load")
-        os.killpg(stage.served[-1].process.pid, signal.SIGKILL)
-        before = [one.answers()["200"] for one in callers]
-        wait_for(
-            lambda: all(one.answers()["200"] > old + 50 for one, old in zip(callers, before, strict=True)),
-            within=30,
-            what="the others serve",
-        )
-        assert sum((one.answers() for one in callers), Counter()).keys() == {"200"}
-    finally:
-        for one in callers:
-            one.end()
-        stage.forget(slug)
+def test_replica_that_is_killed_under_load_costs_no_answer(
+    needs_nginx: None, postgres_server: PostgresServer, realms: DevRealmServer, tmp_path: Path
+) -> None:
+    owner_url = postgres_server.create_database()
+    migrating.upgrade(owner_url)
+    variables = {"TENANTS_DATABASE_URL": postgres_server.app_url(owner_url)}
+    with replicas(tmp_path, realms, count=2, workers=1, nginx=True, variables=variables) as stage:
+        token = stage.onboard("acme", realm="acme")
+        callers = [Caller(stage.base_url, token=token) for _ in range(4)]
+        try:
+            wait_for(lambda: all(one.answers()["200"] > 20 for one in callers), what="there is load")
+            os.killpg(stage.served[-1].process.pid, signal.SIGKILL)
+            before = [one.answers()["200"] for one in callers]
+            wait_for(
+                lambda: all(one.answers()["200"] > old + 50 for one, old in zip(callers, before, strict=True)),
+                what="the other one serves",
+            )
+            assert sum((one.answers() for one in callers), Counter()).keys() == {"200"}
+        finally:
+            for one in callers:
+                one.end()

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,20 +105,18 @@ def test_migration_steps_back_from_a_long_transaction_and_gets_through_after_it(
         token = old.onboard("acme", realm="acme")
         done: list[subprocess.CompletedProcess[str]] = []
         with long_transaction(postgres_server, owner_url=owner_url):
-            migration = threading.Thread(
-                target=lambda: done.append(upgrade(new_version, url=owner_url, revision=EXPAND)), daemon=True
-            )
+            def migrate() -> None:
+                done.append(upgrade(new_version, url=owner_url, revision=EXPAND, patience=240))
+
+            migration = threading.Thread(target=migrate, daemon=True)
             migration.start()
-            wait_for(lambda: waits_for_a_lock(owner_url), within=20, what="the migration waits for the table")
-            begun, reads, slowest = time.monotonic(), 0, 0.0
-            while time.monotonic() < begun + 8:
-                asked = time.monotonic()
+            for _ in range(3):
+                wait_for(lambda: waits_for_a_lock(owner_url), what="the migration waits for the table")
+                assert titles(old.base_url, old.client, token=token) == set()  # behind it, until it steps back
+                wait_for(lambda: not waits_for_a_lock(owner_url), what="the migration steps back")
                 assert titles(old.base_url, old.client, token=token) == set()
-                slowest, reads = max(slowest, time.monotonic() - asked), reads + 1
             assert not done
-            assert reads > 50
-            assert slowest < 5  # the lock is asked for two seconds at a time
-        migration.join(60)
+        migration.join(300)
         assert [one.returncode for one in done] == [0], done
         assert migrating.current(owner_url) == EXPAND
         assert old.call("POST", "/v1/items", token=token, json={"title": "one"}).status_code == 201
@@ -151,7 +148,7 @@ def upgrade(tree: Path, *, url: str, revision: str, patience: float = 60) -> sub
         "except migrating.MigrationError as error: sys.exit(str(error))\n"
     )
     command = [sys.executable, "-c", program, url, revision, str(patience)]
-    return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=300, check=False)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tenants_api.trust.background import supervised
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +27,7 @@ async def test_loop_that_dies_is_counted_and_started_again() -> None:
         await asyncio.sleep(60)
 
     task = asyncio.create_task(supervised("loop", run, on_death=deaths.append))
-    await asyncio.wait_for(again.wait(), 10)
+    await asyncio.wait_for(again.wait(), DEADLINE)
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from tenants_api.registry.values import Rule, TenantDraft, Transition
 from tenants_api.verification.errors import KeysUnavailable
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services
+from tests.support import waiting
 from tests.support.realms import CHANGE, dev_realms, replace_key, services_for, settings_for, tenant_draft
 
 pytestmark = pytest.mark.anyio
@@ -55,9 +55,7 @@ async def reason(services: Services, raw: str) -> str:
 
 async def becomes(expected: str, ask: Callable[[], Awaitable[str]]) -> None:
     """The answer must come within the promised bound."""
-    async with asyncio.timeout(BOUND):
-        while await ask() != expected:
-            await asyncio.sleep(0.02)
+    await waiting.becomes(expected, ask, within=BOUND)
 
 
 async def test_new_realm_is_accepted_on_the_other_replica_within_the_bound(replicas: Replicas) -> None:
@@ -196,10 +194,6 @@ async def test_health_follows_what_is_observed_and_the_state_does_not(realms: De
 
         assert await observed() == "active healthy"
         realms.realm("acme").faults.down = True
-        async with asyncio.timeout(5):
-            while await observed() != "active degraded":
-                await asyncio.sleep(0.05)
+        await waiting.becomes("active degraded", observed)
         realms.realm("acme").faults.down = False
-        async with asyncio.timeout(5):
-            while await observed() != "active healthy":
-                await asyncio.sleep(0.05)
+        await waiting.becomes("active healthy", observed)
