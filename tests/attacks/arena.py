@@ -95,7 +95,7 @@ class Arena:
         reader, writer = await asyncio.open_connection(*self.address)
         try:
             writer.write(request)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 return _answer(await _everything(reader))
         finally:
             writer.close()

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ import pytest
 
 from tenants_api.cli.demo_realms import free_port
 from tests.cli.conftest import Cli
+from tests.support.processes import wait_for
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.servers
 ROOT = Path(__file__).parent.parent.parent
@@ -31,7 +32,9 @@ class Served:
     metrics_port: int
 
     def get(self, path: str) -> httpx.Response:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.path)), base_url="http://api") as client:
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.path)), base_url="http://api", timeout=60
+        ) as client:
             return client.get(path)
 
     def is_up(self) -> bool:
@@ -53,19 +56,17 @@ def served(cli: Cli, tmp_path: Path) -> Iterator[Served]:
         )
     running = Served(process, path, metrics_port)
     try:
-        deadline = time.monotonic() + 60
-        while not running.is_up() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(lambda: running.is_up() or process.poll() is not None, what="serve takes connections or has ended")
         assert running.is_up(), (tmp_path / "serve.log").read_text("utf-8")
         yield running
     finally:
         process.kill()
-        process.wait(10)
+        process.wait()
 
 
 def test_serve_answers_on_its_socket_measures_on_its_port_and_ends_on_sigterm(served: Served) -> None:
     answer = served.get("/livez")
-    scrape = httpx.get(f"http://127.0.0.1:{served.metrics_port}/metrics", trust_env=False)
+    scrape = httpx.get(f"http://127.0.0.1:{served.metrics_port}/metrics", trust_env=False, timeout=60)
 
     assert answer.status_code == 200
     assert "server" not in answer.headers
@@ -75,13 +76,9 @@ def test_serve_answers_on_its_socket_measures_on_its_port_and_ends_on_sigterm(se
 
     served.process.send_signal(signal.SIGTERM)
     # uvicorn ends in order, and then by the signal that it was sent.
-    assert served.process.wait(20) == -signal.SIGTERM
+    assert served.process.wait(DEADLINE) == -signal.SIGTERM
     assert "Application shutdown complete" in served.path.with_name("serve.log").read_text("utf-8")
 
 
 def test_serve_is_ready_once_its_change_feed_has_looked(served: Served) -> None:
-    deadline = time.monotonic() + 5
-    while served.get("/readyz").status_code != 200 and time.monotonic() < deadline:
-        time.sleep(0.05)
-
-    assert served.get("/readyz").status_code == 200
+    wait_for(lambda: served.get("/readyz").status_code == 200, what="serve is ready")

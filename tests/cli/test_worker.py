@@ -55,7 +55,7 @@ async def test_metrics_port_is_open_once_the_application_has_started() -> None:
     app = MetricsPort(application, port=port, registry=registry)
     try:
         await start(app)
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             assert "answers_total 0.0" in (await client.get(f"http://127.0.0.1:{port}/metrics")).text
     finally:
         app.close()

@@ -39,7 +39,7 @@ async def checked(url: str, *, token: str | None, phases: str = EVERYTHING, exam
         *(["--header", f"Authorization: Bearer {token}"] if token else []),
     ]  # fmt: skip
     done = await asyncio.to_thread(
-        subprocess.run, command, cwd=CONFIG.parent, capture_output=True, text=True, timeout=240, check=False
+        subprocess.run, command, cwd=CONFIG.parent, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     tested = re.search(r"Tested: (\d+)", done.stdout)

@@ -12,7 +12,7 @@ from tests.devrealms.samples import header_of
 
 
 def test_server_serves_every_realm_and_those_added_later() -> None:
-    with serve_dev_realms(["acme", "globex"]) as server, httpx.Client(trust_env=False) as http:
+    with serve_dev_realms(["acme", "globex"]) as server, httpx.Client(trust_env=False, timeout=60) as http:
         assert server.base_url == f"http://127.0.0.1:{server.port}"
         for realm in (server.realm("acme"), server.realm("globex"), server.add("initech")):
             document = http.get(f"{realm.realm_url}/.well-known/openid-configuration").json()
@@ -22,7 +22,7 @@ def test_server_serves_every_realm_and_those_added_later() -> None:
 
 
 def test_change_by_the_test_is_seen_by_the_next_request() -> None:
-    with serve_dev_realms(["acme"]) as server, httpx.Client(trust_env=False) as http:
+    with serve_dev_realms(["acme"]) as server, httpx.Client(trust_env=False, timeout=60) as http:
         acme = server.realm("acme")
         kid = acme.rotate()
         certs = f"{acme.realm_url}/protocol/openid-connect/certs"
@@ -33,7 +33,7 @@ def test_change_by_the_test_is_seen_by_the_next_request() -> None:
 
 
 def test_realm_that_hangs_holds_neither_its_neighbour_nor_the_end_of_the_server() -> None:
-    with serve_dev_realms(["acme", "globex"]) as server, httpx.Client(trust_env=False) as http:
+    with serve_dev_realms(["acme", "globex"]) as server, httpx.Client(trust_env=False, timeout=60) as http:
         server.realm("acme").faults.hang = True
         with pytest.raises(httpx.ReadTimeout):
             http.get(server.realm("acme").realm_url, timeout=0.1)
@@ -56,7 +56,7 @@ def test_port_in_use_is_an_os_error() -> None:
 
 
 def test_realm_with_own_users_can_be_added() -> None:
-    with serve_dev_realms([], client_id="shop-api") as server, httpx.Client(trust_env=False) as http:
+    with serve_dev_realms([], client_id="shop-api") as server, httpx.Client(trust_env=False, timeout=60) as http:
         assert server.add("acme").client_id == "shop-api"
         added = server.add(DevRealm("globex", base_url=server.base_url, users=[]))
         assert http.get(added.realm_url).json()["realm"] == "globex"

@@ -44,7 +44,7 @@ def run(listed: list[Command], *, folder: Path, ports: dict[str, str]) -> list[s
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     done = subprocess.run(
         ["bash", "-m"], input="\n".join(script), cwd=folder, env=environment, capture_output=True, text=True,
-        timeout=120, check=False,
+        timeout=300, check=False,
     )  # fmt: skip
     assert done.stdout.count(_MARK) == len(listed), done.stderr
     printed = done.stdout

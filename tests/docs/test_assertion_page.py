@@ -119,13 +119,13 @@ def empty(folder: Path) -> None:
 
 
 def ran_in(folder: Path, command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=600)
 
 
 async def said(language: str, raw: str, *, jwks: str) -> tuple[int, str]:
     folder = await asyncio.to_thread(made, language)
     done = await asyncio.to_thread(
-        subprocess.run, PROGRAMS[language].run, cwd=folder, input=raw.encode(), capture_output=True, timeout=60,
+        subprocess.run, PROGRAMS[language].run, cwd=folder, input=raw.encode(), capture_output=True, timeout=300,
         env={**os.environ, "JWKS": jwks}, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout.decode().strip()

@@ -20,5 +20,5 @@ def test_programs_of_the_page_run(tmp_path: Path) -> None:
     assert len(blocks) == 4
     (tmp_path / "test_page.py").write_text("\n".join(blocks), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "asyncio or alice", str(tmp_path)]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert "2 passed" in run.stdout, run.stdout + run.stderr

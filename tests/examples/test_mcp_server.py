@@ -61,7 +61,7 @@ class Browser:
 
     async def open(self, url: str) -> None:
         self.seen.append(url)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             page = await client.get(url)
             action = unescape(page.text.partition('action="')[2].partition('"')[0])
             login = {"username": self.username, "password": f"{self.username}-pw"}
@@ -119,7 +119,7 @@ async def test_client_that_knows_only_the_url_signs_in_at_the_tenants_realm(
 
 
 async def test_challenge_names_the_metadata(served: Served) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         refused = await client.post(f"{served.url}/t/acme/mcp", json={})
         assert refused.status_code == 401
         url = refused.headers["WWW-Authenticate"].partition('resource_metadata="')[2].rstrip('"')
@@ -130,6 +130,6 @@ async def test_challenge_names_the_metadata(served: Served) -> None:
 
 async def test_token_of_another_tenant_is_refused(served: Served) -> None:
     of_globex = bearer(served.client.server.realm("globex").mint(username="alice"))
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         refused = await client.post(f"{served.url}/t/acme/mcp", json={}, headers=of_globex)
     assert (refused.status_code, refused.json()["code"]) == (403, "tenant_mismatch")

@@ -99,7 +99,7 @@ async def open_door(proxy: str, *, api: ApiClient, folder: Path, **plan: str) ->
         served(recorder) as port,
         serving_upstream() as upstream,
         running_proxy(proxy, folder=folder, authorizer=f"127.0.0.1:{port}", upstream=upstream.port, **plan) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield Door(proxy, url, client, api, recorder, upstream)
 

@@ -26,7 +26,7 @@ HOW = {
     "traefik": "a Traefik binary of 3.7.12 or newer on the PATH, such as `go build ./cmd/traefik` of its module makes",
 }
 PROXIES = tuple(HOW)
-START = 30.0
+START = 60.0
 
 
 def binary(proxy: str) -> str | None:
@@ -110,5 +110,5 @@ async def _listening(proxy: str, *, port: int, process: subprocess.Popen[bytes],
 
 async def _is_routed(port: int) -> bool:
     """Traefik listens before it has read its routers, and answers 404 until then."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         return (await client.get(f"http://127.0.0.1:{port}/")).status_code != 404

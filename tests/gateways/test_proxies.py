@@ -180,10 +180,10 @@ async def _upgrade(door: Door, *, token: str) -> bytes:
         "X-Tenant-Slug: forged",
     ]
     writer.write("\r\n".join([*head, *([f"Authorization: {token}"] if token else []), "", ""]).encode())
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     if b" 101 " in answer:
         writer.write(b"\x81\x02hi")
-        answer += await asyncio.wait_for(reader.readexactly(4), 10)
+        answer += await asyncio.wait_for(reader.readexactly(4), 60)
     writer.close()
     return answer
 
@@ -221,7 +221,7 @@ async def test_nothing_passes_when_the_authorizer_fails_or_is_gone(proxy: str, a
     async with (
         serving_upstream() as upstream,
         running_proxy(proxy, folder=tmp_path, authorizer=gone, upstream=upstream.port) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
     ):
         assert (await client.get("/", headers=headers)).status_code in (500, 502, 503)  # 500 is Traefik's
         assert upstream.lines == []

@@ -49,7 +49,7 @@ async def replayed(port: int, request: str, *, token: str | None) -> tuple[int, 
     authorization = f"Authorization: Bearer {token}\n" if token else ""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request.format(authorization=authorization).replace("\n", "\r\n").encode())
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode().strip().split("\r\n")
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)).decode().strip().split("\r\n")
     writer.close()
     headers = (line.partition(": ") for line in head[1:])
     return int(head[0].split(" ")[1]), {name.lower(): value for name, _, value in headers}

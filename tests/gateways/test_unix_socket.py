@@ -36,7 +36,7 @@ def authorizer(folder: Path, realms: DevRealmServer) -> Iterator[subprocess.Pope
         start_new_session=True,
     )
     try:
-        wait_for(lambda: socket.exists() or process.poll() is not None, within=60, what="the socket of forward auth")
+        wait_for(lambda: socket.exists() or process.poll() is not None, what="the socket of forward auth")
         yield process
     finally:
         stop_group(process)
@@ -56,7 +56,7 @@ async def test_door_asks_over_a_unix_socket_and_closes_when_the_process_is_gone(
             running_proxy(
                 proxy, folder=tmp_path, authorizer=f"unix:{tmp_path / 'authz.sock'}", upstream=upstream.port
             ) as url,
-            httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client,
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
         ):
             assert (await client.get("/", headers=good)).status_code == 200
             assert any(line.lower() == "x-tenant-slug: acme" for line in upstream.lines[-1])

@@ -15,6 +15,7 @@ from tenants_api.keycloak.slots import Slots
 from tenants_api.keycloak.targets import target_policy
 from tests.support.fetching import KEYS, client_for, fault_of, resolving
 from tests.support.sockets import crumbs, drip, endless, http, serving
+from tests.support.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.anyio
 
@@ -70,9 +71,8 @@ async def test_gzip_bomb_is_never_inflated() -> None:
 
 async def test_drip_ends_at_the_whole_deadline() -> None:
     async with serving(drip) as server:
-        started = asyncio.get_running_loop().time()
-        assert (await fault_of(server, total=0.5)).reason == "TimedOut"
-        assert asyncio.get_running_loop().time() - started < 2
+        async with asyncio.timeout(DEADLINE):
+            assert (await fault_of(server, total=0.5)).reason == "TimedOut"
 
 
 async def test_endless_body_is_cut() -> None:
@@ -105,7 +105,7 @@ async def test_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPa
 
 async def test_host_that_hangs_leaves_room_for_another() -> None:
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
 
     async with serving(hang) as hanging, serving(http(KEYS)) as good:
         policy = target_policy(
@@ -113,11 +113,10 @@ async def test_host_that_hangs_leaves_room_for_another() -> None:
             allowed_private_networks=("127.0.0.0/8",),
             allowed_ports=(hanging.port, good.port),
         )
-        client = RealmClient(policy, resolver=resolving("127.0.0.1"), total_timeout=2.0, per_host=2)
+        client = RealmClient(policy, resolver=resolving("127.0.0.1"), total_timeout=DEADLINE, per_host=2)
         waiting = [asyncio.create_task(fetch_jwks(client, hanging.url)) for _ in range(20)]
         try:
-            while hanging.connections < 2:
-                await asyncio.sleep(0.01)
+            await until(lambda: hanging.connections >= 2)
             assert await fetch_jwks(client, good.url) == KEYS
             assert hanging.connections == 2
             assert not any(task.done() for task in waiting)

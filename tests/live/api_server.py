@@ -25,7 +25,7 @@ from tests.support.processes import answers, stop_group
 ADMIN_KEY = "live-tests-bootstrap-admin-key-0123456789"
 COMMAND = [sys.executable, "-m", "tenants_api.cli"]
 WORKERS = 2
-READY_DEADLINE = 60.0
+READY_DEADLINE = 120.0
 # Promise: a change of the registry is law on every worker after this many seconds.
 PROPAGATION = 1.0
 

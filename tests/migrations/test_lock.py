@@ -41,7 +41,7 @@ def test_eight_upgrades_of_an_empty_database_at_once_all_succeed(empty_url: str)
         )
         for arguments in [BY_ALEMBIC, BY_CLI] * 4
     ]
-    said = [process.communicate(timeout=120)[0] for process in running]
+    said = [process.communicate(timeout=300)[0] for process in running]
     assert [process.returncode for process in running] == [0] * 8, "\n".join(said)
     assert migrating.current(empty_url) == revisions.head()
     assert migrating.check(empty_url, metadata=Base.metadata) == []

@@ -31,7 +31,7 @@ async def client_for(
     policy = target_policy(
         insecure_http_hosts=("realm.test",), allowed_private_networks=networks, allowed_ports=(server.port,)
     )
-    client = RealmClient(policy, resolver=resolver or resolving("127.0.0.1"), total_timeout=limits.get("total", 5.0))
+    client = RealmClient(policy, resolver=resolver or resolving("127.0.0.1"), total_timeout=limits.get("total", 60.0))
     try:
         yield client
     finally:

@@ -28,8 +28,8 @@ from psycopg import sql
 from tests.support.machine import require
 
 OWNER, APP, SUPERUSER = "tenants_owner", "tenants_app", "postgres"
-READY_DEADLINE = 30.0
-STOP_DEADLINE = 15.0
+READY_DEADLINE = 60.0
+STOP_DEADLINE = 60.0
 # The data lives for one run: what guards it against a power cut only costs time.
 OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 

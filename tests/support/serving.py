@@ -20,7 +20,7 @@ from tests.support.processes import all_workers_follow, stop_group
 from tests.support.realms import migrate, settings_for
 from tests.support.stack import ADMIN_KEY, bearer
 
-START_DEADLINE = 60.0
+START_DEADLINE = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def serving(folder: Path, server: DevRealmServer, *, workers: int = 2, **variabl
             start_new_session=True,
         )
     try:
-        with httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+        with httpx.Client(timeout=60, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)) as client:
             served = Served(f"http://127.0.0.1:{port}", log, client, process, workers)
             _wait_until_ready(process, served=served)
             yield served

@@ -95,7 +95,7 @@ def replicas(
         ports = [one.base_url.rpartition(":")[2] for one in served]
         url = stack.enter_context(balanced(folder, ports)) if nginx else served[0].base_url
         client = stack.enter_context(
-            httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+            httpx.Client(timeout=60, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         )
         yield Replicas(url, served, realms, client)
 

@@ -63,4 +63,4 @@ def restore(server: PostgresServer, *, programs: Path, target: str, path: Path) 
 
 
 def run(program: Path, *words: str) -> None:
-    subprocess.run([program, *words], capture_output=True, text=True, timeout=60, check=True)
+    subprocess.run([program, *words], capture_output=True, text=True, timeout=300, check=True)

@@ -105,6 +105,7 @@ def test_migration_steps_back_from_a_long_transaction_and_gets_through_after_it(
         token = old.onboard("acme", realm="acme")
         done: list[subprocess.CompletedProcess[str]] = []
         with long_transaction(postgres_server, owner_url=owner_url):
+
             def migrate() -> None:
                 done.append(upgrade(new_version, url=owner_url, revision=EXPAND, patience=240))
 

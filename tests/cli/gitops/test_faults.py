@@ -163,7 +163,7 @@ def test_run_that_is_killed_goes_on_where_it_ended(cli: Cli, write: Write) -> No
         [*BY_PROCESS, "tenants", "apply", "-f", file, "--activate", "unchecked"],
         env={**os.environ, **cli.environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    wait_for(lambda: whole_tenants(cli) > 5, within=60, what="some tenants are there")
+    wait_for(lambda: whole_tenants(cli) > 5, what="some tenants are there")
     process.send_signal(signal.SIGKILL)
     process.wait()
 
@@ -180,7 +180,7 @@ def small_files() -> None:
 
 def whole_tenants(cli: Cli) -> int:
     """Tenants that are there; each of them with its realm and its state, or the test fails."""
-    with sqlite3.connect(cli.environment["TENANTS_DATABASE_URL"].partition("///")[2], timeout=10) as connection:
+    with sqlite3.connect(cli.environment["TENANTS_DATABASE_URL"].partition("///")[2], timeout=60) as connection:
         counts = connection.execute(
             "select (select count(*) from tenants where state = 'active'), (select count(*) from tenants),"
             " (select count(*) from realms)"
