@@ -32,9 +32,10 @@ from tenants_api.devrealms import DevRealmServer
 from tenants_api.gateway.plan import plan
 from tenants_api.gateway.render import render
 from tests.gateways.proxies import HOW, binary
+from tests.support.ports import free_port
 from tests.support.processes import answers, stop_group, wait_for
 from tests.support.realms import dev_realms
-from tests.support.serving import environment, free_port
+from tests.support.serving import environment
 from tests.support.stack import bearer
 
 LEAST = {"auth_request / no auth": 0.75, "auth in the app / no auth": 0.92}

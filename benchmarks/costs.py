@@ -26,9 +26,10 @@ import httpx
 from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core, wrk
 from benchmarks.requests import TOKENS
 from tenants_api.devrealms import DevRealmServer
+from tests.support.ports import free_port
 from tests.support.processes import answers, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for
-from tests.support.serving import environment, free_port
+from tests.support.serving import environment
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
 
 QUIET = {"TENANTS_LOG_LEVEL": "error", "TENANTS_RECONCILE_INTERVAL": "0", "TENANTS_REGISTRY_POLL": "60"}

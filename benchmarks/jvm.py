@@ -31,9 +31,10 @@ from benchmarks.report import parser, report
 from benchmarks.requests import LIBRARY
 from benchmarks.verification import LARGER, larger_claims
 from tenants_api.devrealms import DevRealm, DevRealmServer
+from tests.support.ports import free_port
 from tests.support.processes import answers, stop_group, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for
-from tests.support.serving import environment, free_port
+from tests.support.serving import environment
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
 
 NAMES = tuple(f"realm-{number}" for number in range(50))

@@ -26,9 +26,10 @@ from benchmarks.library import LEARN, NOOP, NOT_OURS, OPEN, PATH
 from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, listens, on_core, wrk
 from benchmarks.report import middles, parser, report
 from tenants_api.devrealms import DevRealmServer
+from tests.support.ports import free_port
 from tests.support.processes import stop_group, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for
-from tests.support.serving import environment, free_port
+from tests.support.serving import environment
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
 
 TOKENS = 200

@@ -15,8 +15,8 @@ from benchmarks.peers.environments import python_of
 from benchmarks.requests import LIBRARY, running
 from benchmarks.verification import sample_claims
 from tenants_api.devrealms import DevRealmServer
+from tests.support.ports import free_port
 from tests.support.processes import stop_group, wait_for
-from tests.support.serving import free_port
 from tests.support.stack import CLIENT_ID
 
 HERE = Path(__file__).parent

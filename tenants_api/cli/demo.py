@@ -31,7 +31,7 @@ from tenants_api.migrating import upgrade
 
 REALMS = ("acme", "globex", "initech")
 WORKERS = 2
-START = 30.0  # seconds until both workers answer
+START = 60.0  # seconds until both workers answer
 GRACE = 15.0  # seconds for them to end
 WIDTH = 140  # columns where no terminal says otherwise
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C

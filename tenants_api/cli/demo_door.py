@@ -20,7 +20,7 @@ from tenants_api.cli.exits import Stopped
 from tenants_api.gateway.plan import plan
 from tenants_api.gateway.render import render
 
-START = 10.0  # seconds
+START = 60.0  # seconds
 # Debian keeps servers outside of a user's PATH.
 _PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
 _SERVICE = """

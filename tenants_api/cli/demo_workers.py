@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 ATTEMPT = 8  # connections opened at once: an idle worker takes some of them while the other is busy
-DEADLINE = 10.0  # seconds for one request
+DEADLINE = 30.0  # seconds for one request
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import pytest
 from tenants_api.devrealms import DevRealm, DevRealmServer, DevUser
 from tenants_api.observability import logging
 from tenants_api.registry.login_tries import PER_ADDRESS
+from tenants_api.verification.clocks import Clocks
 from tests.support.realms import dev_realms
 from tests.support.sockets import serving
 from tests.support.stack import CLIENT_ID, ApiClient, onboard, running_app
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.anyio
 
 ALICE = {"username": "alice", "password": "alice-pw"}
 RATE = 6
+NOON = 1_800_000_000.0
 
 
 @pytest.fixture
@@ -34,9 +36,15 @@ def realms() -> Iterator[DevRealmServer]:
 @pytest.fixture
 async def client(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[ApiClient]:
     async with running_app(tmp_path, realms, login_rate=RATE) as opened:
+        stop_counting_minutes(opened)
         await onboard(opened, "acme", login_client_id="web")
         await onboard(opened, "globex")
         yield opened
+
+
+def stop_counting_minutes(client: ApiClient) -> None:
+    """Tries are counted by the minute: all tries of a test fall into the same one."""
+    client.app.state.services.clocks = Clocks(wall=lambda: NOON)
 
 
 @pytest.fixture
@@ -189,6 +197,7 @@ async def test_nothing_but_user_and_password_travels_from_the_form(client: ApiCl
 
 async def test_replicas_share_the_limit(client: ApiClient, realms: DevRealmServer, tmp_path: Path) -> None:
     async with running_app(tmp_path, realms, login_rate=RATE) as other:
+        stop_counting_minutes(other)
         both = [client, other]
         codes = [(await login(both[turn % 2], password="wrong")).status_code for turn in range(RATE)]
         assert set(codes) == {401}
@@ -214,6 +223,7 @@ async def test_address_is_the_sockets_unless_a_trusted_proxy_says_otherwise(
         folder = tmp_path / f"trusted-{len(trusted)}-{expected}"
         folder.mkdir()
         async with running_app(folder, realms, login_rate=1, trusted_proxies=trusted) as client:
+            stop_counting_minutes(client)
             await onboard(client, "acme", login_client_id="web")
             for number in range(PER_ADDRESS + 1):
                 answer = await client.post(

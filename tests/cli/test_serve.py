@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tenants_api.cli.demo_realms import free_port
 from tests.cli.conftest import Cli
+from tests.support.ports import free_port
 from tests.support.processes import wait_for
 from tests.support.waiting import DEADLINE
 

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Receive, Scope, Send
 
-from tenants_api.cli.demo_realms import free_port
 from tenants_api.cli.worker import MetricsPort, with_worker_header
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.anyio
 

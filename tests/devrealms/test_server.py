@@ -9,6 +9,7 @@ import pytest
 
 from tenants_api.devrealms import DevRealm, serve_dev_realms
 from tests.devrealms.samples import header_of
+from tests.support.ports import free_port
 
 
 def test_server_serves_every_realm_and_those_added_later() -> None:
@@ -41,8 +42,9 @@ def test_realm_that_hangs_holds_neither_its_neighbour_nor_the_end_of_the_server(
 
 
 def test_port_is_free_again_after_the_block() -> None:
-    with serve_dev_realms(["acme"]) as server:
-        port = server.port
+    port = free_port()
+    with serve_dev_realms(["acme"], port=port):
+        pass
     with serve_dev_realms(["acme"], port=port) as again:
         assert again.port == port
 

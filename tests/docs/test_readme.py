@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import socket
 from pathlib import Path
 
 import pytest
 
 from tests.docs.readme import ROOT, commands, masked, run
 from tests.house.tree import files
+from tests.support.ports import free_port
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # The two commands stand in a block of their own: scripts/demo is run by tests/cli/test_demo.py (the same command
@@ -17,17 +17,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TWO_COMMANDS = ("scripts/demo", "scripts/test")
 
 
-def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
 @pytest.mark.servers
 def test_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
     listed = commands(README)
     assert len(listed) > 15
-    printed = run(listed, folder=tmp_path, ports={"8180": free_port(), "8000": free_port()})
+    printed = run(listed, folder=tmp_path, ports={"8180": str(free_port()), "8000": str(free_port())})
     for command, real in zip(listed, printed, strict=True):
         assert masked(real) == masked(command.shown), command.text
 

@@ -19,8 +19,8 @@ from pydantic import AnyUrl
 
 from examples.mcp_server import create
 from tests.attacks.arena import listening
+from tests.support.ports import free_port
 from tests.support.realms import dev_realms
-from tests.support.serving import free_port
 from tests.support.stack import ApiClient, bearer, onboard, running_app
 
 pytestmark = [pytest.mark.anyio, pytest.mark.servers]

@@ -15,8 +15,8 @@ import httpx
 
 from tenants_api.gateway.plan import plan
 from tenants_api.gateway.render import render
+from tests.support.ports import free_port
 from tests.support.processes import stop_group
-from tests.support.serving import free_port
 
 SUFFIX = {"nginx": ".conf", "caddy": "", "envoy": ".yaml", "traefik": "-dynamic.yaml"}
 HOW = {

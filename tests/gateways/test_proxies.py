@@ -19,7 +19,7 @@ from tests.gateways.conftest import Door, open_door
 from tests.gateways.proxies import HOW, PROXIES, binary, running_proxy
 from tests.gateways.upstream import serving_upstream
 from tests.support.machine import require
-from tests.support.serving import free_port
+from tests.support.ports import free_port
 from tests.support.stack import ApiClient
 
 pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("gateways")]

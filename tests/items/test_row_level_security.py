@@ -154,7 +154,7 @@ async def test_connection_of_a_cancelled_task_carries_no_tenant_to_the_next(
 async def test_statement_that_takes_too_long_is_ended_and_its_connection_carries_no_tenant(
     request: pytest.FixtureRequest,
 ) -> None:
-    database = Database(postgres_copy(request), pool_size=1, statement_timeout=0.1)
+    database = Database(postgres_copy(request), pool_size=1, statement_timeout=2)
     acme, globex = (await create(database, "acme")).id, (await create(database, "globex")).id
     with pytest.raises(OperationalError, match="statement timeout"):
         await write_too_slowly(database, acme)

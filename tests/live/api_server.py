@@ -18,16 +18,16 @@ from typing import Any
 
 import httpx
 
-from tests.live.keycloak_server import KeycloakServer, free_port
+from tests.live.keycloak_server import KeycloakServer
 from tests.live.realms import API_CLIENT, PLATFORM_REALM
-from tests.support.processes import answers, stop_group
+from tests.support.ports import free_port
+from tests.support.processes import all_workers_follow, answers, stop_group
+from tests.support.waiting import DEADLINE
 
 ADMIN_KEY = "live-tests-bootstrap-admin-key-0123456789"
 COMMAND = [sys.executable, "-m", "tenants_api.cli"]
 WORKERS = 2
 READY_DEADLINE = 120.0
-# Promise: a change of the registry is law on every worker after this many seconds.
-PROPAGATION = 1.0
 
 
 class ApiFailed(Exception):
@@ -56,7 +56,7 @@ class ApiServer:
         headers = dict(more.pop("headers", {}))
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        return httpx.request(method, f"{self.base_url}{path}", headers=headers, timeout=30, trust_env=False, **more)
+        return httpx.request(method, f"{self.base_url}{path}", headers=headers, timeout=60, trust_env=False, **more)
 
     def me(self, token: str) -> httpx.Response:
         return self.call("GET", "/v1/me", token=token)
@@ -64,12 +64,12 @@ class ApiServer:
     def admin(self, method: str, path: str, **more: Any) -> httpx.Response:
         return self.call(method, f"/admin/v1{path}", token=ADMIN_KEY, **more)
 
-    def settle(self, seconds: float = PROPAGATION) -> None:
-        """Wait until the last change of the registry must be law on every worker."""
-        time.sleep(seconds)
+    def settle(self) -> None:
+        """Wait until every worker has applied the last change of the registry."""
+        all_workers_follow([self.base_url], workers=WORKERS, admin_key=ADMIN_KEY)
 
-    def register(self, slug: str, *, issuer: str, settle: float = PROPAGATION, **realm: Any) -> Tenant:
-        """Create a tenant with one realm; it is active, and known to every worker unless `settle` is cut short."""
+    def register(self, slug: str, *, issuer: str, settle: bool = True, **realm: Any) -> Tenant:
+        """Create a tenant with one realm; it is active, and known to every worker if it may `settle`."""
         body = {
             "slug": slug,
             "name": slug.capitalize(),
@@ -79,7 +79,8 @@ class ApiServer:
         assert answer.status_code == 201, answer.text
         document = answer.json()
         assert document["state"] == "active", document
-        self.settle(settle)
+        if settle:
+            self.settle()
         return Tenant(
             id=document["id"], slug=slug, realm_id=document["realms"][0]["id"], issuer=issuer, document=document
         )
@@ -87,7 +88,7 @@ class ApiServer:
     def refresh_keys(self, tenant: Tenant) -> httpx.Response:
         """Fetch the realm's keys and status now; waits where the cooldown says so; law on every worker on return."""
         path = f"/tenants/{tenant.id}/realms/{tenant.realm_id}/keys/refresh"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + DEADLINE
         answer = self.admin("POST", path)
         while answer.status_code == 429 and time.monotonic() < deadline:
             time.sleep(float(answer.headers["Retry-After"]))

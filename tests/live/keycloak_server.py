@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import zipfile
@@ -24,6 +23,7 @@ from typing import Any
 
 from tests.live.keycloak_admin import KeycloakAdmin
 from tests.live.keycloak_login import RealmLogin
+from tests.support.ports import free_port
 from tests.support.processes import answers, stop_group
 
 DEFAULT_VERSION = "26.7.3"
@@ -67,13 +67,6 @@ def missing_tools(version: str) -> tuple[str, ...]:
     """The programs that this machine lacks; Maven is needed only until that version is in the cache."""
     needed = ("java",) if _home(version).is_dir() else ("java", "mvn")
     return tuple(name for name in needed if shutil.which(name) is None)
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def cache_folder() -> Path:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import threading
 import time
 
+import jwt
 import pytest
 
 from tests.live.api_server import ApiServer
 from tests.live.conftest import FreshTenant
 from tests.live.keycloak_server import KeycloakServer
+from tests.support.processes import wait_for
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.xdist_group("keycloak")]
 
@@ -42,20 +44,19 @@ def test_rotation_refuses_no_good_token(api: ApiServer, keycloak: KeycloakServer
     caller = threading.Thread(target=keep_calling)
     caller.start()
     try:
+        wait_for(lambda: len(answers) > 10, what="calls before the rotation")
         kid = keycloak.admin.rotate_signing_key("rotated")
         new = login.password("alice").access
-        began = time.monotonic()
         first = api.me(new)
-        took = time.monotonic() - began
         everywhere = seen(api, new)
+        before = len(answers)
+        wait_for(lambda: len(answers) > before + 10, what="calls after the rotation")
     finally:
         ended.set()
         caller.join()
     assert kid == keycloak.admin.signing_kid("rotated")
     assert first.status_code == 200, first.text
-    assert took < 1.0
     assert everywhere == GOOD
-    assert len(answers) > 10
     assert set(answers) == {200}
 
 
@@ -109,7 +110,8 @@ def test_token_from_before_logout_all_is_refused_after_a_refresh(
     old = login.password("alice").access
     assert seen(api, old) == GOOD
     # A token of the very second of not-before counts as good, for Keycloak as for us.
-    time.sleep(1.1)
+    issued = jwt.decode(old, options={"verify_signature": False})["iat"]
+    wait_for(lambda: time.time() >= issued + 1, what="the second in which the token was issued is over")
     keycloak.admin.logout_all("logged-out")
     assert api.refresh_keys(tenant).status_code == 200
     assert seen(api, old) == REFUSED

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -26,6 +25,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.machine import require
+from tests.support.ports import free_port
 
 OWNER, APP, SUPERUSER = "tenants_owner", "tenants_app", "postgres"
 READY_DEADLINE = 60.0
@@ -151,7 +151,7 @@ def start_postgres(
 ) -> tuple[subprocess.Popen[bytes], PostgresServer]:
     log = folder / "server.log"
     for _ in range(3):  # somebody else may take the free port in between
-        server = PostgresServer(port=_free_port())
+        server = PostgresServer(port=free_port())
         with log.open("wb") as output:
             process = subprocess.Popen(
                 server_command(binaries, folder=folder, port=server.port, options=options),
@@ -199,12 +199,6 @@ def make_roles(server: PostgresServer) -> None:
 def _default_rights(rights: LiteralString) -> sql.Composed:
     statement = "alter default privileges for role {} in schema public grant " + rights + " to {}"
     return sql.SQL(statement).format(sql.Identifier(OWNER), sql.Identifier(APP))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def stop_postgres(process: subprocess.Popen[bytes]) -> None:

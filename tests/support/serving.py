@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 
 from tenants_api.devrealms import DevRealmServer
+from tests.support.ports import free_port
 from tests.support.processes import all_workers_follow, stop_group
 from tests.support.realms import migrate, settings_for
 from tests.support.stack import ADMIN_KEY, bearer
@@ -76,12 +76,6 @@ def serving(folder: Path, server: DevRealmServer, *, workers: int = 2, **variabl
             yield served
     finally:
         stop_group(process)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(folder: Path, server: DevRealmServer) -> dict[str, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from fastapi import FastAPI
 from tenants_api.app import create_app
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.settings import Settings
+from tenants_api.verification.clocks import Clocks
+from tenants_api.wiring import open_services
 from tests.support.realms import migrate, settings_for
+from tests.support.waiting import becomes
 
 ADMIN_KEY = "tests-bootstrap-admin-key-0123456789abcdef"
 CLIENT_ID = "tenants-api"
@@ -78,17 +83,33 @@ def forget_keys(folder: Path) -> None:
 
 
 async def until(status: int, call: Callable[[], Awaitable[httpx.Response]], *, within: float) -> httpx.Response:
-    """Repeat a call until it answers this status; fails when that takes longer than `within` seconds.
+    """Repeat a call until it answers this status; fails when that takes longer than `within` seconds; see `becomes`."""
+    answers: list[httpx.Response] = []
 
-    One round takes some 25 ms. While a busy machine lets nobody run, what is promised stands still too: a round counts
-    for a tenth of a second at most.
-    """
-    loop, waited = asyncio.get_running_loop(), 0.0
-    while True:
-        begun = loop.time()
-        answer = await call()
-        if answer.status_code == status:
-            return answer
-        assert waited < within, f"still {answer.status_code} after {within} s: {answer.text}"
-        await asyncio.sleep(0.02)
-        waited += min(loop.time() - begun, 0.1)
+    async def ask() -> int:
+        answers.append(await call())
+        return answers[-1].status_code
+
+    await becomes(status, ask, within=within)
+    return answers[-1]
+
+
+@dataclass
+class MovedClock:
+    """Lifetimes of keys and tokens that a test lets pass: `moved_on` seconds more than have passed."""
+
+    moved_on: float = 0.0
+
+    def create(self, settings: Settings) -> FastAPI:
+        """A factory for `running_app`."""
+        clocks = Clocks(monotonic=lambda: time.monotonic() + self.moved_on)
+        app = create_app(settings)
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            async with open_services(settings, clocks=clocks) as services:
+                app.state.services = services
+                yield
+
+        app.router.lifespan_context = lifespan
+        return app

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 DEADLINE = 60.0  # seconds; costs nothing where the state comes
-ROUND_SECONDS = 0.1  # that one round of a promised time counts for at most
+ROUND_SECONDS = 0.05  # that one round of a promised time counts for at most; an idle machine needs half of it
+
+T = TypeVar("T")
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -29,3 +32,17 @@ async def becomes(expected: object, ask: Callable[[], Awaitable[object]], *, wit
         await asyncio.sleep(0.02)
         now = loop.time()
         waited, begun = waited + min(now - begun, ROUND_SECONDS), now
+
+
+async def promised(call: Coroutine[Any, Any, T], *, within: float) -> T:
+    """What the call gives; AssertionError when it takes longer than `within` seconds, counted as `becomes` does."""
+    task = asyncio.create_task(call)
+
+    async def is_done() -> bool:
+        return task.done()
+
+    try:
+        await becomes(True, is_done, within=within)
+    finally:
+        task.cancel()
+    return await task

@@ -16,8 +16,9 @@ import httpx
 
 from tenants_api.devrealms import DevRealmServer
 from tests.gateways.proxies import binary
+from tests.support.ports import free_port
 from tests.support.processes import all_workers_follow, answers, stop_group, wait_for
-from tests.support.serving import Served, free_port, serving
+from tests.support.serving import Served, serving
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "nginx.conf"

@@ -113,7 +113,7 @@ class TestOnPostgres:
 
     def test_statement_that_takes_too_long_is_ended(self, registry: Registry, write: Write) -> None:
         file, before = write(ndjson(tenant("acme"))), registry.rows()
-        hasty = Cli(registry.cli.environment | {"TENANTS_DATABASE_STATEMENT_TIMEOUT": "1"})
+        hasty = Cli(registry.cli.environment | {"TENANTS_DATABASE_STATEMENT_TIMEOUT": "3"})
         with registry.connected() as busy:
             busy.execute("begin; lock table realms in access exclusive mode")
             assert_told(apply(hasty, file), "timeout")
@@ -148,7 +148,7 @@ def test_sqlite_file_that_may_not_grow_leaves_whole_tenants_alone(cli: Cli, writ
 def test_sqlite_file_that_somebody_else_holds_is_told_and_nothing_is_written(cli: Cli, write: Write) -> None:
     path = cli.environment["TENANTS_DATABASE_URL"].partition("///")[2]
     before = Path(path).read_bytes()
-    hasty = Cli(cli.environment | {"TENANTS_DATABASE_STATEMENT_TIMEOUT": "1"})
+    hasty = Cli(cli.environment | {"TENANTS_DATABASE_STATEMENT_TIMEOUT": "3"})
     with sqlite3.connect(path, isolation_level=None) as holder:
         holder.execute("begin immediate")
         assert_told(apply(hasty, write(ndjson(tenant("acme")))), "locked", "0 tenants were changed")

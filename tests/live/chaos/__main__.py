@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from tests.live.chaos.faults import FAULTS, Fault
-from tests.live.chaos.stage import LIFETIME, Stage, chaos_realms, chaos_stage
+from tests.live.chaos.stage import LIFETIME, NOTICED, Stage, chaos_realms, chaos_stage
 from tests.live.keycloak_server import DEFAULT_VERSION, KeycloakServer, running_keycloak
 from tests.support.postgres import find_binaries
 from tests.support.restartable_postgres import restartable_postgres
@@ -79,13 +79,16 @@ def once(stage: Stage, fault: Fault, total: Total) -> None:
 def stages(keycloak: KeycloakServer, database: str) -> Iterator[Stage]:
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     if database == "sqlite":
-        with chaos_stage(keycloak, folder=folder) as stage:
+        with chaos_stage(keycloak, folder=folder, noticed=NOTICED) as stage:
             yield stage
         return
     binaries = find_binaries()
     if binaries is None:
         raise SystemExit("no PostgreSQL here: apt-get install postgresql")
-    with restartable_postgres(binaries) as postgres, chaos_stage(keycloak, folder=folder, postgres=postgres) as stage:
+    with (
+        restartable_postgres(binaries) as postgres,
+        chaos_stage(keycloak, folder=folder, postgres=postgres, noticed=NOTICED) as stage,
+    ):
         yield stage
 
 

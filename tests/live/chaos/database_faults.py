@@ -85,12 +85,10 @@ def restart_postgres(number: signal.Signals) -> Callable[[Stage], None]:
         stage.shaken.pause()
         wait_for(
             lambda: stage.api.admin("POST", f"{path}/suspend", json={}).status_code == 200,
-            within=20,
             what="the database is back",
         )
         wait_for(
             lambda: {stage.status(stage.shaken.token) for _ in range(12)} == {403},
-            within=5,
             what="the suspension is law",
         )
         assert stage.api.admin("POST", f"{path}/resume", json={}).status_code == 200

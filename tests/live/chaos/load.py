@@ -29,10 +29,15 @@ class Caller:
         """So far: by status, and `no answer` where the connection broke."""
         return Counter(self._answers)
 
+    @property
+    def calling(self) -> bool:
+        """Whether it is not paused."""
+        return self._calling.is_set()
+
     def pause(self) -> None:
         """No call is under way when this returns."""
         self._calling.clear()
-        self._between.wait(35)
+        self._between.wait(70)
 
     def go_on(self, *, token: str) -> None:
         self.token = token
@@ -41,10 +46,10 @@ class Caller:
     def end(self) -> None:
         self._ended.set()
         self._calling.set()
-        self._thread.join(40)
+        self._thread.join(70)
 
     def _run(self) -> None:
-        with httpx.Client(base_url=self._base_url, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=self._base_url, timeout=60, trust_env=False) as client:
             while not self._ended.is_set():
                 if not self._calling.is_set():
                     self._between.set()
