@@ -20,7 +20,7 @@ from tenants_api.settings import Settings
 from tenants_api.verification.clocks import Clocks
 from tenants_api.wiring import open_services
 from tests.support.realms import migrate, settings_for
-from tests.support.waiting import becomes
+from tests.support.waiting import DEADLINE, becomes
 
 ADMIN_KEY = "tests-bootstrap-admin-key-0123456789abcdef"
 CLIENT_ID = "tenants-api"
@@ -82,7 +82,9 @@ def forget_keys(folder: Path) -> None:
     connection.close()
 
 
-async def until(status: int, call: Callable[[], Awaitable[httpx.Response]], *, within: float) -> httpx.Response:
+async def until(
+    status: int, call: Callable[[], Awaitable[httpx.Response]], *, within: float = DEADLINE
+) -> httpx.Response:
     """Repeat a call until it answers this status; fails when that takes longer than `within` seconds; see `becomes`."""
     answers: list[httpx.Response] = []
 
