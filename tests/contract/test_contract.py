@@ -25,10 +25,10 @@ async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[A
     folder = tmp_path_factory.mktemp("contract")
     settings = {"docs_enabled": True, "login_rate": 100_000, "public_url": "http://api.test", "realm_timeout": 0.5}
     with dev_realms("acme") as server:
-        async with running_app(folder, server, **settings) as client:
-            await onboard(client, "acme", login_client_id="web")
-            async with listening(client) as (host, port):
-                yield client, f"http://{host}:{port}"
+        async with running_app(folder, server) as patient:  # half a second may be too short for the onboarding
+            await onboard(patient, "acme", login_client_id="web")
+        async with running_app(folder, server, **settings) as client, listening(client) as (host, port):
+            yield client, f"http://{host}:{port}"
 
 
 async def checked(url: str, *, token: str | None, phases: str = EVERYTHING, examples: int = 4) -> str:
