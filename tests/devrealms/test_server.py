@@ -37,7 +37,7 @@ def test_realm_that_hangs_holds_neither_its_neighbour_nor_the_end_of_the_server(
     with serve_dev_realms(["acme", "globex"]) as server, httpx.Client(trust_env=False, timeout=60) as http:
         server.realm("acme").faults.hang = True
         with pytest.raises(httpx.ReadTimeout):
-            http.get(server.realm("acme").realm_url, timeout=0.1)
+            http.get(server.realm("acme").realm_url, timeout=httpx.Timeout(60, read=0.1))
         assert http.get(server.realm("globex").realm_url).status_code == 200
 
 

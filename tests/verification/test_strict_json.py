@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenants_api import strict_json
@@ -73,7 +73,7 @@ def test_a_text_is_read_as_the_judge_reads_it(text: bytes) -> None:
 
 
 @given(VALUES, st.booleans(), st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")]))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_written_of_a_value_is_read_as_the_judge_reads_it(
     value: Any, escaped: bool, separators: tuple[str, str]
 ) -> None:
@@ -82,7 +82,7 @@ def test_what_is_written_of_a_value_is_read_as_the_judge_reads_it(
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", ":"]), VALUES), min_size=2, max_size=5))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_members_that_come_twice_are_refused(pairs: list[tuple[str, Any]]) -> None:
     members = ",".join(json.dumps(name) + ":" + json.dumps(value, ensure_ascii=False) for name, value in pairs)
     text = ("{" + members + "}").encode("utf-8", "surrogatepass")
