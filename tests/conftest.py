@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from itertools import chain
 from pathlib import Path
@@ -20,6 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     check_required()
+    # Nothing of the caller's settings may change what is tested.
+    for name in [name for name in os.environ if name.startswith("TENANTS_") and not name.startswith("TENANTS_TEST_")]:
+        del os.environ[name]
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
