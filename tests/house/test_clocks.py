@@ -11,7 +11,7 @@ from tests.house.tree import files, name_of, syntax
 
 _CLOCKS = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time", "time"}
 # What a fault of the long run lasts, and the seconds in which Keycloak counts; nothing is asserted about the time.
-_LASTING = ("tests/live/chaos/", "tests/cli/test_http_limits.py")
+_LASTING = "tests/live/chaos/"
 
 
 def fixed_sleeps(tree: ast.AST) -> Iterator[int]:
