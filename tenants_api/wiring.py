@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding, Reconciler
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry.sessions import SessionStorage
+from tenants_api.registry.storage import RegistryStorage
 from tenants_api.revisions import is_migrated
 from tenants_api.row_security import why_not_serve
 from tenants_api.settings import Settings
@@ -79,6 +80,7 @@ async def open_services(
     load: bool = True,
     clocks: Clocks | None = None,
     resolver: Resolver | None = None,
+    storage: Callable[[Database], RegistryStorage] = SessionStorage,
 ) -> AsyncIterator[Services]:
     """Build everything, load the registry, and follow its changes while the block runs.
 
@@ -95,7 +97,13 @@ async def open_services(
     )
     follower = _follower(settings, database=database)
     services = _build(
-        settings, database=database, follower=follower, roles=roles, clocks=clocks or Clocks(), resolver=resolver
+        settings,
+        database=database,
+        follower=follower,
+        storage=storage(follower),
+        roles=roles,
+        clocks=clocks or Clocks(),
+        resolver=resolver,
     )
     try:
         await _load(services, tenants=load)
@@ -127,12 +135,12 @@ def _build(
     *,
     database: Database,
     follower: Database,
+    storage: RegistryStorage,
     roles: RoleModel,
     clocks: Clocks,
     resolver: Resolver | None,
 ) -> Services:
     metrics = Metrics()
-    storage = SessionStorage(follower)
     parts = build_verifying(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver)
     policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
     verifier = parts.verifier
@@ -144,6 +152,7 @@ def _build(
         trust=trust,
         client=client,
         policy=policy,
+        clocks=clocks,
         sample=lambda raw: SampleToken(raw, roles=roles.names, policy=claims, clocks=clocks),
         reserved_issuers=(settings.platform_issuer,) if settings.platform_issuer else (),
     )
@@ -152,6 +161,7 @@ def _build(
         trust=trust,
         client=client,
         policy=policy,
+        clocks=clocks,
         interval=settings.reconcile_interval,
         stale_limit=settings.key_stale_limit,
     )

@@ -104,7 +104,9 @@ async def _registry(services: Services, *, realms: bool) -> AsyncGenerator[Findi
 async def _ask(services: Services, *, tenant: TenantRow, realm: RealmRow) -> Finding:
     async with services.database.read() as session:
         draft = registered_draft(await service.get_realm(session, ref=str(tenant.id), realm_id=realm.id))
-    report = await check_realm(draft, client=services.realms, policy=services.policy, sample=None, issuer_taken=False)
+    report = await check_realm(
+        draft, client=services.realms, policy=services.policy, clocks=services.clocks, sample=None, issuer_taken=False
+    )
     failed = next((c for c in reversed(report.conditions) if c.status == "False" and c.type != "Ready"), None)
     if report.ready or failed is None:
         return Finding(f"realm of {tenant.slug}", "ok", realm.issuer)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from tenants_api.db import utc_now
 from tenants_api.keycloak.discovery import Discovery, fetch_discovery
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.fetch import RealmClient
@@ -20,6 +19,7 @@ from tenants_api.keycloak.urls import parse_issuer, parse_realm_url
 from tenants_api.observability.logging import redacted
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry.values import ConditionValue, RealmDraft
+from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, parse_key_set
 from tenants_api.verification.sources import Fetched
 
@@ -225,6 +225,7 @@ async def check_realm(
     *,
     client: RealmClient,
     policy: TargetPolicy,
+    clocks: Clocks,
     sample: SampleToken | None = None,
     issuer_taken: bool = False,
     shared: bool = False,
@@ -233,7 +234,7 @@ async def check_realm(
 
     `shared` tells that the issuer is registered both as a whole and for organizations, which is warned about.
     """
-    asked_at, run = utc_now(), _Run(client, policy, draft, sample, issuer_taken, shared)
+    asked_at, run = clocks.now(), _Run(client, policy, draft, sample, issuer_taken, shared)
     steps: list[tuple[str, Callable[[], Awaitable[Passed]]]] = [
         ("IssuerValid", run.issuer_valid),
         ("RealmReachable", run.realm_reachable),

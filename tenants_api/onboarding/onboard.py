@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.db import Database, utc_now
+from tenants_api.db import Database
 from tenants_api.errors import ApiError
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
@@ -36,6 +36,7 @@ from tenants_api.registry.values import (
     Transition,
 )
 from tenants_api.trust import Trust, to_stored
+from tenants_api.verification.clocks import Clocks
 
 Activation = Literal["when_ready", "now", "never"]
 MAX_CHANGES = 3  # of a tenant while it is checked, after which its activation gives up
@@ -52,11 +53,12 @@ class Onboarding:
         trust: Trust,
         client: RealmClient,
         policy: TargetPolicy,
+        clocks: Clocks,
         sample: Callable[[str], SampleToken],
         reserved_issuers: Iterable[str] = (),
     ) -> None:
         self._database, self._trust, self._client, self._policy = database, trust, client, policy
-        self._sample = sample
+        self._clocks, self._sample = clocks, sample
         self._reserved = frozenset(reserved_issuers)
 
     async def preflight(
@@ -79,7 +81,9 @@ class Onboarding:
         issuer = draft.issuer.removesuffix(WELL_KNOWN)
         taken = issuer in self._reserved or await self._is_registered(issuer)
         sample = self._sample(sample_token) if sample_token is not None else None
-        return await check_realm(draft, client=self._client, policy=self._policy, sample=sample, issuer_taken=taken)
+        return await check_realm(
+            draft, client=self._client, policy=self._policy, clocks=self._clocks, sample=sample, issuer_taken=taken
+        )
 
     async def onboard(self, draft: TenantDraft, *, activate: Activation, change: Change) -> Tenant:
         """Create a tenant with its realms and activate it as asked.
@@ -218,7 +222,7 @@ class Onboarding:
     async def _check(self, draft: RealmDraft) -> Report:
         async with self._database.read() as session:
             shared = await repository.shares_issuer(session, issuer=draft.issuer, organization=draft.organization)
-        return await check_realm(draft, client=self._client, policy=self._policy, shared=shared)
+        return await check_realm(draft, client=self._client, policy=self._policy, clocks=self._clocks, shared=shared)
 
     async def _store(
         self, session: AsyncSession, *, ref: str, reports: Sequence[tuple[Realm, Report]]
@@ -236,7 +240,7 @@ class Onboarding:
         return await service.get_tenant(session, ref=ref), current
 
     async def _store_each(self, session: AsyncSession, *, reports: Sequence[tuple[Realm, Report]]) -> None:
-        now = utc_now()
+        now = self._clocks.now()
         for realm, report in reports:
             health = Health.HEALTHY if report.ready else Health.FAILING
             kept = await conditions.store_conditions(

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from tenants_api.db import Database, utc_now
+from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.onboarding.checks import Report, check_realm
@@ -26,6 +26,7 @@ from tenants_api.registry.models import Realm
 from tenants_api.registry.repository import shares_issuer
 from tenants_api.registry.values import ConditionValue, Health
 from tenants_api.trust import Trust, to_stored
+from tenants_api.verification.clocks import Clocks
 
 TICK = 5.0  # seconds between two turns, give or take half of it: replicas do not move in step
 BATCH = 20  # realms of one turn
@@ -45,10 +46,12 @@ class Reconciler:
         trust: Trust,
         client: RealmClient,
         policy: TargetPolicy,
+        clocks: Clocks,
         interval: float,
         stale_limit: float,
     ) -> None:
         self._database, self._trust, self._client, self._policy = database, trust, client, policy
+        self._clocks = clocks
         self._interval, self._stale_limit = timedelta(seconds=interval), timedelta(seconds=stale_limit)
 
     async def run(self) -> None:
@@ -66,7 +69,7 @@ class Reconciler:
         Raises:
             SQLAlchemyError, OSError: the database cannot be used.
         """
-        now = utc_now()
+        now = self._clocks.now()
         async with self._database.begin() as session:
             due = await conditions.claim_due(session, since=now - self._interval, now=now, limit=BATCH)
             shared = {
@@ -84,17 +87,24 @@ class Reconciler:
         return len(due)
 
     async def _check(self, realm: Realm, *, shared: bool) -> None:
-        report = await check_realm(registered_draft(realm), client=self._client, policy=self._policy, shared=shared)
+        report = await check_realm(
+            registered_draft(realm), client=self._client, policy=self._policy, clocks=self._clocks, shared=shared
+        )
         origin = {"issuer": realm.issuer, "realm_url": realm.realm_url}
         stored_at = self._trust.stored_at(realm.id, **origin)
-        health, told = judged(report, fetched_at=stored_at, now=utc_now(), stale_limit=self._stale_limit)
+        health, told = judged(report, fetched_at=stored_at, now=self._clocks.now(), stale_limit=self._stale_limit)
         keys = None
         if report.ready and report.fetched is not None:
             keys = to_stored(realm.id, **origin, fetched=report.fetched, fetched_at=report.asked_at)
         try:
             async with self._database.begin() as session:
                 moved = await conditions.store_conditions(
-                    session, realm_id=realm.id, version=realm.version, conditions=told, health=health, now=utc_now()
+                    session,
+                    realm_id=realm.id,
+                    version=realm.version,
+                    conditions=told,
+                    health=health,
+                    now=self._clocks.now(),
                 )
                 if keys is not None and moved is not None:
                     await store_keys(session, keys)

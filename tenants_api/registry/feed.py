@@ -35,8 +35,9 @@ class ChangeFeed:
         on_change: Callable[[int], Awaitable[None]],
         on_doubt: Callable[[int], Awaitable[None]] | None = None,
         listen: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._storage, self._interval = storage, interval
+        self._storage, self._interval, self._clock = storage, interval, clock
         self._on_change, self._on_doubt = on_change, on_doubt
         self._looking = asyncio.Lock()
         self._news = asyncio.Event()
@@ -56,7 +57,7 @@ class ChangeFeed:
     @property
     def lag(self) -> float:
         """Seconds since the version was last read."""
-        return time.monotonic() - self.last_seen
+        return self._clock() - self.last_seen
 
     @property
     def state(self) -> str:
@@ -65,7 +66,7 @@ class ChangeFeed:
 
     def loaded(self, version: int) -> None:
         """The registry was just read as a whole at this version: that counts as a look."""
-        self.version, self.last_seen = version, time.monotonic()
+        self.version, self.last_seen = version, self._clock()
 
     async def run(self) -> None:
         """Look for ever; a database that is away is looked at again."""
@@ -100,7 +101,7 @@ class ChangeFeed:
                 self.version = version
             if file is not None:
                 file.seen(mark)
-            self.last_seen = time.monotonic()
+            self.last_seen = self._clock()
 
     async def _tell(self, version: int) -> None:
         doubt, self._doubt = self._doubt or version < self.version, False

@@ -64,7 +64,12 @@ class Trust:
             source=source, policy=keys, clocks=clocks, on_new=self._stored.restore, on_event=self._key_event
         )
         self.feed = ChangeFeed(
-            storage, interval=poll, on_change=self._apply_to, on_doubt=self._compare_all, listen=listen
+            storage,
+            interval=poll,
+            on_change=self._apply_to,
+            on_doubt=self._compare_all,
+            listen=listen,
+            clock=clocks.monotonic,
         )
         self.version = -1
 

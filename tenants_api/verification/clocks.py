@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +14,7 @@ class Clocks:
 
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+
+    def now(self) -> datetime:
+        """The wall clock as an aware UTC time."""
+        return datetime.fromtimestamp(self.wall(), UTC)
