@@ -29,6 +29,8 @@ from tests.attacks.floods import fetch_bound, flood
 from tests.fuzz.inputs import bytes_for
 from tests.fuzz.registry_machine import RegistryMachine, serving_realms
 from tests.fuzz.targets import TARGETS
+from tests.simulation.report import explained
+from tests.simulation.run import run as simulate
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage
 from tests.vectors.mutations import header_pairs, single_bytes, typed_claims
@@ -36,6 +38,7 @@ from tests.vectors.mutations import header_pairs, single_bytes, typed_claims
 BATCH = 2_000  # inputs of one target in one round
 LONG_FLOOD = 200_000
 FLAT = 64 * 1024  # bytes
+SIMULATIONS = 5  # runs of the simulation in one round
 
 
 @dataclass
@@ -111,6 +114,15 @@ async def mutate(number: int, *, report: Report) -> None:
         await stage.outcome(other)  # any outcome but an exception
 
 
+def fuzz_simulation(number: int, *, report: Report) -> None:
+    """Some runs of the simulation; what one finds is told with its shortest history."""
+    for seed_of_run in range(number * SIMULATIONS, (number + 1) * SIMULATIONS):
+        result = simulate(seed_of_run)
+        report.counts["simulation: steps"] += result.steps
+        if result.broken:
+            report.find("simulation", AssertionError(str(explained(result))))
+
+
 async def long_flood(count: int, *, report: Report) -> None:
     result = await flood(count)
     report.counts["flood"] += result.requests
@@ -148,6 +160,7 @@ def run(report: Report, *, flood_requests: int, say: Callable[[str], None]) -> N
                     break
             fuzz_registry(machine, number=report.seed + number, report=report)
             asyncio.run(mutate(report.seed + number, report=report))
+            fuzz_simulation(report.seed + number, report=report)
             report.seconds = round(time.monotonic() - begun, 1)
             say(f"round {number + 1}: {dict(report.counts)}, {len(report.findings)} findings, {report.seconds} s")
             if report.findings or report.seconds > report.minutes * 60:

@@ -1,0 +1,1 @@
+"""A deterministic simulation of several replicas beside one database, their realms, admins and callers."""
