@@ -19,6 +19,7 @@ OTHER = {
     "platform_realm_url": "https://id.example/realms/q", "platform_client_id": "platform", "insecure_http_hosts": "a,b",
     "allowed_private_networks": "10.0.0.0/8", "allowed_realm_ports": "444", "realm_timeout": "6", "key_lifetime": "301",
     "key_stale_limit": "86401", "reconcile_interval": "901", "registry_poll": "0.6", "leeway": "31",
+    "max_token_bytes": "16384",
     "max_token_lifetime": "86401", "verified_tokens": "20001", "login_rate": "11", "trusted_proxies": "10.0.0.0/8",
     "docs_enabled": "true", "cors_origins": "https://app.example", "metrics_port": "9464", "log_format": "console",
     "log_level": "debug", "public_url": "https://api.example", "assertion_secret": SECRET,

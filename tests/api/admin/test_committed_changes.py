@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 # What fails after the commit: reading the change back, storing what the checks found, storing the answer.
 FAULTS = {
-    "read-back": "drop table organization_issuers",
+    "read-back": "drop table purged_tenants",
     "report": "create trigger broken before insert on realm_conditions begin select raise(abort, 'broken'); end",
     "answer": "create trigger broken before update on idempotency_keys begin select raise(abort, 'broken'); end",
 }
