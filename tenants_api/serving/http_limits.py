@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tenants_api.serving.joined_writes import JoinedWrites
 
@@ -45,6 +45,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._content = self._framing = 0
         self._end: asyncio.TimerHandle | None = None
         self._reading_end: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         joined = JoinedWrites(transport, loop=self.loop, on_close=self._expect_reading)
@@ -112,6 +113,15 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
         self._stop_expecting()
         self.pipeline.clear()
+        answering = self._answering
+        if answering is not None and not answering.response_complete:
+            # uvicorn tells the last request of the pipeline: the one that is being answered would go on for ever.
+            answering.disconnected = True
+            answering.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _bound_head(self, size: int) -> None:
         self._head_size += size

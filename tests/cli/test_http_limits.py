@@ -319,6 +319,15 @@ def test_d11_client_that_pipelines_without_end_is_cut_off(address: tuple[str, in
         assert is_ended(connection)
 
 
+def test_d11_request_whose_client_is_gone_is_told_also_when_another_one_waits_behind_it(opened: Serving) -> None:
+    """uvicorn tells the last one alone: a request that streams would go on for ever."""
+    tasks = opened.server.server_state.tasks
+    with socket.create_connection(opened.address) as connection:
+        connection.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: bool(tasks), what="the request is being answered")
+    wait_for(lambda: not tasks, what="the request has ended")
+
+
 def test_requests_in_one_piece_are_answered_in_order(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as connection:
         connection.settimeout(DEADLINE)
