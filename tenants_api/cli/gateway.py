@@ -1,4 +1,5 @@
-"""`tenants-api gateway render`: a proxy's configuration on stdout. Needs no database and no running API."""
+"""`tenants-api gateway render`: a proxy's configuration on stdout. Needs no database and no running API; buffers
+follow `TENANTS_MAX_TOKEN_BYTES`."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from tenants_api.cli.exits import USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json
 from tenants_api.gateway.plan import PlanError, plan
 from tenants_api.gateway.render import render as rendered
+from tenants_api.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Configurations of proxies that ask /authz before they pass a request on.")
 
@@ -45,10 +47,16 @@ def render(
 ) -> None:
     """Print a complete configuration: clears what a client could forge, asks /authz, hands on the identity."""
     try:
-        text = rendered(
-            proxy.value,
-            plan=plan(listen=listen, authorizer=authorizer, upstream=upstream, tenant=tenant, role=role, folder=folder),
+        chosen = plan(
+            listen=listen,
+            authorizer=authorizer,
+            upstream=upstream,
+            tenant=tenant,
+            role=role,
+            folder=folder,
+            max_token_bytes=load_settings().max_token_bytes,
         )
+        text = rendered(proxy.value, plan=chosen)
     except PlanError as error:
         raise Stopped(str(error), code=USAGE) from error
     if as_json:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenants_api.keycloak.urls import host_fault
+from tenants_api.verification.token import MAX_TOKEN_BYTES
 
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:]{2,39}\])"
 _ADDRESS = re.compile(rf"(?P<host>{_HOST}):(?P<port>[0-9]{{1,5}})")
@@ -38,6 +39,11 @@ class Plan:
     tenant: str | None = None
     role: str | None = None
     folder: str | None = None
+    max_token_bytes: int = MAX_TOKEN_BYTES
+
+    def header_kilobytes(self, *, least: int, beside: int) -> int:
+        """The size of a buffer that holds a token and so many kilobytes beside it."""
+        return max(least, -(-self.max_token_bytes // 1024) + beside)
 
     def query(self, *, profile: str | None = None) -> str:
         """The configured options as a query, with its question mark; empty when there are none."""
@@ -54,6 +60,7 @@ def plan(
     tenant: str | None = None,
     role: str | None = None,
     folder: Path | None = None,
+    max_token_bytes: int = MAX_TOKEN_BYTES,
 ) -> Plan:
     """Check and read the values.
 
@@ -72,6 +79,7 @@ def plan(
         tenant=tenant,
         role=role,
         folder=str(folder) if folder is not None else None,
+        max_token_bytes=max_token_bytes,
     )
 
 

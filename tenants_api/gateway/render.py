@@ -41,6 +41,7 @@ def _nginx(plan: Plan) -> Mapping[str, str]:
         "authorizer": f"unix:{plan.authorizer.socket}" if plan.authorizer.socket else _host_port(plan.authorizer),
         "upstream": _host_port(plan.upstream),
         "query": plan.query(profile="nginx"),
+        "header_buffer": f"{plan.header_kilobytes(least=16, beside=8)}k",  # one for each header line
         "take": _lines((f"auth_request_set ${own} $upstream_http_{own};" for own in variables.values()), indent=12),
         "give": _lines((f"proxy_set_header {name} ${own};" for name, own in variables.items()), indent=12),
         "clear": _lines((f'proxy_set_header {name} "";' for name in (*FOREIGN, *CLAIMS)), indent=12),
@@ -83,6 +84,7 @@ def _envoy(plan: Plan) -> Mapping[str, str]:
         "discovery": "STATIC" if plan.authorizer.socket else "STRICT_DNS",  # a path is no name to look up
         "upstream": _envoy_address(plan.upstream),
         "query": plan.query(profile="envoy"),
+        "headers_kb": str(plan.header_kilobytes(least=60, beside=32)),  # of all headers; 60 is Envoy's own
         # Envoy alone does not set X-Forwarded-Host itself.
         "clear": _lines((f"- remove: {name.lower()}" for name in (*CLEARED, "X-Forwarded-Host")), indent=26),
         "passed_on": _lines((f"- exact: {name.lower()}" for name in PASSED_ON), indent=30),

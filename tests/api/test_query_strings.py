@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from tenants_api import CurrentPrincipal, Tenancy
 from tenants_api.authz.options import MAX_OPTIONS_BYTES, parse_options
+from tenants_api.devrealms import DevRealmServer
 from tenants_api.errors import MAX_QUERY_BYTES, UriTooLong
+from tenants_api.testing import memory_registry
 from tenants_api.verification.credentials import bearer_token_of
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer
 
@@ -33,6 +41,40 @@ async def test_query_over_the_bound_is_refused_by_every_route(client: ApiClient,
     assert "X-Request-ID" in answer.headers
     at_most = await client.get(f"{path}?{filled(MAX_QUERY_BYTES)}", headers=headers)
     assert at_most.status_code != 414
+
+
+async def test_query_over_the_bound_is_refused_by_the_admin_plane_in_another_application(
+    realms: DevRealmServer,
+) -> None:
+    """D10: there our middleware is not; a route that asks who calls refuses it too, an open one is not ours."""
+    with memory_registry(realms, admin_api_key=ADMIN_KEY) as settings:
+        tenancy = Tenancy(settings)
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            async with tenancy.running():
+                yield
+
+        app = FastAPI(lifespan=lifespan)
+
+        @app.get("/mine")
+        async def mine(principal: CurrentPrincipal) -> str:
+            return principal.tenant.slug
+
+        @app.get("/open")
+        async def unguarded() -> str:
+            return "open"
+
+        tenancy.install(app)
+        with TestClient(app) as client:
+            query, token = filled(MAX_QUERY_BYTES + 1), realms.realm("acme").mint()
+            for path, key in (("/admin/v1/tenants", ADMIN_KEY), ("/admin/openapi.json", ADMIN_KEY), ("/mine", token)):
+                for headers in ({}, bearer(key)):
+                    answer = client.get(f"{path}?{query}", headers=headers)
+                    assert (answer.status_code, answer.json()["code"]) == (414, "uri_too_long")
+            assert client.get(f"/open?{query}").json() == "open"
+            for name in ("acme", "globex"):
+                assert client.get("/mine", headers=bearer(realms.realm(name).mint())).json() == name
 
 
 async def test_query_within_the_bound_is_answered_as_ever(client: ApiClient) -> None:

@@ -78,3 +78,5 @@ def test_gateway_render_prints_a_configuration_and_refuses_a_value_that_would_ch
     assert "authz?profile=nginx&tenant=acme;" in said.out
     assert unmigrated.json("gateway", "render", "caddy")["proxy"] == "caddy"
     assert unmigrated("gateway", "render", "nginx", "--upstream", "a:1; x").code == 2
+    large = Cli(unmigrated.environment | {"TENANTS_MAX_TOKEN_BYTES": "65536"})
+    assert "large_client_header_buffers 4 72k;" in large("gateway", "render", "nginx").out

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from tenants_api.devrealms import DevRealmServer
+from tenants_api.serving.options import server_options
 from tests.gateways.proxies import HOW, PROXIES, binary, running_proxy
 from tests.gateways.upstream import Upstream, serving_upstream
 from tests.support.machine import require
@@ -93,10 +94,10 @@ async def door(
 
 
 @asynccontextmanager
-async def open_door(proxy: str, *, api: ApiClient, folder: Path, **plan: str) -> AsyncIterator[Door]:
+async def open_door(proxy: str, *, api: ApiClient, folder: Path, **plan: Any) -> AsyncIterator[Door]:
     recorder = Recorder(api.app)
     async with (
-        served(recorder) as port,
+        served(recorder, max_token_bytes=plan.get("max_token_bytes", 8192)) as port,
         serving_upstream() as upstream,
         running_proxy(proxy, folder=folder, authorizer=f"127.0.0.1:{port}", upstream=upstream.port, **plan) as url,
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
@@ -105,14 +106,14 @@ async def open_door(proxy: str, *, api: ApiClient, folder: Path, **plan: str) ->
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[int]:
+async def served(app: Any, *, max_token_bytes: int = 8192) -> AsyncIterator[int]:
     """The application on a port, with the options of `tenants-api serve` that matter here."""
     config = uvicorn.Config(
         app,
         port=0,
         lifespan="off",
         ws="none",
-        http="tenants_api.serving.http_limits:BoundedHttp",
+        http=server_options(host="", port=0, workers=1, uds=None, max_token_bytes=max_token_bytes)["http"],
         server_header=False,
         proxy_headers=False,
         log_config=None,

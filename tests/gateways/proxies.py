@@ -37,7 +37,14 @@ def binary(proxy: str) -> str | None:
 
 @asynccontextmanager
 async def running_proxy(
-    proxy: str, *, folder: Path, authorizer: str, upstream: int, tenant: str | None = None, role: str | None = None
+    proxy: str,
+    *,
+    folder: Path,
+    authorizer: str,
+    upstream: int,
+    tenant: str | None = None,
+    role: str | None = None,
+    max_token_bytes: int = 8192,
 ) -> AsyncIterator[str]:
     """The proxy in front of `upstream`; gives its URL."""
     port = free_port()
@@ -50,6 +57,7 @@ async def running_proxy(
             tenant=tenant,
             role=role,
             folder=folder if proxy == "nginx" else None,
+            max_token_bytes=max_token_bytes,
         ),
     )
     file, log = folder / f"{proxy}{SUFFIX[proxy]}", folder / f"{proxy}.log"

@@ -13,6 +13,7 @@ import pytest
 from tenants_api.authz.endpoint import refusal
 from tenants_api.authz.identity import IDENTITY_HEADERS
 from tenants_api.authz.options import parse_options
+from tenants_api.devrealms import DevRealmServer
 from tenants_api.gateway.names import CLEARED, SEPARATORS, aliases
 from tenants_api.verification.errors import KeysUnavailable
 from tests.gateways.conftest import Door, open_door
@@ -20,7 +21,7 @@ from tests.gateways.proxies import HOW, PROXIES, binary, running_proxy
 from tests.gateways.upstream import serving_upstream
 from tests.support.machine import require
 from tests.support.ports import free_port
-from tests.support.stack import ApiClient
+from tests.support.stack import ApiClient, onboard, running_app
 
 pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("gateways")]
 
@@ -149,6 +150,24 @@ async def test_token_of_eight_kilobytes_passes_and_a_longer_one_does_not(door: D
     assert (await door.client.get("/", headers=big)).status_code == 200
     too_big = door.bearer(filler="x" * fill)
     assert (await door.client.get("/", headers=too_big)).status_code == 400
+
+
+async def test_token_of_the_setting_passes_and_a_longer_one_does_not(
+    proxy: str, realms: DevRealmServer, tmp_path: Path
+) -> None:
+    """A8: the buffers of the rendered configuration follow `TENANTS_MAX_TOKEN_BYTES`."""
+    async with running_app(tmp_path, realms, max_token_bytes=65_536) as large:
+        for name in ("acme", "globex"):
+            await onboard(large, name)
+        async with open_door(proxy, api=large, folder=tmp_path, tenant="acme", max_token_bytes=65_536) as door:
+            for size in (8200, 20_000, 65_536):
+                fill = size - len("Bearer ") - len(door.token(filler=""))
+                for realm, status in (("acme", 200), ("globex", 403)):
+                    big = door.bearer(realm=realm, filler="x" * (fill * 3 // 4 - 8))
+                    assert size - 64 < len(big["Authorization"]) <= size
+                    assert (await door.client.get("/", headers=big)).status_code == status
+            too_big = door.bearer(filler="x" * 60_000)
+            assert (await door.client.get("/", headers=too_big)).status_code in (400, 431)
 
 
 async def test_large_upload_goes_to_the_service_and_not_to_the_authorizer(door: Door) -> None:

@@ -30,6 +30,18 @@ def test_nothing_is_left_to_fill_in(proxy: str) -> None:
     assert {name for name in CLEARED if name.lower() not in text.lower()} == own
 
 
+@pytest.mark.parametrize(
+    ("max_token_bytes", "nginx", "envoy"),
+    [(1024, "16k", 60), (8192, "16k", 60), (20_000, "28k", 60), (65_536, "72k", 96)],
+)
+def test_buffers_have_room_for_a_token_of_the_setting(max_token_bytes: int, nginx: str, envoy: int) -> None:
+    """A8: Caddy and Traefik read a megabyte of headers."""
+    assert f"large_client_header_buffers 4 {nginx};" in rendered("nginx", max_token_bytes=max_token_bytes)
+    made = yaml.safe_load(rendered("envoy", max_token_bytes=max_token_bytes))
+    (listener,) = made["static_resources"]["listeners"]
+    assert listener["filter_chains"][0]["filters"][0]["typed_config"]["max_request_headers_kb"] == envoy
+
+
 @pytest.mark.parametrize("proxy", PROXIES)
 @pytest.mark.parametrize(
     "wrong",

@@ -64,7 +64,7 @@ def offered(lines: list[str]) -> list[str]:
 @asynccontextmanager
 async def serving_upstream() -> AsyncIterator[Upstream]:
     upstream = Upstream()
-    listener = await asyncio.start_server(upstream.handle, "127.0.0.1", 0, limit=65536)
+    listener = await asyncio.start_server(upstream.handle, "127.0.0.1", 0, limit=262_144)
     upstream.port = listener.sockets[0].getsockname()[1]
     try:
         yield upstream
