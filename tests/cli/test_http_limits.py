@@ -138,7 +138,6 @@ def sent_in_pieces(address: tuple[str, int], *, size: int) -> bytes:
         try:
             for start in range(0, len(head), 4096):
                 connection.sendall(head[start : start + 4096])
-                time.sleep(0.002)  # as pieces, not as one
             return connection.recv(4096)
         except ConnectionError:
             return b""
