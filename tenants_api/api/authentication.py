@@ -31,7 +31,8 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            if len(scope["query_string"]) > MAX_QUERY_BYTES and scope["type"] == "http":
+            query = scope["query_string"]
+            if query and len(query) > MAX_QUERY_BYTES and scope["type"] == "http":
                 await refuse_long_query(scope, receive, send)
                 return
             scope[SERVICES] = services_of(scope)  # mounted applications find them there
