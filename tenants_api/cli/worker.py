@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenants_api.observability import logging
+from tenants_api.serving.metrics_server import MetricsServer, serve_metrics
 
 # Between `serve` and its workers: uvicorn starts them as new interpreters, which inherit the environment alone.
 METRICS_HOST = "TENANTS_SERVE_METRICS_HOST"
@@ -44,7 +44,7 @@ class MetricsPort:
 
     def __init__(self, app: ASGIApp, *, port: int, registry: Callable[[], CollectorRegistry]) -> None:
         self._app, self._port, self._registry = app, port, registry
-        self._server: WSGIServer | None = None
+        self._server: MetricsServer | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -68,11 +68,11 @@ class MetricsPort:
             self._server = None
 
 
-def _open_port(registry: CollectorRegistry, *, first: int) -> WSGIServer | None:
+def _open_port(registry: CollectorRegistry, *, first: int) -> MetricsServer | None:
     host = os.environ.get(METRICS_HOST, "127.0.0.1")
     for port in range(first, first + int(os.environ.get(WORKERS, "1"))):
         try:
-            server, _ = start_http_server(port, addr=host, registry=registry)
+            server = serve_metrics(registry, host=host, port=port)
         except OSError:
             continue
         logging.get_logger().info("metrics_port_opened", host=host, port=port)
