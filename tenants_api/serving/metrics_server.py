@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -30,6 +30,12 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._open: dict[socket.socket, float] = {}  # with the end of its time, oldest first
         super().__init__(*args, **kwargs)
+
+    def server_bind(self) -> None:
+        """As the base class does, without its look-up of the host's full name: DNS may be down at a start."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if len(self._open) >= MAX_SCRAPES:
