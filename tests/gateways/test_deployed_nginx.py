@@ -57,7 +57,7 @@ class Front:
         reader, writer = await asyncio.open_connection(self.host, self.port)
         lines = [f"GET {path} HTTP/1.1", f"Host: {self.host}", *headers, "Connection: close", "", ""]
         writer.write("\r\n".join(lines).encode())
-        answer = await asyncio.wait_for(reader.read(), 20)
+        answer = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         return int(answer.split(b" ", 2)[1])
 
@@ -129,7 +129,7 @@ async def test_d12_stranger_locks_out_no_other_address(tmp_path: Path) -> None:
 async def login(url: str, address: str, slug: str, user: str) -> int:
     """The status of a login with a wrong password from this address, which claims to forward for another one."""
     transport = httpx.AsyncHTTPTransport(local_address=address)
-    async with httpx.AsyncClient(transport=transport, base_url=url, timeout=20) as client:
+    async with httpx.AsyncClient(transport=transport, base_url=url, timeout=60) as client:
         form = {"username": user, "password": "wrong"}
         forged = {"X-Forwarded-For": f"198.51.100.{user.removeprefix('user-')}"}
         return (await client.post(f"/t/{slug}/login", data=form, headers=forged)).status_code
