@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -21,6 +24,19 @@ from tests.support.databases import migrated_file
 __all__ = ["migrated_file"]
 CLIENT_ID = "tenants-api"
 COMMAND = get_command(app)  # `CliRunner.invoke` would build the whole tree again for every call
+
+
+@contextmanager
+def logging_as_before() -> Iterator[None]:
+    """A command sets the logging of its process: here it is that of the tests that come after it."""
+    configured, before = structlog.is_configured(), structlog.get_config()
+    handlers, level = logging.root.handlers[:], logging.root.level
+    try:
+        yield
+    finally:
+        structlog.configure(**before) if configured else structlog.reset_defaults()
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,7 @@ class Cli:
     environment: dict[str, str]
 
     def __call__(self, *words: str, stdin: str | None = None) -> Said:
-        with CliRunner().isolation(input=stdin, env=self.environment) as (out, talk, _):
+        with logging_as_before(), CliRunner().isolation(input=stdin, env=self.environment) as (out, talk, _):
             with pytest.raises(SystemExit) as end:
                 COMMAND.main(args=list(words), prog_name="tenants-api")
             sys.stdout.flush()

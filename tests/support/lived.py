@@ -18,7 +18,9 @@ async def lived(app: AuthzApp) -> AsyncIterator[None]:
     task = asyncio.create_task(app({"type": "lifespan"}, said.get, told.put))
     await said.put({"type": "lifespan.startup"})
     assert (await told.get())["type"] == "lifespan.startup.complete"
-    yield
-    await said.put({"type": "lifespan.shutdown"})
-    assert (await told.get())["type"] == "lifespan.shutdown.complete"
-    await task
+    try:
+        yield
+    finally:
+        await said.put({"type": "lifespan.shutdown"})
+        assert (await told.get())["type"] == "lifespan.shutdown.complete"
+        await task
