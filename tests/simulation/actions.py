@@ -74,7 +74,10 @@ THEMES = (
     Theme(CALLERS | STATES | MOVES | OTHERS | KEYS | FAULTS),
     Theme(CALLERS | STATES | MOVES | OTHERS | KEYS | FAULTS),
     # A change meets verifications that wait for keys.
-    Theme(CALLERS | STATES | {"map roles": 4}, first=("slow realm", "verify fresh"), paces=(0.1, 0.3, 0.8)),
+    Theme(
+        CALLERS | STATES | {"map roles": 4, "rotate": 5},
+        first=("slow realm", "rotate", "verify fresh"), paces=(0.1, 0.3, 0.8),
+    ),
     Theme(CALLERS | MOVES | {"restart": 1}, first=("slow realm", "verify fresh"), paces=(0.1, 0.3, 0.8)),
     # A change meets a replica whose requests hold every connection.
     Theme(CALLERS | STATES | {"map roles": 5}, first=("lend pool",), paces=(0.3, 0.8)),
