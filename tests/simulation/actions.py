@@ -78,7 +78,10 @@ THEMES = (
         CALLERS | STATES | {"map roles": 4, "rotate": 5},
         first=("slow realm", "rotate", "verify fresh"), paces=(0.1, 0.3, 0.8),
     ),
-    Theme(CALLERS | MOVES | {"restart": 1}, first=("slow realm", "verify fresh"), paces=(0.1, 0.3, 0.8)),
+    Theme(
+        CALLERS | MOVES | {"restart": 1, "rotate": 5},
+        first=("slow realm", "rotate", "verify fresh"), paces=(0.1, 0.3, 0.8),
+    ),
     # A change meets a replica whose requests hold every connection.
     Theme(CALLERS | STATES | {"map roles": 5}, first=("lend pool",), paces=(0.3, 0.8)),
     # A realm is dead, and another one needs its keys.

@@ -63,10 +63,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A stored key set: when it was fetched (loop seconds), and the kids in it."""
+    """A stored key set: when it was fetched (loop seconds), the kids in it, and what it was fetched for."""
 
     fetched_at: float
     kids: frozenset[str]
+    issuer: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ _ROWS = (
     "from realms r join tenants t on t.id = r.tenant_id order by t.slug, r.issuer, r.organization"
 )
 _RULES = "select tenant_id, source, value, role from role_rules order by tenant_id, position"
-_STORED = "select realm_id, jwks, fetched_at from realm_keys"
+_STORED = "select realm_id, jwks, fetched_at, issuer, realm_url from realm_keys"
 
 
 @dataclass(slots=True)
@@ -149,10 +151,18 @@ class Model:
         for tenant_id, *rule in ask(_RULES):
             rules.setdefault(tenant_id, []).append((rule[0], rule[1], rule[2]))
         rows = tuple(self._row(found, rules=rules, now=now) for found in ask(_ROWS).fetchall())
-        stored = {realm: Stored(self._moment(at), _kids(jwks)) for realm, jwks, at in ask(_STORED)}
+        stored = {realm: Stored(self._moment(at), _kids(jwks), *origin) for realm, jwks, at, *origin in ask(_STORED)}
         shared = frozenset(row.issuer for row in rows if row.organization)
         shared |= self.history[-1].shared if self.history else frozenset()
         self.history.append(Snapshot(now, rows, stored, shared))
+
+    def check_stored(self) -> None:
+        """A stored key set was fetched for what its realm is now. Raises Broken."""
+        for row in self.latest.rows:
+            kept = self.latest.stored.get(row.realm_id)
+            if kept is not None and (kept.issuer, kept.url) != (row.issuer, row.url):
+                was = f"was fetched for {kept.issuer} at {kept.url}"
+                raise Broken("1 (stored keys)", f"the set of {row.slug}, {row.issuer} at {row.url}, {was}")
 
     def told(self, name: str) -> int:
         """How many entries of the audit trail name this change."""

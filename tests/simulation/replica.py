@@ -19,7 +19,8 @@ LATE = (0.001, 0.02)  # seconds of a notification
 class Listener:
     """Notifications as PostgreSQL sends them: most arrive; some late, twice, or never."""
 
-    def __init__(self, *, on_news: Callable[[int], None], on_connect: Callable[[], None]) -> None:
+    def __init__(self, *, on_news: Callable[[int], None], on_connect: Callable[[], None], deaf: bool) -> None:
+        self._deaf = deaf  # as behind a pooler, or with another database: changes are polled for alone
         self._on_news, self._on_connect = on_news, on_connect
         self._connected = False
         self._dropped = asyncio.Event()
@@ -35,6 +36,8 @@ class Listener:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(owner().uniform(0.0, 0.5))
+            if self._deaf:
+                await asyncio.Event().wait()
             self._connected = True
             self._dropped.clear()
             self._on_connect()
@@ -65,6 +68,7 @@ class Replica:
     loop: SimulationLoop
     epoch: float
     database: Spans
+    deaf: bool
     services: Services | None = None
     offset: float = 0.0  # of its wall clock, seconds
     starts: int = 0
@@ -78,7 +82,7 @@ class Replica:
         return self.epoch + self.loop.now + self.offset
 
     def listener(self, *, on_news: Callable[[int], None], on_connect: Callable[[], None]) -> Listener:
-        listener = Listener(on_news=on_news, on_connect=on_connect)
+        listener = Listener(on_news=on_news, on_connect=on_connect, deaf=self.deaf)
         self.listeners = [listener]
         return listener
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.simulation.loop import SimulationLoop, mixed
 from tests.simulation.model import Broken, Model
 from tests.simulation.network import Network
-from tests.simulation.product import new_network, settings_of
+from tests.simulation.product import Settings, new_network, settings_of
 from tests.simulation.realms import SimRealm, Token, new_realm
 from tests.simulation.replica import Replica
 from tests.simulation.sqlite import DISKS, Disk
@@ -49,7 +49,7 @@ class World:
         self._version = self.model.version()
         self._announced = 0
 
-    def _replica(self, number: int, *, settings: object) -> Replica:
+    def _replica(self, number: int, *, settings: Settings) -> Replica:
         name = f"r{number}"
         return Replica(
             name,
@@ -58,7 +58,8 @@ class World:
             self.disk,
             self.loop,
             EPOCH,
-            self.model.spans(name),  # type: ignore[arg-type]
+            self.model.spans(name),
+            deaf=mixed(self.seed, "deaf") % 2 == 0,
         )
 
     @property
@@ -77,6 +78,10 @@ class World:
 
     def _committed(self, process: str) -> None:
         self.model.committed()
+        try:
+            self.model.check_stored()
+        except Broken as error:
+            self.fail(error)
         version = self.model.version()
         if version == self._version:
             return
