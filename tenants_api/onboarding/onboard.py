@@ -153,8 +153,9 @@ class Onboarding:
         self.refuse_reserved((draft,))
         async with self._database.begin() as session:
             realm = await service.add_realm(session, ref=ref, draft=draft, change=change)
-        reports = await self._reports([realm])
+        reports: list[tuple[Realm, Report]] = []
         try:
+            reports = await self._reports([realm])
             async with self._database.begin() as session:
                 await self._store_each(session, reports=reports)
                 realm = await service.get_realm(session, ref=ref, realm_id=realm.id)

@@ -90,7 +90,7 @@ THEMES = (
         first=("name server dies",), elsewhere=True, paces=(1.0, 2.0), length=(12, 24),
     ),
     # Changes meet faults of the database.
-    Theme(STATES | MOVES | OTHERS | {"statement fails": 30, "database trouble": 4, "verify fresh": 10}),
+    Theme(STATES | MOVES | OTHERS | {"add realm": 6, "statement fails": 30, "database trouble": 4, "verify fresh": 10}),
 )  # fmt: skip
 
 

@@ -278,10 +278,17 @@ class Performer:
             await self.admin(action, replica, lambda ask: ask.remove_realm(row.slug, row.realm_id))
 
     async def _add_realm(self, action: Action, replica: Replica) -> None:
-        row, realm = self.row_of(action), self.world.realms[action.how % len(self.world.realms)]
+        row, realm = self.row_of(action), self._unregistered(action.how)
         if row is not None:
             one = realm_in(realm.issuer, realm.url)
             await self.admin(action, replica, lambda ask: ask.add_realm(row.slug, one))
+
+    def _unregistered(self, how: int) -> SimRealm:
+        """A realm whose issuer nobody has; one that somebody has now and then, or when there is no other."""
+        taken = {row.issuer for row in self.world.model.latest.rows}
+        free = [realm for realm in self.world.realms if realm.issuer not in taken]
+        some = free if free and how % 4 else self.world.realms
+        return some[how % len(some)]
 
     async def _put(self, action: Action, replica: Replica) -> None:
         """The tenant as it is, but at the realm that says to be its issuer now, and with other roles."""
