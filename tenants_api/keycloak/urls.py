@@ -115,7 +115,8 @@ def host_fault(host: str) -> str | None:
         sound = host.endswith("]") and "%" not in host and _literal(host.lower()) is not None
         return None if sound else f"the host {shown} is not an IPv6 address in brackets, without a zone"
     if host != host.lower():
-        return f"the host {shown} holds upper case letters; write {host[:100].lower()!r}"
+        # Only what would be accepted is suggested.
+        return host_fault(host.lower()) or f"the host {shown} holds upper case letters; write {host[:100].lower()!r}"
     if "_" in host:
         return f"the host {shown} holds an underscore, which no host name may; give the server a name without one"
     if host.endswith("."):

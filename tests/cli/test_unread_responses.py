@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -43,10 +45,11 @@ class Clock:
 
 
 class Client:
-    """The transport: `waiting` bytes are written and not read."""
+    """The transport: `waiting` bytes are written and not read. A `socket` has a buffer of its own."""
 
     def __init__(self) -> None:
         self.waiting = 0
+        self.socket: socket.socket | None = None
         self.closing = self.given_up = False
 
     def get_write_buffer_size(self) -> int:
@@ -61,8 +64,8 @@ class Client:
     def is_closing(self) -> bool:
         return self.closing
 
-    def get_extra_info(self, name: str) -> None:
-        return None
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        return self.socket if name == "socket" else None
 
     def get_protocol(self) -> None:
         return None
@@ -109,6 +112,30 @@ def test_client_that_reads_slowly_gets_the_whole_response(connection: Connection
     connection.protocol.pause_writing()
     for left in range(MUCH - SLOWEST_READ_BYTES, -1, -SLOWEST_READ_BYTES):
         assert connection.is_served_after_deadline(waiting=left)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what of a socket's buffer was not read")
+def test_client_that_empties_the_systems_buffer_is_read(connection: Connection) -> None:
+    """Linux takes nothing more from this process before a third of its buffer, megabytes, is free again."""
+    here, there = socket.socketpair()
+    with here, there:
+        here.setblocking(False)
+        connection.client.socket = here
+        connection.client.waiting = MUCH
+        _fill(here)
+        connection.protocol.pause_writing()
+        for _ in range(3):
+            assert len(there.recv(SLOWEST_READ_BYTES, socket.MSG_WAITALL)) == SLOWEST_READ_BYTES
+            assert connection.is_served_after_deadline(waiting=MUCH)
+        assert not connection.is_served_after_deadline(waiting=MUCH), "a buffer that stays as it is was not read"
+
+
+def _fill(full: socket.socket) -> None:
+    while True:
+        try:
+            full.send(bytes(SLOWEST_READ_BYTES))
+        except BlockingIOError:
+            return
 
 
 def test_client_that_reads_again_has_its_time_anew(connection: Connection) -> None:

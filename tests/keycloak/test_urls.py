@@ -184,6 +184,17 @@ def test_issuer_may_hold_capitals_for_it_is_only_compared(raw: str) -> None:
         check_target(raw, policy=STRICT)
 
 
+@pytest.mark.parametrize(
+    ("host", "wrong"),
+    [("KC_X.example", "underscore"), ("KC.example.", "ends with a dot"), ("KC..example", "two in a row")],
+)
+def test_no_host_is_suggested_that_is_not_accepted(host: str, wrong: str) -> None:
+    for parse in (parse_issuer, parse_realm_url):
+        with pytest.raises(RealmFault, match=wrong) as refused:
+            parse(f"https://{host}/realms/a", policy=STRICT)
+        assert "upper case" not in refused.value.message
+
+
 @pytest.mark.parametrize("raw", ["https://LOCALHOST/realms/a", "https://0X7F.1/realms/a", "https://[::FFFF:7f00:1]/realms/a",
                                  "https://id\u212a.Example/realms/a", "HTTPS://id.example/realms/a",
                                  "http://ID.example/realms/a"])  # fmt: skip
