@@ -11,12 +11,15 @@ from importlib import import_module
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tenants_api.database.errors import StorageBusy
 from tenants_api.database.urls import sqlite_file
 from tenants_api.db import Database, translated
 from tenants_api.registry import changes, conditions, keys, rejections
 from tenants_api.registry.data_version import DataVersion
 from tenants_api.registry.storage import Listening
 from tenants_api.registry.values import Health, Refused, StoredKeys, TenantRow
+
+WRITE_TURN_SECONDS = 30.0  # that a write waits for the one before it
 
 
 class SessionReading:
@@ -47,8 +50,8 @@ class SessionReading:
 class SessionStorage:
     """See `RegistryStorage`."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, *, write_turn: float = WRITE_TURN_SECONDS) -> None:
+        self._database, self._write_turn = database, write_turn
         self._writing = asyncio.Lock()  # of two connections one is always there to read
 
     @property
@@ -63,10 +66,22 @@ class SessionStorage:
 
     @asynccontextmanager
     async def _write(self) -> AsyncIterator[AsyncSession]:
-        """One transaction at a time that writes."""
-        with translated():
-            async with self._writing, self._database.begin() as session:
-                yield session
+        """One transaction at a time that writes.
+
+        Raises:
+            StorageBusy: the write before it, which a server that hangs may hold up, did not end in time.
+        """
+        try:
+            async with asyncio.timeout(self._write_turn):
+                await self._writing.acquire()
+        except TimeoutError as error:
+            raise StorageBusy(error) from error
+        try:
+            with translated():
+                async with self._database.begin() as session:
+                    yield session
+        finally:
+            self._writing.release()
 
     async def store_keys(self, stored: StoredKeys, *, tell: bool) -> bool:
         async with self._write() as session:

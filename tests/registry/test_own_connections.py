@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.pool import QueuePool
 
+from tenants_api.database.errors import StorageBusy
 from tenants_api.db import Database
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.registry import service
@@ -76,4 +77,19 @@ async def test_writes_of_a_replica_leave_a_connection_to_read(database: Database
             assert await reading.current_version() == 1
         assert not any(task.done() for task in waiting)
     await asyncio.gather(*waiting)
+    await own.aclose()
+
+
+async def test_write_that_does_not_end_holds_up_no_other_for_ever(database: Database, database_url: str) -> None:
+    tenant = await create(database, "acme")
+    keys = StoredKeys(tenant.realms[0].id, b"{}", "a" * 64, datetime.now(UTC), 0, True, **origin_of("acme"))
+    own = Database(database_url, pool_size=2)
+    storage = SessionStorage(own, write_turn=0.05)
+    async with database.begin() as session:
+        await service.update_tenant(session, ref="acme", fields={"name": "Held"}, if_match=None, change=CHANGE)
+        waiting = {asyncio.create_task(storage.store_keys(keys, tell=True)) for _ in range(2)}
+        done, held = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert isinstance(done.pop().exception(), StorageBusy)
+    assert await held.pop()
+    assert not await storage.store_keys(keys, tell=False)
     await own.aclose()
