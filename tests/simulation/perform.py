@@ -97,6 +97,8 @@ class Performer:
                 **told, ended=world.now, wall=replica.wall(), outcome="accepted", tenant=principal.tenant.slug,  # type: ignore[arg-type]
                 organization=principal.organization or "", roles=frozenset(principal.roles),
             )  # fmt: skip
+        if replica.services is not services:
+            return  # the process ended meanwhile: nobody gets its answer
         named = f" {','.join(token.organizations)}" if token.organizations else ""
         shown = f"token {token.serial} ({token.issuer.rpartition('/')[2]}{named}, {token.key.id} of {token.realm})"
         waited = f", waited {verdict.ended - began:.3f}"
