@@ -158,7 +158,8 @@ class Onboarding:
             reports = await self._reports([realm])
             async with self._database.begin() as session:
                 await self._store_each(session, reports=reports)
-                realm = await service.get_realm(session, ref=ref, realm_id=realm.id)
+                checked = await service.get_realm(session, ref=ref, realm_id=realm.id)
+            realm = checked  # only now: what a commit that fails has read is no answer
         except (ApiError, SQLAlchemyError, OSError) as error:
             log.warning("realms_not_checked", realm_id=str(realm.id), error=type(error).__name__)
             reports = []

@@ -12,7 +12,6 @@ from tests.simulation.model import RECOVERY, Broken, Row, Verdict
 from tests.simulation.product import (
     ANSWERED,
     Admin,
-    Gone,
     KeysUnavailable,
     RealmNotReady,
     TokenError,
@@ -172,8 +171,6 @@ class Performer:
         except ANSWERED as error:
             world.loop.note(f"{name} {type(error).__name__}")
             unclear = world.cuts.get(replica.name, 0) != cuts
-            # A later change, or a failed check that the answer reports: the answer is of what is there now.
-            unclear = unclear or isinstance(error, (RealmNotReady, *Gone))
             if not unclear and world.model.told(name):
                 text = f"{action.kind} at {replica.name} was answered with {type(error).__name__} ({error})"
                 raise Broken("13 (changes)", f"{text[:300]}, but it was committed") from error

@@ -24,7 +24,7 @@ from tenants_api.database.errors import StorageError
 from tenants_api.db import Database
 from tenants_api.errors import ApiError
 from tenants_api.keycloak import tls
-from tenants_api.registry.errors import RealmNotFound, RealmNotReady, TenantNotFound
+from tenants_api.registry.errors import RealmNotReady
 from tenants_api.registry.sessions import SessionStorage
 from tenants_api.registry.storage import Listening
 from tenants_api.registry.values import Actor, Change, Transition
@@ -41,7 +41,6 @@ KEY_LIFETIME, STALE_LIMIT = 20.0, 120.0  # seconds
 POLL, RECONCILE = 0.5, 8.0  # seconds
 LEEWAY = 30
 ALGORITHMS = ["RS256", "ES256"]
-Gone = (TenantNotFound, RealmNotFound)
 # A change that ends with one of these is answered as failed; every other exception would be a 500.
 ANSWERED = (ApiError, StorageError, DBAPIError, PoolTimeout, OSError, TimeoutError)
 
@@ -52,7 +51,6 @@ __all__ = [
     "LEEWAY",
     "STALE_LIMIT",
     "Clocks",
-    "Gone",
     "KeysUnavailable",
     "Principal",
     "RealmNotReady",
