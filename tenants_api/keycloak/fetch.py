@@ -93,7 +93,7 @@ class RealmClient:
         )
         transport = await self._transports.get(ca_bundle)
         try:
-            async with self._slots.taken(f"{request.url.host}:{_port(request.url)}"):
+            async with self._slots.taken(f"{_host(request.url)}:{_port(request.url)}"):
                 return await self._fetch(request, transport=transport)
         except TimeoutError as error:
             message = f"{url} could not be asked: too many fetches from this host are under way; try again"
@@ -110,18 +110,17 @@ class RealmClient:
             raise RealmFault("TimedOut", message=message) from error
 
     async def _addresses(self, target: httpx.URL) -> list[Address]:
+        host = _host(target)
         try:
-            found = await self._resolve(target.host, _port(target))
+            found = await self._resolve(host, _port(target))
         except OSError as error:
-            message = f"the host {target.host!r} cannot be resolved; check its name and this machine's DNS"
+            message = f"the host {host!r} cannot be resolved; check its name and this machine's DNS"
             raise RealmFault("Unreachable", message=message) from error
         for address in found:
             # Every one: a name with one good and one bad address is refused.
-            self._policy.check_address(address, host=target.host)
+            self._policy.check_address(address, host=host)
         if not found:
-            raise RealmFault(
-                "Unreachable", message=f"the host {target.host!r} has no address; check this machine's DNS"
-            )
+            raise RealmFault("Unreachable", message=f"the host {host!r} has no address; check this machine's DNS")
         return found
 
     async def _try_each(
@@ -141,7 +140,7 @@ class RealmClient:
             else:
                 return await self._read(response, url=request.url)
         message = (
-            f"no connection to {request.url.host}:{_port(request.url)}; is Keycloak running and reachable from here?"
+            f"no connection to {_host(request.url)}:{_port(request.url)}; is Keycloak running and reachable from here?"
         )
         raise RealmFault("Unreachable", message=message) from refused
 
@@ -161,7 +160,8 @@ def _pinned(request: httpx.Request, *, address: Address) -> httpx.Request:
 
     Host, SNI and the name that the certificate must bear stay those of the URL.
     """
-    name = {} if _is_literal(request.url.host) else {"sni_hostname": request.url.host}
+    host = _host(request.url)
+    name = {} if _is_literal(host) else {"sni_hostname": host}
     return httpx.Request(
         request.method,
         request.url.copy_with(host=str(address)),
@@ -186,6 +186,14 @@ def _check_head(response: httpx.Response, *, url: httpx.URL) -> None:
 def _broken(url: httpx.URL) -> RealmFault:
     message = f"{url} broke off its answer or does not speak HTTP/1.1; check the port and what stands before Keycloak"
     return RealmFault("Unreachable", message=message)
+
+
+def _host(target: httpx.URL) -> str:
+    """The host as it is registered. `httpx.URL.host` decodes international names.
+
+    What it decodes, `getaddrinfo` encodes anew by the older IDNA 2003: of `xn--fa-hia` it makes `fass`, another host.
+    """
+    return target.raw_host.decode("ascii")
 
 
 def _port(target: httpx.URL) -> int:

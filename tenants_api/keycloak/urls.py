@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+import httpx
+
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.targets import Address, TargetPolicy
 
@@ -172,6 +174,17 @@ def _check_host(host: str, *, url: str, policy: TargetPolicy) -> None:
     elif host.startswith("[") or _NUMERIC.fullmatch(host):
         # 127.1, 2130706433 and 0x7f.1 are addresses to a resolver and names to a reader.
         raise _fault("TargetBlocked", url, hint="write an IP address in its usual form, or use a host name")
+    elif not _is_decodable(host):
+        hint = f"the host {host[:100]!r} begins with xn--, but is not an encoded international name (IDNA 2008)"
+        raise _fault("TargetBlocked", url, hint=f"{hint}; write it as the server's certificate has it")
+
+
+def _is_decodable(host: str) -> bool:
+    """Whether httpx, which decodes a host that begins with an encoded label, makes a request of it."""
+    try:
+        return bool(httpx.URL(f"https://{host}").host)
+    except UnicodeError:
+        return False
 
 
 def _literal(host: str) -> Address | None:

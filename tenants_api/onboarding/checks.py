@@ -5,9 +5,12 @@ After a failure the later ones are not tried: they are `Unknown`, reason `NotRea
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+import structlog
 
 from tenants_api.keycloak.discovery import Discovery, fetch_discovery
 from tenants_api.keycloak.errors import RealmFault
@@ -28,6 +31,7 @@ RSA_ALGORITHMS = 6
 MAX_KID = 64  # characters of a kid in a message
 # These may be False and the realm ready all the same.
 WARNINGS = frozenset({"AlgorithmsCovered"})
+log = structlog.get_logger("tenants_api.onboarding")
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +266,12 @@ async def _outcome(name: str, step: Callable[[], Awaitable[Passed]]) -> Conditio
         status, reason, message = await step()
     except (Failed, RealmFault) as failure:
         status, reason, message = "False", failure.reason, failure.message
+    except Exception as error:
+        # The boundary of mistakes of our own: what is checked is committed, and other realms are checked beside it.
+        # As text: a formatter of the application's own might print local variables, and a token lives in those.
+        log.error("realm_check_broke", check=name, error=type(error).__name__, exception=traceback.format_exc())
+        status, reason = "False", "Unexpected"
+        message = f"the check broke ({type(error).__name__}): a mistake of this program; report it with its log"
     # What a realm says stands in messages: nothing in them drives a terminal, is refused by a database, or is endless.
     return ConditionValue(name, status, reason, redacted(message, limit=MAX_MESSAGE))
 

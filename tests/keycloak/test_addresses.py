@@ -7,8 +7,9 @@ from ipaddress import ip_address
 import pytest
 
 from tenants_api.keycloak.errors import RealmFault
+from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.jwks import fetch_jwks
-from tenants_api.keycloak.targets import Address
+from tenants_api.keycloak.targets import Address, target_policy
 from tests.support.fetching import KEYS, client_for, fault_of, resolving
 from tests.support.sockets import http, serving
 
@@ -59,6 +60,25 @@ async def test_name_that_rebinds_is_checked_at_every_fetch() -> None:
         with pytest.raises(RealmFault, match="TargetBlocked"):
             await fetch_jwks(client, server.url)
     assert server.connections == 1
+
+
+@pytest.mark.parametrize("host", ["xn--fa-hia.test", "a.xn--0.test"])
+async def test_international_name_is_looked_up_as_it_is_registered(host: str) -> None:
+    """Decoded, `xn--fa-hia` would be looked up as `fass`, the host of somebody else."""
+    asked: list[str] = []
+
+    async def resolve(name: str, port: int) -> list[Address]:
+        asked.append(name)
+        return [ip_address("127.0.0.1")]
+
+    async with serving(http(KEYS)) as server:
+        policy = target_policy(
+            insecure_http_hosts=(host,), allowed_private_networks=("127.0.0.0/8",), allowed_ports=(server.port,)
+        )
+        client = RealmClient(policy, resolver=resolve)
+        assert await fetch_jwks(client, f"http://{host}:{server.port}/realms/acme") == KEYS
+        await client.aclose()
+    assert asked == [host]
 
 
 async def test_second_address_serves_when_the_first_refuses() -> None:

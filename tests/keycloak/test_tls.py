@@ -58,6 +58,22 @@ async def test_certificate_for_another_name_or_out_of_date_is_refused(tmp_path: 
     assert fault.value.reason == "TlsUntrusted"
 
 
+@pytest.mark.parametrize(("name", "is_its_own"), [("xn--fa-hia.test", True), ("fass.test", False)])
+async def test_certificate_of_an_international_name_is_for_that_very_name(
+    tmp_path: Path, name: str, is_its_own: bool
+) -> None:
+    """By IDNA 2003 the name that `xn--fa-hia` stands for would be `fass`."""
+    context, bundle = tls_server(tmp_path, name=name)
+    async with serving(http(KEYS), tls=context) as server, client_for(server) as client:
+        url = f"https://xn--fa-hia.test:{server.port}/realms/acme"
+        if is_its_own:
+            assert await fetch_jwks(client, url, ca_bundle=bundle) == KEYS
+            return
+        with pytest.raises(RealmFault) as fault:
+            await fetch_jwks(client, url, ca_bundle=bundle)
+    assert fault.value.reason == "TlsUntrusted"
+
+
 async def test_bundle_that_is_no_pem_is_told_so() -> None:
     async with serving(http(KEYS)) as server, client_for(server) as client:
         with pytest.raises(RealmFault) as fault:

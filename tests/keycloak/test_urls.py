@@ -175,6 +175,18 @@ def test_hostile_or_malformed_issuer_is_refused(raw: str) -> None:
         assert refused.value.reason in {"SchemeNotHttps", "TargetBlocked"}
 
 
+@pytest.mark.parametrize("host", ["xn--0.example", "xn--a", "xn--a-ecp.ru", "xn--99999999.example", "xn--ls8h.example"])
+def test_host_that_is_no_encoded_name_is_refused_and_never_breaks_a_fetch(host: str) -> None:
+    for parse in (parse_issuer, parse_realm_url, check_target):
+        with pytest.raises(RealmFault, match="international name"):
+            parse(f"https://{host}/realms/a", policy=STRICT)
+
+
+def test_host_that_is_an_encoded_name_is_accepted_as_it_is() -> None:
+    url = "https://xn--fa-hia.example/realms/a"
+    assert (parse_issuer(url, policy=STRICT).issuer, parse_realm_url(url, policy=STRICT)) == (url, url)
+
+
 @pytest.mark.parametrize("raw", ["https://KC.example.com/realms/acme", "https://kc.Example.com:8443/auth/realms/Acme"])
 def test_issuer_may_hold_capitals_for_it_is_only_compared(raw: str) -> None:
     assert parse_issuer(raw, policy=STRICT).issuer == raw
