@@ -93,8 +93,9 @@ async def revoke_admin_key(session: AsyncSession, *, key_id: str, change: Change
     if row.revoked_at is None:
         row.revoked_at = utc_now()
         await audit.record(
-            session, action="api_key.revoked", target_type="api_key", target_id=str(row.id), change=change
-        )
+            session, action="api_key.revoked", target_type="api_key", target_id=str(row.id), change=change,
+            before={"name": row.name, "scopes": row.scopes},
+        )  # fmt: skip
 
 
 def digest_of(presented: str) -> str:

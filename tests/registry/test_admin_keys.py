@@ -83,6 +83,7 @@ async def test_revoked_key_is_refused_and_no_other_is(database: Database, by: st
         assert [one.revoked_at is None for one in await list_admin_keys(session)] == [False, True]
         trail = await audit.list_events(session, target=str(row.id), page=PageRequest())
     assert [event.action for event in trail.items] == ["api_key.revoked", "api_key.created"]
+    assert trail.items[0].changes == {"before": {"name": "ci", "scopes": ["audit:read", "tenants:read"]}, "after": {}}
 
 
 async def test_key_that_does_not_exist_cannot_be_revoked(database: Database) -> None:
