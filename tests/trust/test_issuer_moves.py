@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -55,6 +56,20 @@ async def move(services: Services, realms: DevRealmServer, **changes: Any) -> No
         await service.update_realm(session, ref="acme", realm_id=realm.id, draft=draft, if_match=None, change=CHANGE)
 
 
+@asynccontextmanager
+async def overtaken(settings: Settings, realms: DevRealmServer) -> AsyncIterator[tuple[Services, list[Services]]]:
+    """Services whose realm moves while a check waits for the name server, once they are put into the list."""
+    moving: list[Services] = []
+
+    async def resolver(host: str, port: int) -> list[Address]:
+        if moving:
+            await move(moving.pop(), realms)
+        return [ip_address(host)]
+
+    async with services_for(settings, background=False, resolver=resolver) as services:
+        yield services, moving
+
+
 async def reason(services: Services, raw: str) -> str:
     return (await explain(services.verifier, raw)).reason
 
@@ -104,14 +119,7 @@ async def test_report_of_a_realm_that_was_changed_while_it_was_checked_is_droppe
     settings: Settings, realms: DevRealmServer
 ) -> None:
     """The change comes while the reconciler waits for the name server."""
-    moving: list[Services] = []
-
-    async def resolver(host: str, port: int) -> list[Address]:
-        if moving:
-            await move(moving.pop(), realms)
-        return [ip_address(host)]
-
-    async with services_for(settings, background=False, resolver=resolver) as services:
+    async with overtaken(settings, realms) as (services, moving):
         await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
         async with services.database.begin() as session:
             (await session.get_one(Realm, (await registered(services)).id)).checked_at = None
@@ -130,14 +138,7 @@ async def test_report_of_a_realm_that_was_changed_while_it_was_checked_is_droppe
 async def test_draft_whose_issuer_is_changed_while_it_is_checked_is_checked_again_before_it_is_activated(
     settings: Settings, realms: DevRealmServer
 ) -> None:
-    moving: list[Services] = []
-
-    async def resolver(host: str, port: int) -> list[Address]:
-        if moving:
-            await move(moving.pop(), realms)
-        return [ip_address(host)]
-
-    async with services_for(settings, background=False, resolver=resolver) as services:
+    async with overtaken(settings, realms) as (services, moving):
         await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="never", change=CHANGE)
         moving.append(services)
         tenant = await services.onboarding.activate("acme", change=CHANGE)
@@ -147,14 +148,7 @@ async def test_draft_whose_issuer_is_changed_while_it_is_checked_is_checked_agai
 
 
 async def test_keys_of_a_check_that_a_move_overtook_are_not_taken(settings: Settings, realms: DevRealmServer) -> None:
-    moving: list[Services] = []
-
-    async def resolver(host: str, port: int) -> list[Address]:
-        if moving:
-            await move(moving.pop(), realms)
-        return [ip_address(host)]
-
-    async with services_for(settings, background=False, resolver=resolver) as services:
+    async with overtaken(settings, realms) as (services, moving):
         await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
         moving.append(services)
         tenant = await services.onboarding.check_tenant("acme", change=CHANGE)
