@@ -68,7 +68,7 @@ async def organization_issuers(session: AsyncSession, *, since: int) -> list[str
 
 async def mark_organization_issuers(session: AsyncSession, issuers: Collection[str], *, version: int) -> None:
     """Keep for ever that an organization was registered on these issuers."""
-    for issuer in sorted(issuers):  # in one order for all writers: nobody waits in a circle
+    for issuer in sorted(issuers):  # in one order for all writers, which avoids deadlocks
         values = {"issuer": issuer, "changed_version": version}
         await session.execute(upsert(session, OrganizationIssuer).values(values).on_conflict_do_nothing())
 

@@ -55,7 +55,7 @@ def _account(username: str) -> str:
     """What the spellings of one account have in common. Keycloak takes a name in any case, and an e-mail for it.
 
     Which account an e-mail belongs to is the realm's knowledge: by its part before the @, `alice` and
-    `alice@acme.example` are one, and whoever shares that part shares the limit. Accents are left out, for some of
+    `alice@acme.example` are one, and users who share that part share the limit. Accents are left out, for some of
     Keycloak's databases find `alice` by `álice`.
     """
     letters = unicodedata.normalize("NFKD", username)
@@ -64,7 +64,7 @@ def _account(username: str) -> str:
 
 
 def _network(address: str) -> str:
-    """An IPv4 address, or the /64 of an IPv6 address: whoever has one address of a /64 has them all (RFC 6177)."""
+    """An IPv4 address, or the /64 of an IPv6 address: a host with one address of a /64 has all of them (RFC 6177)."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:  # the path of a Unix socket, or nothing

@@ -135,7 +135,7 @@ def parse_key_set(document: bytes) -> KeySet:
         materials = found.setdefault(kid, VerifyKey(kid, {})).materials
         disputed |= {(kid, one) for one in algorithms if materials.setdefault(one, material) != material}
     for kid, algorithm in sorted(disputed):
-        # Nobody can say which of the two is meant, so neither is used. The same key twice is one key.
+        # Which of the two is meant cannot be told, so neither is used. The same key twice is one key.
         del found[kid].materials[algorithm]
         skipped.append(SkippedKey(kid, f"two different signature keys have this kid and the algorithm {algorithm}"))
     usable = {kid: key for kid, key in found.items() if key.materials}
