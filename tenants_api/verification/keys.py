@@ -117,10 +117,6 @@ class KeyRing:
         """Whether a fetch is under way."""
         return self._refresh is not None
 
-    @property
-    def lifetime(self) -> float:
-        return self._policy.lifetime
-
     def cancel(self) -> None:
         """End a fetch that is under way; for shutdown."""
         if self._refresh is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tenants_api.api.admin.fields import check_depth, check_metadata, merge_patch
 from tenants_api.errors import UriTooLong
-from tenants_api.keycloak.discovery import fetch_discovery
+from tenants_api.keycloak.discovery import fetch_issuer
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.fetch import RealmAnswer
 from tenants_api.keycloak.status import fetch_status
@@ -94,7 +94,7 @@ class _Answering:
 def discovery(data: bytes) -> None:
     """Any bytes as a discovery document, as the realm's public page and as its refusal."""
     client: Any = _Answering(data)
-    for fetch in (fetch_discovery, fetch_status):
+    for fetch in (fetch_issuer, fetch_status):
         try:
             asyncio.run(fetch(client, "https://id.example/realms/a"))
         except RealmFault as fault:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenants_api.keycloak.discovery import fetch_discovery
+from tenants_api.keycloak.discovery import fetch_issuer
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.status import fetch_enabled, fetch_not_before
 from tests.support.fetching import client_for
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 async def test_discovery_without_an_issuer_is_not_one() -> None:
     async with serving(http(b'{"jwks_uri": "x"}')) as server, client_for(server) as client:
         with pytest.raises(RealmFault) as fault:
-            await fetch_discovery(client, server.url)
+            await fetch_issuer(client, server.url)
     assert fault.value.reason == "NotJson"
 
 
