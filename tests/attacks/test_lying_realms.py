@@ -42,6 +42,7 @@ def redirect(location: str) -> bytes:
 
 EC = {"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "k"}
 POINT = {"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}
+OTHER_POINT = {"x": "ZjhauCA8v9TbCEqwupteh9x08v0DnthZXVrK6XT8jhY", "y": "4kW3fBwSXxLh98Tt3eJ3CoIFlqfhvgv9DkArMf1xfas"}
 LIES: dict[str, bytes | Answer] = {
     "100 MB by its length": http(b"")[:-4].replace(b"Length: 0", b"Length: 104857600") + b"\r\n\r\n" + b" " * 400_000,
     "endless chunks": endless,
@@ -56,7 +57,7 @@ LIES: dict[str, bytes | Answer] = {
     "no key at all": keys(),
     "10,000 keys": http(json.dumps({"keys": [{"kid": str(n)} for n in range(10_000)]}).encode()),
     "257 keys": keys(*({**EC, **POINT, "kid": str(n)} for n in range(257))),
-    "one kid twice": http(b'{"keys": [' + b",".join([json.dumps({**EC, **POINT}).encode()] * 2) + b"]}"),
+    "two keys with one kid": keys({**EC, **POINT}, {**EC, **OTHER_POINT}),
     "a private key": keys({**EC, **POINT, "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}),
     "half an answer": http(b'{"keys": []}')[:-4],
     "an error with keys in it": http(b'{"keys": []}', status="500 Internal Server Error"),
