@@ -62,7 +62,7 @@ def encoded(text: str | None) -> bytes:
     return _encode(text) if len(text) <= MAX_KEPT else _encode.__wrapped__(text)
 
 
-# The same few tenants, roles and users ask again and again; what one of them adds makes room for nobody for long.
+# Bounded by count: the headers of the same few tenants, roles and users are asked for again and again.
 @lru_cache(maxsize=8192)
 def _encode(text: str) -> bytes:
     # A claim may hold half a surrogate pair, which UTF-8 has no bytes for: it must neither fail nor look like another.

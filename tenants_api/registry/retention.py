@@ -106,7 +106,7 @@ async def remove(database: Database, what: Due, *, batch: int, change: Change) -
 
 async def _remove_some(session: AsyncSession, what: Due, *, batch: int) -> int:
     some = what.rows().order_by(what.order).limit(batch)
-    if what.table is not AuditEvent:  # nobody changes those, and the role that serves may not lock them
+    if what.table is not AuditEvent:  # audit entries are never changed, and the role that serves may not lock them
         some = some.with_for_update(skip_locked=True)
     name = what.key[0] if len(what.key) == 1 else tuple_(*what.key)
     taking = delete(what.table).where(name.in_(some)).execution_options(synchronize_session=False)

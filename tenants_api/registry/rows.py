@@ -57,7 +57,7 @@ def fill_realm(realm: Realm, *, draft: RealmDraft) -> None:
 
 
 def tenant_facts(tenant: Tenant) -> dict[str, Any]:
-    """What the audit log keeps of a tenant: all that an admin said of it and of its realms."""
+    """The fields of a tenant and its realms that an admin sets, for the audit log."""
     return {
         "slug": tenant.slug,
         "name": tenant.name,
@@ -72,7 +72,7 @@ def tenant_facts(tenant: Tenant) -> dict[str, Any]:
 
 
 def realm_facts(realm: Realm) -> dict[str, Any]:
-    """What the audit log keeps of a realm: all that an admin said of it, the CA bundle by its digest."""
+    """The fields of a realm that an admin sets, for the audit log; the CA bundle by its SHA-256."""
     facts = {name: getattr(realm, name) for name in (*_SAME_NAME, *_LISTS, "organization")}
     bundle = realm.ca_bundle
     return {**facts, "ca_bundle": f"sha256:{sha256(bundle.encode()).hexdigest()}" if bundle is not None else None}

@@ -1,7 +1,7 @@
 """An HTTP server for scrapes on a port of its own: a thread for each, few at once, none for long.
 
-The standard library's server gives each connection a thread and waits for its request for ever: whoever opened
-connections and sent half a request kept as many threads.
+The standard library's server gives each connection a thread and waits for its request for ever: a client that
+opens connections and sends half a request keeps as many threads.
 """
 
 from __future__ import annotations

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, WebSocket
+from fastapi import WebSocket
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from structlog.testing import capture_logs
@@ -21,6 +20,7 @@ from tenants_api.testing import memory_registry
 from tenants_api.wiring import Services
 from tests.attacks.arena import counting
 from tests.support.lived import lived
+from tests.support.own_app import own_app
 from tests.support.realms import settings_for
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer, onboard, running_app
 
@@ -186,13 +186,7 @@ def test_websocket_is_refused_with_the_reason_in_the_log(realms: DevRealmServer,
     """A8: in the header, and as the first message, which no header's bound is for."""
     with memory_registry(realms, admin_api_key=ADMIN_KEY) as settings:
         tenancy = Tenancy(settings)
-
-        @asynccontextmanager
-        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            async with tenancy.running():
-                yield
-
-        app = FastAPI(lifespan=lifespan)
+        app = own_app(tenancy)
 
         @app.websocket("/hello")
         async def hello(socket: WebSocket) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from tenants_api import CurrentPrincipal, Tenancy
@@ -15,6 +11,7 @@ from tenants_api.devrealms import DevRealmServer
 from tenants_api.errors import MAX_QUERY_BYTES, UriTooLong
 from tenants_api.testing import memory_registry
 from tenants_api.verification.credentials import bearer_token_of
+from tests.support.own_app import own_app
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer
 
 pytestmark = pytest.mark.anyio
@@ -49,13 +46,7 @@ async def test_query_over_the_bound_is_refused_by_the_admin_plane_in_another_app
     """D10: there our middleware is not; a route that asks who calls refuses it too, an open one is not ours."""
     with memory_registry(realms, admin_api_key=ADMIN_KEY) as settings:
         tenancy = Tenancy(settings)
-
-        @asynccontextmanager
-        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            async with tenancy.running():
-                yield
-
-        app = FastAPI(lifespan=lifespan)
+        app = own_app(tenancy)
 
         @app.get("/mine")
         async def mine(principal: CurrentPrincipal) -> str:
