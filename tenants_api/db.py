@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -45,6 +45,7 @@ NAMING = {
 
 STATEMENT_TIMEOUT = 30.0  # seconds
 READ_ONLY = "25006"  # read_only_sql_transaction
+WRITABLE = ("read-write", "primary")  # values of libpq's target_session_attrs that ask for a primary
 
 
 class Base(DeclarativeBase):
@@ -196,6 +197,8 @@ def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
         connect_args=dict(POSTGRES_OPTIONS),
     )
     event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
+    if engine.url.query.get("target_session_attrs") in WRITABLE:
+        event.listen(engine.sync_engine, "checkout", _leave_reader)
     return engine
 
 
@@ -211,6 +214,16 @@ def _leave_read_only_server(context: ExceptionContext) -> None:
     """A primary that became a standby keeps its connections: only new ones find the new primary (several hosts)."""
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
+
+
+def _leave_reader(connection: Any, record: Any, fairy: Any) -> None:
+    """Reads alone would never tell that the server is no primary any more: what they find there is old.
+
+    PostgreSQL (14 and later) reports both settings on each connection; the ping before this has read the last report.
+    """
+    reported = connection.driver_connection.info.parameter_status
+    if "on" in (reported("in_hot_standby"), reported("default_transaction_read_only")):
+        raise InvalidatePoolError
 
 
 def _sqlite_pragmas(connection: Any, record: Any) -> None:

@@ -181,6 +181,7 @@ class Trust:
             raise KeysUnavailable(Refusal("key", "realm_changed"))
         self._stored.save(ring, tell=True)
         await self._stored.written()
+        await self.catch_up()
         return self.key_report(realm_id)
 
     def key_report(self, realm_id: uuid.UUID) -> KeyReport:
@@ -273,9 +274,8 @@ class Trust:
             self._snapshot.share(issuer)
 
     def _learn(self, stored: Sequence[StoredKeys]) -> None:
-        self._stored.learn(stored)
-        for keys in stored:
-            if (ring := self.rings.find(keys.realm_id)) is not None:
+        for realm_id in self._stored.learn(stored):
+            if (ring := self.rings.find(realm_id)) is not None:
                 self._stored.restore(ring)
 
     def _put(self, tenant: TenantRow) -> None:

@@ -47,9 +47,12 @@ class StoredKeySets:
         # An unchanged set is written again now and then, so that its stored age stays true.
         self._every = timedelta(seconds=min(3600.0, stale_limit / 10))
 
-    def learn(self, stored: Iterable[StoredKeys]) -> None:
-        """Take note of what the database holds."""
-        self._known.update((keys.realm_id.int, _packed(keys)) for keys in stored)
+    def learn(self, stored: Iterable[StoredKeys]) -> list[uuid.UUID]:
+        """Take note of what the database holds; gives the ids of the realms of which that is news."""
+        found = {keys.realm_id: _packed(keys) for keys in stored}
+        news = [realm_id for realm_id, packed in found.items() if self._known.get(realm_id.int) != packed]
+        self._known.update((realm_id.int, found[realm_id]) for realm_id in news)
+        return news
 
     def forget(self, realm_id: uuid.UUID) -> None:
         self._known.pop(realm_id.int, None)

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from tenants_api import migrating
 from tenants_api.assertion.storage import SealedKey
 from tenants_api.database.errors import StorageError
+from tenants_api.db import Database
 from tenants_api.devrealms import DevRealmServer
 from tests.direct.stores import Store, opened_store
 from tests.live.chaos.load import Caller
@@ -105,7 +107,33 @@ def test_connection_to_a_primary_that_became_read_only_is_left(pair: Pair, stage
         lambda: stage.call("POST", "/v1/items", token=token, json=created).status_code == 201,
         what="writes go to the new primary",
     )
-    wait_for(lambda: titles(stage, token=token) == {"before", "after"}, what="and are read there")
+    for _ in range(20):  # each on a new connection, so that no worker of either replica is left out
+        wait_for(lambda: titles(stage, token=token) == {"before", "after"}, what="and are read there")
+
+
+def test_reads_alone_leave_a_primary_that_became_read_only(pair: Pair) -> None:
+    """A worker that never writes must not read the old rows for ever."""
+
+    async def where(database: Database) -> int:
+        async with database.read() as session:
+            return int(await session.scalar(text("select inet_server_port()")))
+
+    async def both() -> tuple[int, int]:
+        database = Database(pair.url(APP), pool_size=2)
+        try:
+            before = await where(database)
+            with psycopg.connect(
+                f"postgresql://{SUPERUSER}@127.0.0.1:{pair.primary.server.port}/postgres", autocommit=True
+            ) as primary:
+                primary.execute("alter system set default_transaction_read_only = on")
+                primary.execute("select pg_reload_conf()")
+            pair.standby.promote()
+            await becomes(pair.standby.server.port, lambda: where(database), within=5.0)
+            return before, await where(database)
+        finally:
+            await database.aclose()
+
+    assert asyncio.run(both()) == (pair.primary.server.port, pair.standby.server.port)
 
 
 @pytest.mark.anyio

@@ -67,6 +67,18 @@ async def test_new_realm_is_accepted_on_the_other_replica_within_the_bound(repli
     assert replicas.realms.realm("acme").requests["certs"] == 1, "the other replica used the stored keys"
 
 
+async def test_refresh_by_hand_is_read_back_before_it_is_answered(replicas: Replicas) -> None:
+    """Who made the last change has its version: that is how an operator sees that every replica has followed."""
+    draft = await replicas.onboard("acme")
+    trust = replicas.here.trust
+    tenant = trust.tenant_by_slug(draft.slug)
+    assert tenant is not None
+    before = trust.version
+    replicas.realms.realm("acme").push_not_before()
+    await trust.refresh_keys(tenant.realms[0].id)
+    assert trust.version > before
+
+
 @pytest.mark.parametrize(
     ("transition", "expected"),
     [(Transition.SUSPEND, "tenant_suspended"), (Transition.DELETE, "unknown_issuer")],
