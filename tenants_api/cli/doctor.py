@@ -15,10 +15,10 @@ from tenants_api.cli.exits import CHECK_FAILED, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_table
 from tenants_api.cli.session import require_file, run
 from tenants_api.cli.session import settings as load_quietly
-from tenants_api.onboarding import registered_draft
 from tenants_api.onboarding.checks import check_realm
 from tenants_api.registry import service
 from tenants_api.registry.changes import load_all
+from tenants_api.registry.rows import registered_draft
 from tenants_api.registry.values import RealmRow, TenantRow, TenantState
 from tenants_api.row_security import role_faults
 from tenants_api.settings import Settings, SettingsError

@@ -10,17 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tenants_api.direct.connections import Connection, Row
-from tenants_api.registry.values import RealmRow, Rule, StoredKeys, TenantRow, TenantState
+from tenants_api.registry.values import RealmRow, Rule, StoredKeys, TenantRow, TenantState, names_of
 
 AT_ONCE = 1000  # ids in one query, for every database has a bound on parameters; tenants that are read in one go
 VERSION = "select version from registry_version"
 PURGED = "select id, changed_version from purged_tenants where changed_version > %s"
 TENANTS = "select id, slug, name, state, changed_version, resource_metadata from tenants"
-REALMS = """
-    select tenant_id, id, issuer, organization, realm_url, client_id, audiences, authorized_parties,
-        algorithms, login_client_id, docs_client_id, ca_bundle, enabled, not_before
-    from realms
-"""
+_REALM = names_of(RealmRow)
+REALMS = f"select tenant_id, {', '.join(_REALM)} from realms"  # noqa: S608  (names of fields)
 RULES = "select tenant_id, source, value, role from role_rules"
 KEYS = "select realm_id, jwks, digest, fetched_at, not_before, realm_enabled, issuer, realm_url from realm_keys"
 ORGANIZATIONS = "select issuer from organization_issuers where changed_version > %s"
@@ -109,10 +106,10 @@ def _tenant(row: Row, *, realms: dict[uuid.UUID, list[RealmRow]], rules: dict[uu
 
 
 def _realm(row: Sequence[Any]) -> RealmRow:
-    realm, issuer, organization, url, client, audiences, parties, algorithms, login, docs, ca, enabled, before = row
-    lists = _to_words(audiences), _to_words(parties), _to_words(algorithms)
-    names = issuer, organization or None, url, client
-    return RealmRow(to_id(realm), *names, *lists, login, docs, ca, bool(enabled), before)
+    realm = dict(zip(_REALM, row, strict=True))
+    lists = {name: _to_words(realm[name]) for name in ("audiences", "authorized_parties", "algorithms")}
+    organization, enabled = realm["organization"] or None, bool(realm["enabled"])
+    return RealmRow(**realm | lists | {"id": to_id(realm["id"]), "organization": organization, "enabled": enabled})
 
 
 def _stored_keys(row: Row) -> StoredKeys:

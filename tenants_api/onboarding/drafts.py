@@ -1,4 +1,4 @@
-"""From what an admin wrote about a realm, or the registry holds, to a `RealmDraft`: form only, no network."""
+"""From what an admin wrote about a realm to a `RealmDraft`, and back: form only, no network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import lower_host, parse_issuer, parse_realm_url
-from tenants_api.registry.models import Realm
 from tenants_api.registry.values import RealmDraft
 from tenants_api.verification.jwk import ALGORITHMS
 
@@ -101,21 +100,3 @@ def _check_ca_bundle(bundle: str | None, *, wrong: list[FieldError]) -> None:
         ssl.create_default_context(cadata=bundle)
     except (ssl.SSLError, ValueError):
         wrong.append(FieldError("/ca_bundle", "not a PEM bundle of CA certificates in US-ASCII of at most 64 KiB"))
-
-
-def registered_draft(realm: Realm) -> RealmDraft:
-    """A registered realm as somebody would ask for it again."""
-    return RealmDraft(
-        issuer=realm.issuer,
-        realm_url=realm.realm_url,
-        client_id=realm.client_id,
-        organization=realm.organization or None,
-        audiences=tuple(realm.audiences),
-        authorized_parties=tuple(realm.authorized_parties),
-        algorithms=tuple(realm.algorithms),
-        login_client_id=realm.login_client_id,
-        docs_client_id=realm.docs_client_id,
-        issuer_check=realm.issuer_check,
-        ca_bundle=realm.ca_bundle,
-        enabled=realm.enabled,
-    )

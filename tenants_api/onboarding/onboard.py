@@ -19,12 +19,12 @@ from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import WELL_KNOWN, lower_host
 from tenants_api.onboarding.checks import Report, check_realm
-from tenants_api.onboarding.drafts import registered_draft
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry import conditions, repository, service
 from tenants_api.registry import keys as registry_keys
 from tenants_api.registry.errors import IssuerTaken, RealmNotReady
 from tenants_api.registry.models import Realm, Tenant
+from tenants_api.registry.rows import registered_draft
 from tenants_api.registry.values import (
     Change,
     Health,

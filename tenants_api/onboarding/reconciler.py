@@ -19,11 +19,11 @@ from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.onboarding.checks import Report, check_realm
-from tenants_api.onboarding.drafts import registered_draft
 from tenants_api.registry import conditions
 from tenants_api.registry.keys import store_keys
 from tenants_api.registry.models import Realm
 from tenants_api.registry.repository import shares_issuer
+from tenants_api.registry.rows import registered_draft
 from tenants_api.registry.values import ConditionValue, Health
 from tenants_api.trust import Trust, to_stored
 from tenants_api.verification.clocks import Clocks

@@ -8,6 +8,7 @@ from typing import Any
 
 from tenants_api.observability.logging import redacted
 from tenants_api.registry.values import RealmDraft
+from tenants_api.trust.rows import trusted_realm
 from tenants_api.verification.claims import ClaimPolicy
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.errors import Refusal, TokenError
@@ -55,9 +56,8 @@ class SampleToken:
 
     async def refusal(self, draft: RealmDraft, *, fetched: Fetched) -> Refusal | None:
         """Why the verifier would refuse the token for this realm; None when it would accept it."""
-        realm = _realm(draft)
         snapshot = Snapshot()
-        snapshot.put(realm)
+        snapshot.put(trusted_realm(draft, realm_id=uuid.UUID(int=0), tenant=_NOBODY))
         rings = KeyRings(
             source=_NoSource(),
             policy=KeyPolicy(),
@@ -81,18 +81,3 @@ class SampleToken:
             return peek(self._raw, max_bytes=self._policy.max_token_bytes).claims
         except TokenError:
             return {}
-
-
-def _realm(draft: RealmDraft) -> TrustedRealm:
-    return TrustedRealm(
-        id=uuid.UUID(int=0),
-        tenant=_NOBODY,
-        issuer=draft.issuer,
-        realm_url=draft.realm_url,
-        client_id=draft.client_id,
-        audiences=frozenset(draft.audiences),
-        organization=draft.organization,
-        authorized_parties=frozenset(draft.authorized_parties),
-        algorithms=frozenset(draft.algorithms),
-        ca_bundle=draft.ca_bundle,
-    )

@@ -14,12 +14,11 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from tenants_api.db import upsert
 from tenants_api.registry.models import OrganizationIssuer, PurgedTenant, Realm, RegistryVersion, RoleRule, Tenant
-from tenants_api.registry.values import CHANNEL, RealmRow, Rule, TenantRow, TenantState
+from tenants_api.registry.values import CHANNEL, RealmRow, Rule, TenantRow, TenantState, frozen, names_of
 
 # Which tenants, said of a column that holds the id of one.
 Within = Callable[[InstrumentedAttribute[uuid.UUID]], ColumnElement[bool]]
-_LISTS = tuple(RealmRow.__slots__.index(name) for name in ("audiences", "authorized_parties", "algorithms"))
-_ORGANIZATION = RealmRow.__slots__.index("organization")
+_REALM = names_of(RealmRow)
 AT_ONCE = 1000  # tenants in one read, ids in one query: every database has a bound on parameters
 
 
@@ -86,10 +85,11 @@ async def _load(session: AsyncSession, *, within: Within, order: InstrumentedAtt
         .order_by(order)
     )
     realms: dict[uuid.UUID, list[RealmRow]] = defaultdict(list)
-    columns = (getattr(Realm, name) for name in RealmRow.__slots__)
+    columns = (getattr(Realm, name) for name in _REALM)
     found = select(Realm.tenant_id, *columns).where(within(Realm.tenant_id)).order_by(Realm.id)
     for tenant_id, *values in await session.execute(found):
-        realms[tenant_id].append(_realm_row(values))
+        members = dict(zip(_REALM, map(frozen, values), strict=True))
+        realms[tenant_id].append(RealmRow(**members | {"organization": members["organization"] or None}))
     rules: dict[uuid.UUID, list[Rule]] = defaultdict(list)
     said = select(RoleRule.tenant_id, RoleRule.source, RoleRule.value, RoleRule.role)
     for tenant_id, *rule in await session.execute(
@@ -101,11 +101,3 @@ async def _load(session: AsyncSession, *, within: Within, order: InstrumentedAtt
 
 def _between(tenant_id: InstrumentedAttribute[uuid.UUID], *, first: uuid.UUID, last: uuid.UUID) -> ColumnElement[bool]:
     return tenant_id.between(first, last)
-
-
-def _realm_row(values: list[Any]) -> RealmRow:
-    """`values` are in the order of the fields; it is filled by place, for it is made for each realm at a start."""
-    for place in _LISTS:
-        values[place] = tuple(values[place])
-    values[_ORGANIZATION] = values[_ORGANIZATION] or None
-    return RealmRow(*values)

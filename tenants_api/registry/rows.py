@@ -9,7 +9,7 @@ from typing import Any
 from tenants_api.db import utc_now
 from tenants_api.ids import new_id
 from tenants_api.registry.models import Realm, RoleRule, Tenant
-from tenants_api.registry.values import RealmDraft, Rule
+from tenants_api.registry.values import RealmDraft, Rule, frozen, names_of
 
 
 def rules_of(rules: Sequence[Rule]) -> list[RoleRule]:
@@ -33,27 +33,22 @@ def in_one_order(realms: Iterable[Realm]) -> list[Realm]:
     return sorted(realms, key=lambda realm: (realm.issuer, realm.organization))
 
 
-_SAME_NAME = (
-    "issuer",
-    "realm_url",
-    "client_id",
-    "login_client_id",
-    "docs_client_id",
-    "ca_bundle",
-    "enabled",
-    "issuer_check",
-)
-_LISTS = ("audiences", "authorized_parties", "algorithms")
+_MEMBERS = names_of(RealmDraft)
 
 
 def fill_realm(realm: Realm, *, draft: RealmDraft) -> None:
-    for name in _SAME_NAME:
-        setattr(realm, name, getattr(draft, name))
-    for name in _LISTS:
-        setattr(realm, name, list(getattr(draft, name)))
+    for name in _MEMBERS:
+        value = getattr(draft, name)
+        setattr(realm, name, list(value) if isinstance(value, tuple) else value)
     realm.organization = draft.organization or ""
     realm.audiences = realm.audiences or [draft.client_id]
     realm.updated_at = utc_now()
+
+
+def registered_draft(realm: Realm) -> RealmDraft:
+    """A registered realm as somebody would ask for it again."""
+    values = {name: frozen(getattr(realm, name)) for name in _MEMBERS}
+    return RealmDraft(**values | {"organization": realm.organization or None})
 
 
 def tenant_facts(tenant: Tenant) -> dict[str, Any]:
@@ -73,6 +68,6 @@ def tenant_facts(tenant: Tenant) -> dict[str, Any]:
 
 def realm_facts(realm: Realm) -> dict[str, Any]:
     """The fields of a realm that an admin sets, for the audit log; the CA bundle by its SHA-256."""
-    facts = {name: getattr(realm, name) for name in (*_SAME_NAME, *_LISTS, "organization")}
+    facts = {name: getattr(realm, name) for name in _MEMBERS}
     bundle = realm.ca_bundle
     return {**facts, "ca_bundle": f"sha256:{sha256(bundle.encode()).hexdigest()}" if bundle is not None else None}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -81,14 +81,14 @@ class Rule:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class RealmDraft:
-    """A realm as an admin describes it, already checked for form (`keycloak.urls.parse_issuer`)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealmMembers:
+    """What an admin sets of a realm and the verifier needs of it, in the order of the contract."""
 
     issuer: str
     realm_url: str
+    organization: str | None = None  # None is the whole realm
     client_id: str
-    organization: str | None = None
     audiences: tuple[str, ...] = ()
     authorized_parties: tuple[str, ...] = ()
     algorithms: tuple[str, ...] = ("RS256",)
@@ -96,8 +96,36 @@ class RealmDraft:
     docs_client_id: str | None = None
     ca_bundle: str | None = None
     enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealmDraft(RealmMembers):
+    """A realm as an admin describes it, already checked for form (`onboarding.realm_draft`).
+
+    What an admin sets and the verifier does not need is declared here. Each field is a column of `realms` and a member
+    of the API's and the files' realms, by its name.
+    """
+
     # `discovery`: the discovery document must state the issuer. `sample`: it need not, the tokens' `iss` alone counts.
     issuer_check: str = "discovery"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealmRow(RealmMembers):
+    """What the verifier needs of a realm row."""
+
+    id: uuid.UUID
+    not_before: int
+
+
+def names_of(kind: type[RealmMembers | TenantRow]) -> tuple[str, ...]:
+    """The names of the fields in their order."""
+    return tuple(one.name for one in fields(kind))
+
+
+def frozen(value: Any) -> Any:
+    """A list of JSON, which the values hold as a tuple; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,25 +166,6 @@ class StoredKeys:
     realm_enabled: bool
     issuer: str | None
     realm_url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RealmRow:
-    """What the verifier needs of a realm row; `organization` None is the whole realm."""
-
-    id: uuid.UUID
-    issuer: str
-    organization: str | None
-    realm_url: str
-    client_id: str
-    audiences: tuple[str, ...]
-    authorized_parties: tuple[str, ...]
-    algorithms: tuple[str, ...]
-    login_client_id: str | None
-    docs_client_id: str | None
-    ca_bundle: str | None
-    enabled: bool
-    not_before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +221,7 @@ __all__ = [
     "Page",
     "PageRequest",
     "RealmDraft",
+    "RealmMembers",
     "RealmRow",
     "Refused",
     "Rule",
@@ -221,4 +231,6 @@ __all__ = [
     "TenantRow",
     "TenantState",
     "Transition",
+    "frozen",
+    "names_of",
 ]

@@ -9,16 +9,22 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from tenants_api.registry.values import RealmRow, Rule, TenantRow, TenantState
+from tenants_api.registry.values import RealmRow, Rule, TenantRow, TenantState, frozen, names_of
 from tenants_api.trust.rows import trusted_rows
 
-_TENANT = attrgetter(*TenantRow.__slots__[1:-2])
-_REALM = attrgetter(*RealmRow.__slots__[1:])
-_RULE = attrgetter(*Rule.__slots__)
-_written = json.JSONEncoder(separators=(",", ":")).encode
+_TENANT, _REALM = names_of(TenantRow), names_of(RealmRow)
+# A row is written as its values in the order of its fields: their names would take as much memory again.
+_VALUES: dict[type, Callable[[Any], Any]] = {
+    TenantRow: attrgetter(*_TENANT),
+    RealmRow: attrgetter(*_REALM),
+    Rule: attrgetter("source", "value", "role"),
+    uuid.UUID: attrgetter("hex"),
+}
+_written = json.JSONEncoder(separators=(",", ":"), default=lambda value: _VALUES[type(value)](value)).encode
 
 
 class Register:
@@ -93,20 +99,17 @@ def _forget(index: dict[Any, bytes], key: Any, packed: bytes | None) -> None:
 
 
 def _packed(tenant: TenantRow) -> bytes:
-    rules = [_RULE(rule) for rule in tenant.rules]
-    realms = [(realm.id.hex, *_REALM(realm)) for realm in tenant.realms]
-    return _written([tenant.id.hex, *_TENANT(tenant), rules, realms]).encode("ascii")
+    return _written(tenant).encode("ascii")
 
 
 def _row(packed: bytes | None) -> TenantRow | None:
     if packed is None:
         return None
-    values: list[Any]
-    tenant_id, *values, rules, realms = json.loads(packed)
-    values += [tuple(Rule(*rule) for rule in rules), tuple(_realm_row(*realm) for realm in realms)]
-    return TenantRow(uuid.UUID(tenant_id), *values)
+    values = dict(zip(_TENANT, json.loads(packed), strict=True))
+    rules, realms = tuple(Rule(*rule) for rule in values["rules"]), tuple(map(_realm_row, values["realms"]))
+    return TenantRow(**values | {"id": uuid.UUID(values["id"]), "rules": rules, "realms": realms})
 
 
-def _realm_row(realm_id: str, *words: Any) -> RealmRow:
-    values: list[Any] = [tuple(word) if isinstance(word, list) else word for word in words]
-    return RealmRow(uuid.UUID(realm_id), *values)
+def _realm_row(packed: list[Any]) -> RealmRow:
+    values = dict(zip(_REALM, map(frozen, packed), strict=True))
+    return RealmRow(**values | {"id": uuid.UUID(values["id"])})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from tenants_api.registry.values import RealmRow, TenantRow, TenantState
+from tenants_api.registry.values import RealmMembers, RealmRow, TenantRow, TenantState
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import LIVING, TrustedRealm
 from tenants_api.verification.roles import RoleRule
@@ -22,13 +23,25 @@ def trusted_realms(tenant: TenantRow) -> Iterable[TrustedRealm]:
     """The same as the verifier wants them."""
     reference = TenantRef(tenant.id, tenant.slug, tenant.name)
     rules = tuple(RoleRule(rule.source, rule.value, rule.role) for rule in tenant.rules)
+    suspended = tenant.state == TenantState.SUSPENDED
     for realm in trusted_rows(tenant):
-        yield _trusted(realm, tenant=reference, rules=rules, suspended=tenant.state == TenantState.SUSPENDED)
+        yield trusted_realm(
+            realm, realm_id=realm.id, tenant=reference, rules=rules, not_before=realm.not_before, suspended=suspended
+        )
 
 
-def _trusted(realm: RealmRow, *, tenant: TenantRef, rules: tuple[RoleRule, ...], suspended: bool) -> TrustedRealm:
+def trusted_realm(
+    realm: RealmMembers,
+    *,
+    realm_id: uuid.UUID,
+    tenant: TenantRef,
+    rules: tuple[RoleRule, ...] = (),
+    not_before: int = 0,
+    suspended: bool = False,
+) -> TrustedRealm:
+    """A realm as the verifier wants it: the one place that says which members it gets."""
     return TrustedRealm(
-        id=realm.id,
+        id=realm_id,
         tenant=tenant,
         issuer=realm.issuer,
         realm_url=realm.realm_url,
@@ -39,7 +52,7 @@ def _trusted(realm: RealmRow, *, tenant: TenantRef, rules: tuple[RoleRule, ...],
         algorithms=frozenset(realm.algorithms),
         rules=rules,
         ca_bundle=realm.ca_bundle,
-        not_before=realm.not_before,
+        not_before=not_before,
         suspended=suspended,
         login_client_id=realm.login_client_id,
         docs_client_id=realm.docs_client_id,

@@ -14,9 +14,9 @@ import pytest
 
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.keycloak.targets import Address
-from tenants_api.onboarding.drafts import registered_draft
 from tenants_api.registry import service
 from tenants_api.registry.models import Realm, RealmKeys
+from tenants_api.registry.rows import registered_draft
 from tenants_api.settings import Settings
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services

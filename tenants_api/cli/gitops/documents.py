@@ -19,8 +19,8 @@ from tenants_api.cli.drafts import checked
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import lower_host
-from tenants_api.onboarding import registered_draft
 from tenants_api.registry.models import Tenant
+from tenants_api.registry.rows import registered_draft
 from tenants_api.registry.values import RealmDraft, Rule, TenantDraft
 
 State = Literal["draft", "active", "suspended"]
