@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tenants_api.api.admin.wire import RealmIn, RuleIn, TenantIn, TenantPatch, to_draft, to_drafts, to_rules
+from tenants_api.api.admin.wire import RealmIn, RuleIn, TenantIn, TenantPatch, to_draft, to_rules, to_tenant_draft
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.registry.values import RealmDraft, TenantDraft
 from tenants_api.wiring import Services
@@ -19,15 +19,7 @@ def tenant_draft(fields: Mapping[str, Any], *, services: Services) -> TenantDraf
     """A new tenant; None counts as left out, in its realms too. Raises ValidationFailed."""
     realms = [_given(realm) for realm in fields["realms"]]
     body = checked(TenantIn, {**_given(fields), "realms": realms})
-    return TenantDraft(
-        slug=body.slug,
-        name=body.name,
-        external_id=body.external_id,
-        realms=to_drafts(body.realms, policy=services.policy),
-        role_mapping=to_rules(body.role_mapping, roles=services.roles.names),
-        metadata=body.metadata,
-        resource_metadata=body.resource_metadata,
-    )
+    return to_tenant_draft(body, slug=body.slug, policy=services.policy, roles=services.roles.names)
 
 
 def realm_draft(fields: Mapping[str, Any], *, services: Services) -> RealmDraft:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
 
+from tenants_api.api.admin.wire import RealmIn
 from tenants_api.cli.exits import USAGE, Stopped
+from tenants_api.cli.inputs import read_text
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 _QUOTED = re.compile(r'"((?:[^"]|"")+)",(.*)')  # as in CSV (RFC 4180)
 
@@ -22,13 +29,6 @@ class Activation(StrEnum):
     NEVER = "never"
 
 
-class IssuerCheckMode(StrEnum):
-    """Whether the realm's discovery document must state the issuer."""
-
-    DISCOVERY = "discovery"
-    SAMPLE = "sample"
-
-
 class BulkActivation(StrEnum):
     """The same for a whole file; `unchecked` asks no realm, for imports and moves between databases."""
 
@@ -38,21 +38,13 @@ class BulkActivation(StrEnum):
     UNCHECKED = "unchecked"
 
 
-Issuer = Annotated[str, typer.Option("--issuer", help="Exactly what the tokens bear as `iss`.")]
-ClientId = Annotated[str, typer.Option("--client-id", help="This API's client in the realm.")]
-RealmUrl = Annotated[
-    str | None, typer.Option("--realm-url", help="Where the realm is reached; the issuer if left out.")
-]
-IssuerCheck = Annotated[
-    IssuerCheckMode | None,
-    typer.Option("--issuer-check", help="`sample`: the discovery document may state another issuer (no KC_HOSTNAME)."),
-]
-Organization = Annotated[str | None, typer.Option("--organization", help="Only this organization of the realm.")]
-Audiences = Annotated[list[str] | None, typer.Option("--audience", help="One must be in `aud`; the client id if none.")]
-AuthorizedParties = Annotated[
-    list[str] | None, typer.Option("--authorized-party", help="Only tokens of this client; any if none.")
-]
-Algorithms = Annotated[list[str] | None, typer.Option("--algorithm", help="RS256 if none.")]
+# A list is given one at a time, a PEM as the file that holds it.
+_FLAGS = {
+    "audiences": "--audience",
+    "authorized_parties": "--authorized-party",
+    "algorithms": "--algorithm",
+    "ca_bundle": "--ca-file",
+}
 Rules = Annotated[
     list[str] | None,
     typer.Option(
@@ -62,6 +54,51 @@ Rules = Annotated[
         'comma stands in quotes: `"client:a,b",edit,editor`.',
     ),
 ]
+
+
+def realm_options(schema: type[RealmIn]) -> Callable[[Command], Command]:
+    """Give a command that takes `**members` an option for each member of a realm, with the schema's own words."""
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        options = [_option(name, member) for name, member in schema.model_fields.items()]
+        # What Typer reads (PEP 362).
+        command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def given_members(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The members that were given; an empty text takes a member back to its default."""
+    given: dict[str, Any] = {
+        name: None if value in ("", [""]) else value for name, value in options.items() if value is not None
+    }
+    if given.get("ca_bundle") is not None:
+        given["ca_bundle"] = read_text(Path(given["ca_bundle"]))
+    return given
+
+
+def _option(name: str, member: FieldInfo) -> inspect.Parameter:
+    flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+    switch = f"{flag}/--no-{flag[2:]}" if member.annotation is bool else flag
+    words = member.description or ""
+    kind: Any = Annotated[
+        _kind(member.annotation) | None, typer.Option(switch, help=f"{words[:1].upper()}{words[1:]}.")
+    ]
+    default = inspect.Parameter.empty if member.is_required() else None
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _kind(annotation: Any) -> Any:
+    """What Typer shall read: a switch, a choice, a list of texts, or a text."""
+    for kind in (annotation, *get_args(annotation)):
+        if kind is bool or get_origin(kind) is Literal:
+            return kind
+        if get_origin(kind) is list:
+            return list[str]
+    return str
 
 
 def parse_rules(lines: Sequence[str]) -> list[dict[str, str]]:

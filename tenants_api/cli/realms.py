@@ -8,20 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from tenants_api.api.admin.wire import IssuerCheckMode, RealmIn, RealmPatch
 from tenants_api.cli import shapes
-from tenants_api.cli.drafts import realm_draft
+from tenants_api.cli.drafts import checked, realm_draft
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.inputs import read_text
-from tenants_api.cli.options import (
-    Algorithms,
-    Audiences,
-    AuthorizedParties,
-    ClientId,
-    Issuer,
-    IssuerCheck,
-    Organization,
-    RealmUrl,
-)
+from tenants_api.cli.options import given_members, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, reading, run, services, writing
 from tenants_api.onboarding import Report
@@ -34,37 +26,20 @@ RealmId = Annotated[uuid.UUID, typer.Argument(metavar="REALM", help="Id of the r
 
 
 @app.command()
-def add(
-    ref: TenantRef,
-    issuer: Issuer,
-    client_id: ClientId,
-    realm_url: RealmUrl = None,
-    organization: Organization = None,
-    audience: Audiences = None,
-    authorized_party: AuthorizedParties = None,
-    algorithm: Algorithms = None,
-    login_client_id: Annotated[str | None, typer.Option(help="Public client for the password login route.")] = None,
-    docs_client_id: Annotated[str | None, typer.Option(help="Public client for the tenant's docs page.")] = None,
-    ca_file: Annotated[Path | None, typer.Option(help="PEM file of the realm's own CA.", dir_okay=False)] = None,
-    issuer_check: IssuerCheck = None,
-    reason: Reason = None,
-    as_json: AsJson = False,
-) -> None:
+@realm_options(RealmIn)
+def add(ref: TenantRef, reason: Reason = None, as_json: AsJson = False, **members: Any) -> None:
     """Add an issuer to a tenant (host rename, blue/green, migration)."""
-    fields = {
-        "issuer": issuer,
-        "client_id": client_id,
-        "realm_url": realm_url,
-        "organization": organization,
-        "audiences": audience,
-        "authorized_parties": authorized_party,
-        "algorithms": algorithm,
-        "login_client_id": login_client_id,
-        "docs_client_id": docs_client_id,
-        "issuer_check": issuer_check.value if issuer_check else None,
-        "ca_bundle": read_text(ca_file) if ca_file else None,
-    }
-    _print(run(_add(ref, fields=fields, reason=reason)), as_json=as_json)
+    _print(run(_add(ref, fields=given_members(members), reason=reason)), as_json=as_json)
+
+
+@app.command("set")
+@realm_options(RealmPatch)
+def set_(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: AsJson = False, **members: Any) -> None:
+    """Change what is given of a realm and check it again; an empty text takes a member back to its default."""
+    fields = given_members(members)
+    if not fields:
+        raise Stopped("nothing to change", cure="tenants-api realms set --help", code=USAGE)
+    _print(run(_set(ref, realm_id, fields=fields, reason=reason)), as_json=as_json)
 
 
 @app.command("list")
@@ -100,10 +75,10 @@ def remove(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: As
 def check(
     ref: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="A registered tenant; or give a URL.")] = None,
     issuer: Annotated[str | None, typer.Option(help="Check this issuer without storing anything.")] = None,
-    realm_url: RealmUrl = None,
+    realm_url: Annotated[str | None, typer.Option(help="Where the realm is reached; the issuer if left out.")] = None,
     client_id: Annotated[str | None, typer.Option(help="This API's client in the realm.")] = None,
     sample: Annotated[Path | None, typer.Option(help="File with a token of the realm to try.", dir_okay=False)] = None,
-    issuer_check: IssuerCheck = None,
+    issuer_check: Annotated[IssuerCheckMode, typer.Option(help="As on a realm.")] = "discovery",
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
@@ -114,9 +89,8 @@ def check(
     if issuer is None and realm_url is None:
         raise Stopped("give a TENANT, --issuer or --realm-url", cure="tenants-api realms check --help", code=USAGE)
     token = read_text(sample) if sample else None
-    mode = issuer_check.value if issuer_check else "discovery"
     given = {"issuer": issuer, "realm_url": realm_url, "client_id": client_id, "sample_token": token}
-    report = run(_preflight(**given, issuer_check=mode))
+    report = run(_preflight(**given, issuer_check=issuer_check))
     if as_json:
         print_json(shapes.report(report))
     else:
@@ -142,6 +116,12 @@ async def _add(ref: str, *, fields: dict[str, Any], reason: str | None) -> Realm
     async with services() as opened:
         draft = realm_draft(fields, services=opened)
         return await opened.onboarding.add_realm(ref, draft, change=change(reason))
+
+
+async def _set(ref: str, realm_id: uuid.UUID, *, fields: dict[str, Any], reason: str | None) -> Realm:
+    patch = checked(RealmPatch, fields).model_dump(exclude_unset=True)
+    async with services() as opened:
+        return await opened.onboarding.change_realm(ref, realm_id, patch, if_match=None, change=change(reason))
 
 
 async def _tenant(ref: str) -> Tenant:

@@ -7,24 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from tenants_api.api.admin.rejections import rejection_out
-from tenants_api.api.admin.wire import tenant_out
+from tenants_api.api.admin.wire import RealmIn, tenant_out
 from tenants_api.cli import shapes
 from tenants_api.cli.drafts import changed_fields, tenant_draft
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.inputs import parse_object
-from tenants_api.cli.options import (
-    Activation,
-    Algorithms,
-    Audiences,
-    AuthorizedParties,
-    ClientId,
-    Issuer,
-    IssuerCheck,
-    Organization,
-    RealmUrl,
-    Rules,
-    parse_rules,
-)
+from tenants_api.cli.options import Activation, Rules, given_members, parse_rules, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, reading, run, services, writing
 from tenants_api.registry import service
@@ -68,17 +56,10 @@ def show(ref: TenantRef, as_json: AsJson = False) -> None:
 
 
 @app.command()
+@realm_options(RealmIn)
 def create(
     slug: Annotated[str, typer.Argument(help="Short name in paths; lower case letters, digits and hyphens.")],
-    issuer: Issuer,
-    client_id: ClientId,
     name: Annotated[str | None, typer.Option(help="Name for people; the slug if left out.")] = None,
-    realm_url: RealmUrl = None,
-    organization: Organization = None,
-    audience: Audiences = None,
-    authorized_party: AuthorizedParties = None,
-    algorithm: Algorithms = None,
-    issuer_check: IssuerCheck = None,
     external_id: Annotated[str | None, typer.Option(help="Your own id of this customer.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object.")] = None,
     resource_metadata: Annotated[bool, typer.Option(help=PUBLISHED)] = False,
@@ -86,18 +67,9 @@ def create(
     activate: Activation = Activation.WHEN_READY,
     reason: Reason = None,
     as_json: AsJson = False,
+    **members: Any,
 ) -> None:
     """Register a tenant with its realm, run the checks and activate it; exit 3 if a check leaves it a draft."""
-    realm = {
-        "issuer": issuer,
-        "realm_url": realm_url,
-        "client_id": client_id,
-        "organization": organization,
-        "audiences": audience,
-        "authorized_parties": authorized_party,
-        "algorithms": algorithm,
-        "issuer_check": issuer_check.value if issuer_check else None,
-    }
     tenant: dict[str, Any] = {
         "slug": slug,
         "name": name or slug,
@@ -106,7 +78,7 @@ def create(
         "resource_metadata": resource_metadata,
         "role_mapping": parse_rules(rule or []),
     }
-    created = run(_onboard({**tenant, "realms": [realm]}, activate=activate, reason=reason))
+    created = run(_onboard({**tenant, "realms": [given_members(members)]}, activate=activate, reason=reason))
     _print(created, as_json=as_json)
     if created.state == TenantState.DRAFT and activate is not Activation.NEVER:
         say("a check failed: the tenant stays a draft; cure it, then: tenants-api tenants activate " + slug)

@@ -5,67 +5,57 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import lower_host, parse_issuer, parse_realm_url
-from tenants_api.registry.values import RealmDraft
+from tenants_api.registry.values import RealmDraft, frozen, names_of
 from tenants_api.verification.jwk import ALGORITHMS
 
 MAX_CA_BUNDLE = 65_536
 
 
-def realm_draft(
-    *,
-    issuer: str,
-    client_id: str,
-    policy: TargetPolicy,
-    realm_url: str | None = None,
-    organization: str | None = None,
-    audiences: Sequence[str] | None = None,
-    authorized_parties: Sequence[str] = (),
-    algorithms: Sequence[str] | None = None,
-    login_client_id: str | None = None,
-    docs_client_id: str | None = None,
-    issuer_check: str = "discovery",
-    ca_bundle: str | None = None,
-    enabled: bool = True,
-) -> RealmDraft:
+def realm_draft(*, issuer: str, client_id: str, policy: TargetPolicy, **members: Any) -> RealmDraft:
     """Check the form of a realm and fill in what follows from the rest.
+
+    `members` are others of `RealmDraft` by name; None and an empty list take the default.
 
     Raises:
         ValidationFailed: each wrong field with a pointer relative to the realm (`/issuer`).
     """
     wrong: list[FieldError] = []
-    audiences = tuple(audiences or (client_id,))
-    algorithms = tuple(algorithms or ("RS256",))
-    kept_issuer = kept_url = issuer
+    given = {name: frozen(value) for name, value in members.items() if value not in (None, [], ())}
     with _reported("/issuer", wrong=wrong):
-        kept_issuer = parse_issuer(issuer, policy=policy).issuer
-        kept_url = lower_host(kept_issuer)
-    if realm_url is not None:
+        issuer = parse_issuer(issuer, policy=policy).issuer
+    if "realm_url" in given:
         with _reported("/realm_url", wrong=wrong):
-            kept_url = parse_realm_url(realm_url, policy=policy)
-    _check_audiences(audiences, wrong=wrong)
-    _check_algorithms(algorithms, wrong=wrong)
-    _check_ca_bundle(ca_bundle, wrong=wrong)
+            given["realm_url"] = parse_realm_url(given["realm_url"], policy=policy)
+    draft = replace(_plain(issuer, client_id=client_id), **given)
+    _check_audiences(draft.audiences, wrong=wrong)
+    _check_algorithms(draft.algorithms, wrong=wrong)
+    _check_ca_bundle(draft.ca_bundle, wrong=wrong)
     if wrong:
         raise ValidationFailed("the realm cannot be registered as it is described", errors=wrong)
-    return RealmDraft(
-        issuer=kept_issuer,
-        realm_url=kept_url,
-        client_id=client_id,
-        organization=organization,
-        audiences=audiences,
-        authorized_parties=tuple(authorized_parties),
-        algorithms=algorithms,
-        login_client_id=login_client_id,
-        docs_client_id=docs_client_id,
-        issuer_check=issuer_check,
-        ca_bundle=ca_bundle,
-        enabled=enabled,
-    )
+    return draft
+
+
+def members_of(draft: RealmDraft) -> dict[str, Any]:
+    """The members from which `realm_draft` makes this draft, in JSON; what follows from the rest is left out."""
+    plain = _plain(draft.issuer, client_id=draft.client_id)
+    members = {name: getattr(draft, name) for name in names_of(RealmDraft)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in members.items()
+        if name in ("issuer", "client_id") or value != getattr(plain, name)
+    }
+
+
+def _plain(issuer: str, *, client_id: str) -> RealmDraft:
+    """A realm of which nothing else is said."""
+    return RealmDraft(issuer=issuer, realm_url=lower_host(issuer), client_id=client_id, audiences=(client_id,))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ A crash or a failed check leaves a `draft` with its conditions; `check_tenant` a
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import WELL_KNOWN, lower_host
 from tenants_api.onboarding.checks import Report, check_realm
+from tenants_api.onboarding.drafts import members_of, realm_draft
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry import conditions, repository, service
 from tenants_api.registry import keys as registry_keys
@@ -39,6 +41,11 @@ from tenants_api.trust import Trust, to_stored
 from tenants_api.verification.clocks import Clocks
 
 Activation = Literal["when_ready", "now", "never"]
+# What decides where keys come from and which tokens are good: after a change of these the checks run again.
+_CHECKED = frozenset({
+    "issuer", "realm_url", "client_id", "audiences", "algorithms", "ca_bundle", "organization", "enabled",
+    "issuer_check",
+})  # fmt: skip
 MAX_CHANGES = 3  # of a tenant while it is checked, after which its activation gives up
 log = structlog.get_logger("tenants_api.onboarding")
 
@@ -165,6 +172,32 @@ class Onboarding:
             reports = []
         await self._publish(reports)
         return realm
+
+    async def change_realm(
+        self, ref: str, realm_id: uuid.UUID, patch: Mapping[str, Any], *, if_match: int | None, change: Change
+    ) -> Realm:
+        """Change a realm by merge patch (RFC 7396); what decides about its tokens is checked again.
+
+        What followed from the issuer or the client id goes on following it.
+
+        Raises:
+            ValidationFailed, TenantNotFound, RealmNotFound, EtagMismatch, IssuerTaken
+        """
+        async with self._database.begin() as session:
+            before = await service.get_realm(session, ref=ref, realm_id=realm_id)
+            draft = realm_draft(policy=self._policy, **members_of(registered_draft(before)) | dict(patch))
+            self.refuse_reserved((draft,))
+            # What was merged must be what is stored still, also for a caller who expects no version.
+            expected = before.version if if_match is None else if_match
+            realm = await service.update_realm(
+                session, ref=ref, realm_id=realm_id, draft=draft, if_match=expected, change=change
+            )
+            tenant = await service.get_tenant(session, ref=ref)
+        await self._trust.catch_up()
+        if _CHECKED.isdisjoint(patch):
+            return realm
+        checked = await self.check_after(tenant, change=change)
+        return next((one for one in checked.realms if one.id == realm_id), realm)
 
     async def replace_now(self, ref: str, draft: TenantDraft, *, if_match: int | None, change: Change) -> Tenant:
         """Make a draft what is described and activate it, in one transaction after the checks of what is described.

@@ -101,3 +101,33 @@ def test_token_on_the_command_line_is_read_with_a_warning(
 
     assert said.code == 0
     assert "history" in said.talk
+
+
+def test_set_changes_what_is_given_and_nothing_else(cli: Cli, acme: dict[str, Any], realms: DevRealmServer) -> None:
+    issuer, (realm,) = realms.realm("globex").issuer, acme["realms"]
+    given = "--audience", CLIENT_ID, "--audience", "web", "--login-client-id", "login", "--no-enabled"
+    added = cli.json("realms", "add", "acme", "--issuer", issuer, "--client-id", CLIENT_ID, *given)
+    expected = ["tenants-api", "web"], "login", False
+    assert (added["audiences"], added["login_client_id"], added["enabled"]) == expected
+
+    changed = cli.json("realms", "set", "acme", added["id"], "--enabled", "--audience", "", "--authorized-party", "web")
+
+    same = {"audiences": [CLIENT_ID], "authorized_parties": ["web"], "enabled": True, "health": "healthy"}
+    own = {"conditions", "version", "updated_at"}
+    assert {**changed, **dict.fromkeys(own)} == {**added, **same, **dict.fromkeys(own)}
+    assert cli.json("realms", "show", "acme", realm["id"]) == realm, "another realm of the tenant"
+    assert cli("realms", "set", "acme", added["id"]).code == 2
+    assert cli("realms", "set", "acme", added["id"], "--client-id", " x ").code == 2
+
+
+def test_realms_own_authority_is_read_from_a_file(
+    cli: Cli, acme: dict[str, Any], realms: DevRealmServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("no PEM")
+    (realm,) = acme["realms"]
+
+    said = cli("realms", "set", "acme", realm["id"], "--ca-file", str(file))
+
+    assert said.code == 2
+    assert "/ca_bundle" in said.talk

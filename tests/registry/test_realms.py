@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from tenants_api.api.admin.wire import RealmIn, RealmOut, RealmPatch
 from tenants_api.db import Database
 from tenants_api.errors import EtagMismatch
+from tenants_api.keycloak.targets import TargetPolicy
+from tenants_api.onboarding import members_of, realm_draft
 from tenants_api.registry import conditions, service
 from tenants_api.registry.errors import IssuerTaken, RealmNotFound
-from tenants_api.registry.values import ConditionValue, Health
+from tenants_api.registry.models import Realm
+from tenants_api.registry.rows import new_realm, registered_draft
+from tenants_api.registry.values import ConditionValue, Health, RealmDraft, RealmRow, names_of
 from tests.registry.drafts import CHANGE, create, issuer_of, read, realm
 
 pytestmark = pytest.mark.anyio
@@ -135,3 +141,26 @@ async def test_two_checks_of_one_realm_at_the_same_instant_both_end(database: Da
     await create(database, "acme")
     await asyncio.gather(*(store(database, slug="acme", now=NOON, Ready="True", IssuerValid="True") for _ in range(4)))
     assert len((await read(database, "acme")).realms[0].conditions) == 2
+
+
+async def test_each_member_of_a_realm_is_a_column_a_member_of_requests_and_files_and_shown() -> None:
+    """One that is forgotten somewhere would be lost without a word."""
+    members = names_of(RealmDraft)
+    assert set(members) <= set(Realm.__table__.columns.keys())
+    assert tuple(RealmIn.model_fields) == tuple(RealmPatch.model_fields) == members
+    assert set(members) <= set(RealmOut.model_fields)
+    assert set(names_of(RealmRow)) <= {*members, "id", "not_before"}
+
+
+async def test_registered_realm_is_described_by_the_members_that_differ_from_their_defaults() -> None:
+    values: dict[str, Any] = {
+        "issuer": "https://id.example/realms/acme", "realm_url": "https://inside.example/realms/acme",
+        "organization": "red", "client_id": "api", "audiences": ["api", "web"], "authorized_parties": ["web"],
+        "algorithms": ["ES256"], "login_client_id": "login", "docs_client_id": "docs", "enabled": False,
+        "issuer_check": "sample",
+    }  # fmt: skip
+    policy = TargetPolicy(frozenset(), (), frozenset({443}))
+    for members in (values, {name: values[name] for name in ("issuer", "client_id")}):
+        draft = realm_draft(policy=policy, **members)
+        assert members_of(registered_draft(new_realm(draft))) == members
+        assert registered_draft(new_realm(draft)) == draft

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.api.admin.changing import changing
 from tenants_api.api.admin.fields import is_id
-from tenants_api.api.admin.wire import TenantIn, TenantPut, to_drafts, to_rules
+from tenants_api.api.admin.wire import TenantIn, TenantPut, to_tenant_draft
 from tenants_api.errors import EtagMismatch, FieldError, ValidationFailed
 from tenants_api.registry import repository, service
 from tenants_api.registry.errors import InvalidStateTransition, TenantNotFound
@@ -59,17 +59,9 @@ async def put(
 
 def tenant_draft(body: TenantIn, *, slug: str, services: Services) -> TenantDraft:
     """The tenant that the body describes. Raises ValidationFailed, IssuerTaken (the platform realm)."""
-    realms = to_drafts(body.realms, policy=services.policy)
-    services.onboarding.refuse_reserved(realms)
-    return TenantDraft(
-        slug=slug,
-        name=body.name,
-        external_id=body.external_id,
-        realms=realms,
-        role_mapping=to_rules(body.role_mapping, roles=services.roles.names),
-        metadata=body.metadata,
-        resource_metadata=body.resource_metadata,
-    )
+    draft = to_tenant_draft(body, slug=slug, policy=services.policy, roles=services.roles.names)
+    services.onboarding.refuse_reserved(draft.realms)
+    return draft
 
 
 async def _create(ref: str, *, body: TenantPut, condition: Condition, services: Services, change: Change) -> Tenant:

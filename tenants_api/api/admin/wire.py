@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, computed_field
@@ -14,7 +14,7 @@ from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.onboarding import realm_draft
 from tenants_api.registry.models import Tenant
-from tenants_api.registry.values import Health, RealmDraft, Rule
+from tenants_api.registry.values import Health, RealmDraft, Rule, TenantDraft
 
 Activate = Literal["when_ready", "now", "never"]
 IssuerCheckMode = Literal["discovery", "sample"]
@@ -27,38 +27,40 @@ _ISSUER_CHECK = (
 _BY_HEALTH = (Health.HEALTHY, Health.UNKNOWN, Health.DEGRADED, Health.FAILING)
 
 
+Issuer = Annotated[Url, Field(description="exactly the `iss` of the realm's tokens")]
+OurClient = Annotated[ClientId, Field(description="this API's client in the realm")]
+
+
 class RealmIn(WireIn):
     """A realm as an admin describes it; what is left out follows from the rest."""
 
-    issuer: Url
-    realm_url: Url | None = None
-    organization: PlainText | None = Field(default=None, min_length=1, max_length=255)
-    client_id: ClientId
-    audiences: list[ClientId] | None = Field(default=None, min_length=1, max_length=20)
-    authorized_parties: list[ClientId] | None = Field(default=None, max_length=50)
-    algorithms: list[PlainText] | None = Field(default=None, min_length=1, max_length=12, examples=[["RS256"]])
-    login_client_id: ClientId | None = None
-    docs_client_id: ClientId | None = None
-    ca_bundle: str | None = Field(default=None, max_length=65_536)
-    enabled: bool = True
+    issuer: Issuer
+    realm_url: Url | None = Field(default=None, description="where the realm is reached; the issuer if left out")
+    organization: PlainText | None = Field(
+        default=None, min_length=1, max_length=255, description="only this organization of the realm"
+    )
+    client_id: OurClient
+    audiences: list[ClientId] | None = Field(
+        default=None, min_length=1, max_length=20, description="one must be in `aud`; the client id if left out"
+    )
+    authorized_parties: list[ClientId] | None = Field(
+        default=None, max_length=50, description="only tokens of these clients (`azp`); of any if left out"
+    )
+    algorithms: list[PlainText] | None = Field(
+        default=None, min_length=1, max_length=12, examples=[["RS256"]], description="RS256 if left out"
+    )
+    login_client_id: ClientId | None = Field(default=None, description="public client for the password login route")
+    docs_client_id: ClientId | None = Field(default=None, description="public client for the tenant's docs page")
+    ca_bundle: str | None = Field(default=None, max_length=65_536, description="the realm's own CA, as PEM")
+    enabled: bool = Field(default=True, description="whether its tokens are accepted")
     issuer_check: IssuerCheckMode = Field(default="discovery", description=_ISSUER_CHECK)
 
 
-class RealmPatch(WireIn):
+class RealmPatch(RealmIn):
     """A merge patch (RFC 7396) of a realm; null takes an optional member back to its default."""
 
-    issuer: Url = ""
-    realm_url: Url | None = None
-    organization: PlainText | None = Field(default=None, min_length=1, max_length=255)
-    client_id: ClientId = ""
-    audiences: list[ClientId] | None = Field(default=None, min_length=1, max_length=20)
-    authorized_parties: list[ClientId] | None = Field(default=None, max_length=50)
-    algorithms: list[PlainText] | None = Field(default=None, min_length=1, max_length=12)
-    login_client_id: ClientId | None = None
-    docs_client_id: ClientId | None = None
-    ca_bundle: str | None = Field(default=None, max_length=65_536)
-    enabled: bool = True
-    issuer_check: IssuerCheckMode = Field(default="discovery", description=_ISSUER_CHECK)
+    issuer: Issuer = ""
+    client_id: OurClient = ""
 
 
 class RuleIn(WireIn):
@@ -82,8 +84,8 @@ Rules = Annotated[list[RuleIn], Field(max_length=200)]
 _PUBLISHED = "whether everybody may read at which realms this tenant's tokens are issued (RFC 9728)"
 
 
-class TenantIn(WireIn):
-    """A new tenant."""
+class TenantDescription(WireIn):
+    """A tenant as an admin describes it, in a request or in a file."""
 
     slug: Slug
     name: Name
@@ -92,6 +94,11 @@ class TenantIn(WireIn):
     role_mapping: Rules = Field(default=[])
     metadata: Metadata = Field(default={})
     resource_metadata: bool = Field(default=False, description=_PUBLISHED)
+
+
+class TenantIn(TenantDescription):
+    """A new tenant."""
+
     activate: Activate = "when_ready"
 
 
@@ -189,29 +196,39 @@ def tenant_out(tenant: Tenant) -> TenantOut:
     return TenantOut.model_validate(tenant)
 
 
-def to_draft(realm: RealmIn, *, policy: TargetPolicy, prefix: str = "") -> RealmDraft:
-    """Check a realm's form. Raises ValidationFailed, with pointers below `prefix`."""
-    return draft_of(realm.model_dump(), policy=policy, prefix=prefix)
-
-
-def draft_of(values: Mapping[str, Any], *, policy: TargetPolicy, prefix: str = "") -> RealmDraft:
-    """As `to_draft`, for the members of a realm; None takes the default."""
-    given = {name: value for name, value in values.items() if value is not None}
-    try:
-        return realm_draft(policy=policy, **given)
-    except ValidationFailed as failed:
-        errors = [FieldError(prefix + error.pointer, error.detail) for error in failed.errors]
-        raise ValidationFailed(failed.detail, errors=errors) from failed
+def to_draft(realm: RealmIn, *, policy: TargetPolicy) -> RealmDraft:
+    """Check a realm's form. Raises ValidationFailed."""
+    return realm_draft(policy=policy, **realm.model_dump())
 
 
 def to_drafts(realms: Sequence[RealmIn], *, policy: TargetPolicy) -> tuple[RealmDraft, ...]:
-    """Check several of one tenant. Raises ValidationFailed, also for one that stands there twice."""
-    drafts = [to_draft(realm, policy=policy, prefix=f"/realms/{n}") for n, realm in enumerate(realms)]
-    names = [(draft.issuer, draft.organization) for draft in drafts]
-    for n, name in enumerate(names):
-        if name in names[:n]:
+    """Check several of one tenant. Raises ValidationFailed, also for a duplicate."""
+    drafts: list[RealmDraft] = []
+    for n, realm in enumerate(realms):
+        try:
+            draft = to_draft(realm, policy=policy)
+        except ValidationFailed as failed:
+            errors = [FieldError(f"/realms/{n}{error.pointer}", error.detail) for error in failed.errors]
+            raise ValidationFailed(failed.detail, errors=errors) from failed
+        if (draft.issuer, draft.organization) in [(one.issuer, one.organization) for one in drafts]:
             raise ValidationFailed(errors=[FieldError(f"/realms/{n}/issuer", "the same realm stands here twice")])
+        drafts.append(draft)
     return tuple(drafts)
+
+
+def to_tenant_draft(
+    tenant: TenantDescription, *, slug: str, policy: TargetPolicy, roles: frozenset[str]
+) -> TenantDraft:
+    """Check a tenant's realms and role mapping. Raises ValidationFailed."""
+    return TenantDraft(
+        slug=slug,
+        name=tenant.name,
+        external_id=tenant.external_id,
+        realms=to_drafts(tenant.realms, policy=policy),
+        role_mapping=to_rules(tenant.role_mapping, roles=roles),
+        metadata=tenant.metadata,
+        resource_metadata=tenant.resource_metadata,
+    )
 
 
 def to_rules(mapping: Sequence[RuleIn], *, roles: frozenset[str], prefix: str = "/role_mapping") -> tuple[Rule, ...]:

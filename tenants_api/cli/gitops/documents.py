@@ -10,33 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
-
-from tenants_api.api.admin.fields import ExternalId, Metadata, Name, Slug
-from tenants_api.api.admin.wire import RealmIn, Rules, to_drafts, to_rules
-from tenants_api.api.wire import WireIn
+from tenants_api.api.admin.wire import TenantDescription, to_tenant_draft
 from tenants_api.cli.drafts import checked
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.targets import TargetPolicy
-from tenants_api.keycloak.urls import lower_host
+from tenants_api.onboarding import members_of
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.rows import registered_draft
-from tenants_api.registry.values import RealmDraft, Rule, TenantDraft
+from tenants_api.registry.values import Rule, TenantDraft
 
 State = Literal["draft", "active", "suspended"]
 
 
-class TenantDocument(WireIn):
+class TenantDocument(TenantDescription):
     """A tenant in a file; `state` is left alone where it is left out."""
 
-    slug: Slug
-    name: Name
-    external_id: ExternalId | None = None
     state: State | None = None
-    realms: list[RealmIn] = Field(default=[], max_length=20)
-    role_mapping: Rules = Field(default=[])
-    metadata: Metadata = Field(default={})
-    resource_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +49,7 @@ def read_document(value: Any, *, vocabulary: Vocabulary) -> Wanted:
     if not isinstance(value, dict):
         raise ValidationFailed(errors=[FieldError("", "a document must be one tenant: an object")])
     body = checked(TenantDocument, value)
-    draft = TenantDraft(
-        slug=body.slug,
-        name=body.name,
-        external_id=body.external_id,
-        realms=to_drafts(body.realms, policy=vocabulary.policy),
-        role_mapping=to_rules(body.role_mapping, roles=vocabulary.roles),
-        metadata=body.metadata,
-        resource_metadata=body.resource_metadata,
-    )
+    draft = to_tenant_draft(body, slug=body.slug, policy=vocabulary.policy, roles=vocabulary.roles)
     return Wanted(draft, body.state)
 
 
@@ -80,7 +61,7 @@ def document(draft: TenantDraft, *, state: str | None = None) -> dict[str, Any]:
         "name": draft.name,
         "external_id": draft.external_id,
         "state": state,
-        "realms": [_realm(realm) for realm in realms],
+        "realms": [members_of(realm) for realm in realms],
         "role_mapping": [{"from": rule.source, "value": rule.value, "role": rule.role} for rule in draft.role_mapping],
         "metadata": _sorted(draft.metadata),
         "resource_metadata": draft.resource_metadata or None,
@@ -110,24 +91,6 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     """The members that differ between two canonical documents."""
     names = dict.fromkeys([*after, *before])
     return [name for name in names if line(before.get(name)) != line(after.get(name))]
-
-
-def _realm(realm: RealmDraft) -> dict[str, Any]:
-    whole: dict[str, Any] = {
-        "issuer": realm.issuer,
-        "realm_url": None if realm.realm_url == lower_host(realm.issuer) else realm.realm_url,
-        "organization": realm.organization or None,
-        "client_id": realm.client_id,
-        "audiences": None if realm.audiences == (realm.client_id,) else list(realm.audiences),
-        "authorized_parties": list(realm.authorized_parties) or None,
-        "algorithms": None if realm.algorithms == ("RS256",) else list(realm.algorithms),
-        "login_client_id": realm.login_client_id,
-        "docs_client_id": realm.docs_client_id,
-        "ca_bundle": realm.ca_bundle,
-        "enabled": None if realm.enabled else False,
-        "issuer_check": None if realm.issuer_check == "discovery" else realm.issuer_check,
-    }
-    return {name: value for name, value in whole.items() if value is not None}
 
 
 def _sorted(value: Any) -> Any:
