@@ -30,7 +30,8 @@ from tenants_api.devrealms import DevRealmServer
 from tenants_api.ids import new_id
 from tenants_api.registry.models import Realm, RealmKeys, Tenant
 from tenants_api.trust.stored import to_stored
-from tenants_api.verification.sources import Fetched
+from tenants_api.verification.jwk import parse_key_set
+from tenants_api.verification.sources import UsableKeys
 from tests.support.realms import dev_realms, migrate, settings_for
 from tests.support.serving import Served, serving
 from tests.support.stack import CLIENT_ID
@@ -93,7 +94,7 @@ async def fill(url: str, *, tenants: int) -> None:
                 realm,
                 issuer=issuer(number),
                 realm_url=issuer(number),
-                fetched=Fetched(jwks(key(number)), 0, True),
+                fetched=UsableKeys(parse_key_set(jwks(key(number))), 0, True),
                 fetched_at=now,
             )
             for number, (_, realm) in enumerate(ids)

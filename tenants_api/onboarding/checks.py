@@ -24,7 +24,7 @@ from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry.values import ConditionValue, RealmDraft
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, parse_key_set
-from tenants_api.verification.sources import Fetched
+from tenants_api.verification.sources import UsableKeys
 
 MAX_MESSAGE = 2000  # characters of a condition's message: an issuer and a realm URL fit, whatever a realm says is cut
 RSA_ALGORITHMS = 6
@@ -45,7 +45,7 @@ class Report:
     conditions: tuple[ConditionValue, ...]
     ready: bool
     suggested_issuer: str | None = None
-    fetched: Fetched | None = None
+    fetched: UsableKeys | None = None
 
 
 class Failed(Exception):
@@ -217,11 +217,11 @@ class _Run:
             raise Failed(refusal.reason, message=message)
         return "True", "Verified", "the sample token would be accepted"
 
-    def fetched(self) -> Fetched | None:
+    def fetched(self) -> UsableKeys | None:
         """What the realm answered, once its keys were found usable."""
         if self.keys is None or self.status is None:
             return None
-        return Fetched(self.jwks, self.status.not_before, self.status.enabled)
+        return UsableKeys(self.keys, self.status.not_before, self.status.enabled)
 
 
 async def check_realm(

@@ -17,7 +17,7 @@ from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
 from tenants_api.verification.snapshot import Snapshot
-from tenants_api.verification.sources import Fetched, SourceFailed
+from tenants_api.verification.sources import Fetched, SourceFailed, UsableKeys
 from tenants_api.verification.token import peek
 from tenants_api.verification.verifier import TokenVerifier
 
@@ -54,7 +54,7 @@ class SampleToken:
         claim = self._claims().get("azp")
         return redacted(claim, limit=MAX_CLAIM) if isinstance(claim, str) else "(none)"
 
-    async def refusal(self, draft: RealmDraft, *, fetched: Fetched) -> Refusal | None:
+    async def refusal(self, draft: RealmDraft, *, fetched: UsableKeys) -> Refusal | None:
         """Why the verifier would refuse the token for this realm; None when it would accept it."""
         snapshot = Snapshot()
         snapshot.put(trusted_realm(draft, realm_id=uuid.UUID(int=0), tenant=_NOBODY))
@@ -62,9 +62,7 @@ class SampleToken:
             source=_NoSource(),
             policy=KeyPolicy(),
             clocks=self._clocks,
-            on_new=lambda ring: ring.restore(
-                fetched.jwks, age=0.0, not_before=fetched.not_before or 0, enabled=fetched.enabled is not False
-            ),
+            on_new=lambda ring: ring.adopt(fetched, age=0.0),
             on_event=lambda ring, event: None,
         )
         verifier = TokenVerifier(

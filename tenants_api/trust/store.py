@@ -29,7 +29,7 @@ from tenants_api.verification.keys import KeyRing
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
 from tenants_api.verification.snapshot import Snapshot
-from tenants_api.verification.sources import Fetched, KeySource
+from tenants_api.verification.sources import KeySource, UsableKeys
 
 CATCH_UP_SECONDS = 5.0  # that a committed change waits for this replica to read it
 MANUAL_COOLDOWN = 5.0  # seconds between two manual refreshes of one realm
@@ -196,7 +196,7 @@ class Trust:
         return self._stored.fetched_at(realm_id, issuer=issuer, realm_url=realm_url)
 
     def adopt_keys(
-        self, realm_id: uuid.UUID, *, issuer: str, realm_url: str, fetched: Fetched, asked_at: datetime
+        self, realm_id: uuid.UUID, *, issuer: str, realm_url: str, fetched: UsableKeys, asked_at: datetime
     ) -> None:
         """Take keys that were just fetched for this issuer at this URL, so that the first token needs no fetch.
 
@@ -205,15 +205,10 @@ class Trust:
         realm = self._realm(realm_id)
         if realm is not None and _is_of(realm, issuer=issuer, realm_url=realm_url):
             age = self._clocks.wall() - asked_at.timestamp()
-            self.rings.of(realm).restore(
-                fetched.jwks,
-                age=max(0.0, age - 0.001),  # the same set was just stored: this one is live, and so the newer
-                not_before=fetched.not_before or 0,
-                enabled=fetched.enabled is not False,
-                source="live",
-            )
+            # The same set was just stored: this one is live, and so the newer.
+            self.rings.adopt(realm, fetched, age=max(0.0, age - 0.001))
 
-    def note_keys(self, keys: StoredKeys, *, issuer: str, realm_url: str, fetched: Fetched) -> None:
+    def note_keys(self, keys: StoredKeys, *, issuer: str, realm_url: str, fetched: UsableKeys) -> None:
         """Keys that were fetched without a token: a realm in use takes them, an idle one when it is asked for."""
         if self.rings.find(keys.realm_id) is not None:
             self.adopt_keys(

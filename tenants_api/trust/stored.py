@@ -16,9 +16,8 @@ from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import StoredKeys
 from tenants_api.trust.background import Background
 from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.jwk import compact_key_set, parse_key_set
 from tenants_api.verification.keys import KeyRing
-from tenants_api.verification.sources import Fetched
+from tenants_api.verification.sources import UsableKeys
 
 _HEAD = struct.Struct("<dq?16s")  # of `_Known`; the key set follows
 log = structlog.get_logger("tenants_api.trust")
@@ -74,9 +73,8 @@ class StoredKeySets:
 
         What the database says already is written with `tell` alone: that ends the back-off of the other replicas.
         """
-        keys = self._of(ring)
-        known = self._of_realm(ring.realm.id)
-        if (
+        keys, known = self._of(ring), self._of_realm(ring.realm.id)
+        if keys is None or (
             not tell
             and known is not None
             and known[1:] == (keys.not_before, keys.realm_enabled, _origin(keys.issuer, keys.realm_url), keys.jwks)
@@ -97,12 +95,14 @@ class StoredKeySets:
         fetched_at, not_before, enabled, origin = _HEAD.unpack_from(packed)
         return _Known(datetime.fromtimestamp(fetched_at, UTC), not_before, enabled, origin, packed[_HEAD.size :])
 
-    def _of(self, ring: KeyRing) -> StoredKeys:
+    def _of(self, ring: KeyRing) -> StoredKeys | None:
         state, realm = ring.state, ring.realm
+        if state.keys is None:
+            return None
         fetched_at = self._clocks.wall() - (self._clocks.monotonic() - state.fetched_at)
-        fetched = Fetched(state.jwks, state.not_before, state.enabled)
         return to_stored(
-            realm.id, issuer=realm.issuer, realm_url=realm.realm_url, fetched=fetched,
+            realm.id, issuer=realm.issuer, realm_url=realm.realm_url,
+            fetched=UsableKeys(state.keys, state.not_before, state.enabled),
             fetched_at=datetime.fromtimestamp(fetched_at, UTC),
         )  # fmt: skip
 
@@ -116,21 +116,17 @@ class StoredKeySets:
 
 
 def to_stored(
-    realm_id: uuid.UUID, *, issuer: str, realm_url: str, fetched: Fetched, fetched_at: datetime
+    realm_id: uuid.UUID, *, issuer: str, realm_url: str, fetched: UsableKeys, fetched_at: datetime
 ) -> StoredKeys:
-    """What is worth keeping of an answer that was found good; `issuer` and `realm_url` are what it was fetched for.
-
-    Raises:
-        BrokenKeySet: it was not.
-    """
-    jwks = compact_key_set(fetched.jwks, kids=parse_key_set(fetched.jwks).keys)
+    """What is worth keeping of an answer; `issuer` and `realm_url` are what it was fetched for."""
+    jwks = fetched.keys.compact
     return StoredKeys(
         realm_id=realm_id,
         jwks=jwks,
         digest=hashlib.sha256(jwks).hexdigest(),
         fetched_at=fetched_at,
-        not_before=fetched.not_before or 0,
-        realm_enabled=fetched.enabled is not False,
+        not_before=fetched.not_before,
+        realm_enabled=fetched.enabled,
         issuer=issuer,
         realm_url=realm_url,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -111,22 +112,32 @@ def _to_der(signature: bytes, *, size: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """The usable signature keys of one realm, by kid."""
+    """The usable signature keys of one realm, by kid.
+
+    `compact` is a JWKS of them with what verifying needs (no certificates): what is worth storing. `digest` is the
+    SHA-256 of the document that was read.
+    """
 
     keys: Mapping[str, VerifyKey]
-    skipped: tuple[SkippedKey, ...] = field(default=())
+    skipped: tuple[SkippedKey, ...]
+    compact: bytes
+    digest: bytes
 
 
-def parse_key_set(document: bytes) -> KeySet:
-    """Read a JWKS.
+def parse_key_set(document: bytes, *, present: KeySet | None = None) -> KeySet:
+    """Read a JWKS; `present` is given back where the document says what it was read from.
 
     Raises:
         BrokenKeySet: it is no JWKS, lists more than 256 keys, or no key in it can verify a signature.
     """
+    digest = sha256(document).digest()
+    if present is not None and (digest == present.digest or document == present.compact):
+        return present
+    entries = _entries(document)
     found: dict[str, VerifyKey] = {}
     disputed: set[tuple[str, str]] = set()
     skipped: list[SkippedKey] = []
-    for entry in _entries(document):
+    for entry in entries:
         try:
             kid, algorithms, material = _read_key(entry)
         except _Unusable as reason:
@@ -141,13 +152,11 @@ def parse_key_set(document: bytes) -> KeySet:
     usable = {kid: key for kid, key in found.items() if key.materials}
     if not usable:
         raise BrokenKeySet("no key in the set can verify a signature", skipped=tuple(skipped))
-    return KeySet(usable, tuple(skipped))
+    return KeySet(usable, tuple(skipped), _compact(entries, kids=usable.keys()), digest)
 
 
-def compact_key_set(document: bytes, *, kids: Iterable[str]) -> bytes:
-    """The same set reduced to the named keys and to what verifying needs (no certificates): what is worth storing."""
-    wanted = frozenset(kids)
-    kept = (entry for entry in _entries(document) if isinstance(entry, dict) and _text(entry, "kid") in wanted)
+def _compact(entries: list[Any], *, kids: Collection[str]) -> bytes:
+    kept = (entry for entry in entries if isinstance(entry, dict) and _text(entry, "kid") in kids)
     # An entry that is refused for what is left out here (a private part, key_ops) must not come back without it.
     keys = [{name: entry[name] for name in _STORED if name in entry} for entry in kept if not _misuse(entry)]
     return json.dumps({"keys": keys}, separators=(",", ":"), sort_keys=True).encode()
@@ -166,7 +175,7 @@ class _Unusable(Exception):
     """Why one key is left out."""
 
 
-def _entries(document: bytes) -> Iterator[Any]:
+def _entries(document: bytes) -> list[Any]:
     try:
         keys = json.loads(document.decode("utf-8"))["keys"]
     except (ValueError, RecursionError, KeyError, TypeError) as error:
@@ -175,7 +184,7 @@ def _entries(document: bytes) -> Iterator[Any]:
         raise BrokenKeySet("the document is not a JWKS")
     if len(keys) > MAX_KEYS:
         raise BrokenKeySet(f"the set lists {len(keys)} keys; at most {MAX_KEYS} are read", reason="TooManyKeys")
-    return iter(keys)
+    return keys
 
 
 def _read_key(entry: Any) -> tuple[str, frozenset[str], Any]:

@@ -23,7 +23,6 @@ class RingState:
     """What is known of a realm's keys now. Times are monotonic seconds; `source` is `live` or `stored`."""
 
     keys: KeySet | None = None
-    jwks: bytes = b""
     fetched_at: float = 0.0
     source: str | None = None
     not_before: int = 0

@@ -16,7 +16,7 @@ from tenants_api.verification.errors import KeysUnavailable, Refusal
 from tenants_api.verification.jwk import BrokenKeySet, KeySet, VerifyKey, any_lost, parse_key_set
 from tenants_api.verification.key_state import FIRST_PATIENCE, KeyPolicy, RingState, left, loop_time
 from tenants_api.verification.realms import TrustedRealm
-from tenants_api.verification.sources import KeySource, SourceFailed
+from tenants_api.verification.sources import KeySource, SourceFailed, UsableKeys
 from tenants_api.verification.unknown_kids import Budget, UnknownKids
 
 REFRESH_AHEAD = 0.8  # of the lifetime
@@ -70,16 +70,31 @@ class KeyRing:
             await self._look_again(kid, algorithm=algorithm, until=until)
         return self._find(kid, algorithm=algorithm)
 
-    def restore(self, jwks: bytes, *, age: float, not_before: int, enabled: bool, source: str = "stored") -> None:
+    def restore(self, jwks: bytes, *, age: float, not_before: int, enabled: bool) -> None:
         """Take a stored key set that is `age` seconds old; one that is not newer than the present set is ignored."""
         fetched_at = self._clock() - age
-        if self.state.keys is not None and fetched_at <= self.state.fetched_at:
+        if not self._is_newer(fetched_at):
             return
         try:
-            keys = parse_key_set(jwks)
+            keys = parse_key_set(jwks, present=self.state.keys)
         except BrokenKeySet:
             return
-        self._take(keys, jwks=jwks, fetched_at=fetched_at, not_before=not_before, enabled=enabled, source=source)
+        self._take(keys, fetched_at=fetched_at, not_before=not_before, enabled=enabled, source="stored")
+
+    def adopt(self, fetched: UsableKeys, *, age: float) -> None:
+        """Take keys that somebody else has fetched from the realm, as `restore`."""
+        fetched_at = self._clock() - age
+        if self._is_newer(fetched_at):
+            self._take(
+                fetched.keys,
+                fetched_at=fetched_at,
+                not_before=fetched.not_before,
+                enabled=fetched.enabled,
+                source="live",
+            )
+
+    def _is_newer(self, fetched_at: float) -> bool:
+        return self.state.keys is None or fetched_at > self.state.fetched_at
 
     async def refresh(self) -> str | None:
         """Fetch now, whatever the age. Gives None, or the reason of the failure.
@@ -220,7 +235,7 @@ class KeyRing:
                     fetched = await self._source.fetch(self.realm)
                 finally:
                     self.state.took = self._clock() - begun
-            keys = parse_key_set(fetched.jwks)
+            keys = parse_key_set(fetched.jwks, present=self.state.keys)
         except SourceFailed as failure:
             self._failed(failure.reason)
         except TimeoutError:
@@ -235,7 +250,6 @@ class KeyRing:
                 return
             self._take(
                 keys,
-                jwks=fetched.jwks,
                 fetched_at=begun,  # the realm may have answered before it withdrew a key, however late we read that
                 not_before=state.not_before if fetched.not_before is None else fetched.not_before,
                 enabled=state.enabled if fetched.enabled is None else fetched.enabled,
@@ -251,9 +265,7 @@ class KeyRing:
         self.realm.renew_at = self.next_refresh
         self._on_event(self, "failed")
 
-    def _take(
-        self, keys: KeySet, *, jwks: bytes, fetched_at: float, not_before: int, enabled: bool, source: str
-    ) -> None:
+    def _take(self, keys: KeySet, *, fetched_at: float, not_before: int, enabled: bool, source: str) -> None:
         before = self.state
         known = before.keys.keys if before.keys is not None else {}
         if any_lost(known, now=keys.keys) or not_before != before.not_before or enabled != before.enabled:
@@ -266,7 +278,6 @@ class KeyRing:
             key.last_used = known[kid].last_used if same else None
         self.state = RingState(
             keys,
-            jwks,
             fetched_at,
             source,
             not_before,

@@ -9,7 +9,7 @@ from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.key_state import KeyPolicy
 from tenants_api.verification.keys import KeyRing, RingEvent
 from tenants_api.verification.realms import TrustedRealm
-from tenants_api.verification.sources import KeySource
+from tenants_api.verification.sources import KeySource, UsableKeys
 
 
 class KeyRings:
@@ -49,18 +49,28 @@ class KeyRings:
         if ring is not None and ring.realm is realm:
             return ring
         if ring is None or self.follow(realm):
-            ring = KeyRing(
-                realm,
-                source=self._source,
-                policy=self._policy,
-                clocks=self._clocks,
-                on_event=self._on_event,
-            )
-            self._rings[realm.id] = ring
+            ring = self._new(realm)
             self._on_new(ring)
         else:
             ring.realm = realm
             realm.renew_at = ring.next_refresh
+        return ring
+
+    def adopt(self, realm: TrustedRealm, fetched: UsableKeys, *, age: float) -> None:
+        """Give the ring of this realm keys that were just fetched.
+
+        A new ring begins with them: what is stored is the same set as a rule, and would be parsed for nothing.
+        """
+        if self.find(realm.id) is not None:
+            self.of(realm).adopt(fetched, age=age)
+            return
+        ring = self._new(realm)
+        ring.adopt(fetched, age=age)
+        self._on_new(ring)
+
+    def _new(self, realm: TrustedRealm) -> KeyRing:
+        ring = KeyRing(realm, source=self._source, policy=self._policy, clocks=self._clocks, on_event=self._on_event)
+        self._rings[realm.id] = ring
         return ring
 
     def follow(self, realm: TrustedRealm) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from tenants_api.verification.jwk import KeySet
 from tenants_api.verification.realms import TrustedRealm
 
 
@@ -23,6 +24,15 @@ class Fetched:
     jwks: bytes
     not_before: int | None = None
     enabled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsableKeys:
+    """What a realm answered, once its keys were read and its status is known."""
+
+    keys: KeySet
+    not_before: int
+    enabled: bool
 
 
 class KeySource(Protocol):

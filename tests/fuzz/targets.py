@@ -20,7 +20,7 @@ from tenants_api.keycloak.status import fetch_status
 from tenants_api.strict_json import parse_json
 from tenants_api.verification.credentials import bearer_token_of
 from tenants_api.verification.errors import InvalidToken, MalformedCredentials, MissingToken
-from tenants_api.verification.jwk import ALGORITHMS, MAX_KEYS, BrokenKeySet, compact_key_set, parse_key_set
+from tenants_api.verification.jwk import ALGORITHMS, MAX_KEYS, BrokenKeySet, parse_key_set
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleTable, default_rules
 from tenants_api.verification.snapshot import organizations
 from tenants_api.verification.token import MAX_KID, MAX_TOKEN_BYTES, peek
@@ -72,7 +72,7 @@ def key_set(data: bytes) -> None:
         assert key.algorithms
         assert key.algorithms <= ALGORITHMS
         assert not key.verifies(b"data", signature=bytes(64), algorithm=min(key.algorithms))
-    stored = parse_key_set(compact_key_set(data, kids=keys.keys))
+    stored = parse_key_set(keys.compact)
     assert {kid: key.materials for kid, key in stored.keys.items()} == {
         kid: key.materials for kid, key in keys.keys.items()
     }

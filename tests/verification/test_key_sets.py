@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed448
 from jwt.algorithms import OKPAlgorithm
 
-from tenants_api.verification.jwk import BrokenKeySet, compact_key_set, parse_key_set
+from tenants_api.verification.jwk import BrokenKeySet, parse_key_set
 from tests.support.tokens import DROP, Key, b64, jwks
 from tests.support.verifying import Stage
 
@@ -120,7 +120,7 @@ def test_keys_of_one_kid_are_told_apart_by_their_algorithm(entries: list[Any], a
     document = jwks(*entries)
     keys = parse_key_set(document)
     assert keys.keys["kid-acme"].algorithms == algorithms
-    stored = parse_key_set(compact_key_set(document, kids=keys.keys))
+    stored = parse_key_set(keys.compact)
     assert stored.keys["kid-acme"].materials == keys.keys["kid-acme"].materials, "what is stored serves as it did"
 
 
@@ -206,7 +206,7 @@ def test_usual_rsa_exponents_are_accepted(exponent: int) -> None:
 def test_entry_that_is_refused_is_not_usable_when_it_was_stored(spoiled: dict[str, Any]) -> None:
     """What makes it refused is not stored; without that it would be a second key, or an algorithm more."""
     document = jwks(Key("acme"), Key("other").jwk(kid="kid-acme", **spoiled), Key("acme").jwk(alg="PS256", **spoiled))
-    stored = parse_key_set(compact_key_set(document, kids={"kid-acme"}))
+    stored = parse_key_set(parse_key_set(document).compact)
     assert stored.keys["kid-acme"].algorithms == {"RS256"}
 
 
@@ -228,6 +228,16 @@ def test_set_with_too_many_keys_is_refused() -> None:
 
 def test_stored_set_keeps_what_verifying_needs_and_nothing_else() -> None:
     document = jwks(Key("acme").jwk(x5c=["MII"]), Key("other").jwk(use="enc", alg="RSA-OAEP"))
-    stored = compact_key_set(document, kids={"kid-acme"})
+    stored = parse_key_set(document).compact
     assert [sorted(key) for key in json.loads(stored)["keys"]] == [["alg", "e", "kid", "kty", "n", "use"]]
     assert set(parse_key_set(stored).keys) == {"kid-acme"}
+
+
+def test_set_that_is_known_is_not_parsed_again() -> None:
+    document = jwks(Key("acme").jwk(x5c=["MII"]))
+    keys = parse_key_set(document)
+    assert parse_key_set(document, present=keys) is keys
+    assert parse_key_set(keys.compact, present=keys) is keys, "as it is stored"
+    assert set(parse_key_set(jwks(Key("other")), present=keys).keys) == {"kid-other"}
+    with pytest.raises(BrokenKeySet):
+        parse_key_set(b"{}", present=keys)
