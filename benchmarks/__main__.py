@@ -29,6 +29,7 @@ RUNS: dict[str, tuple[list[str], list[str] | None]] = {
     "verification": ([], ["--rounds", "3"]),
     "refusals": ([], ["--rounds", "5"]),
     "requests": ([], ["--starts", "1", "--rounds", "2"]),
+    "in_process": ([], ["--rounds", "5"]),
     "behind_nginx": ([], None),
     "imports": ([], ["--rounds", "3"]),
     "round_trips": ([], []),
@@ -48,6 +49,10 @@ RUNS: dict[str, tuple[list[str], list[str] | None]] = {
 ROWS = (
     Row("authenticated ÷ open, principal from the scope", "requests", "scope / open", 0.93, 0.97, True),
     Row("the same with `CurrentPrincipal`", "requests", "CurrentPrincipal / open", 0.85, 0.90, True),
+    Row("open route: `create_app` ÷ bare FastAPI, no server", "in_process", "open, create_app / bare", 1.20),
+    Row("the same with `Tenancy`", "in_process", "open, Tenancy / bare", 1.05),
+    Row("`CurrentPrincipal`, known token ÷ empty dependency", "in_process", "CurrentPrincipal / noop", 1.25),
+    Row("new token ÷ known token and RSA signature", "in_process", "new token / known and RSA", 1.25),
     Row("forward auth ÷ the same answer without any check", "requests", "forward auth / unchecked", 0.85, 0.94, True),
     Row("behind nginx: `auth_request` ÷ no authentication", "behind_nginx", "auth_request / no auth", 0.75, 0.80, True),
     Row("behind nginx: in the app ÷ no authentication", "behind_nginx", "auth in the app / no auth", 0.92, 0.95, True),
