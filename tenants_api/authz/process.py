@@ -24,7 +24,7 @@ import uvicorn
 from tenants_api.authz.alone import AuthzApp, NotReady, open_authorizer
 from tenants_api.database.urls import BadUrl, is_sqlite, sqlite_file
 from tenants_api.observability import logging
-from tenants_api.serving.frozen import App, frozen_at_start
+from tenants_api.serving.frozen import frozen
 from tenants_api.serving.options import server_options
 from tenants_api.settings import Settings, SettingsError, load_settings
 
@@ -32,11 +32,11 @@ FACTORY = "tenants_api.authz.process:served_app"
 ERROR, USAGE, UNREACHABLE = 1, 2, 7  # the exit codes of every command
 
 
-def served_app() -> App:
+def served_app() -> AuthzApp:
     """What each worker runs, with its settings out of the environment."""
     settings = load_settings()
     logging.configure(format=settings.log_format, level=settings.log_level)
-    return frozen_at_start(AuthzApp(lambda: open_authorizer(settings)))
+    return AuthzApp(lambda: frozen(open_authorizer(settings)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

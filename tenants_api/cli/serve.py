@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 import uvicorn
@@ -21,7 +21,7 @@ from tenants_api.cli.exits import USAGE, Stopped
 from tenants_api.cli.session import require_file, run
 from tenants_api.cli.worker import METRICS_HOST, SHOW_WORKER, WORKERS, MetricsPort, with_worker_header
 from tenants_api.observability import logging
-from tenants_api.serving.frozen import frozen_at_start
+from tenants_api.serving.frozen import frozen
 from tenants_api.serving.options import server_options
 from tenants_api.settings import Settings, load_settings
 from tenants_api.wiring import open_services
@@ -67,10 +67,12 @@ def served_app() -> ASGIApp:
     settings = load_settings()
     logging.configure(format=settings.log_format, level=settings.log_level)
     api = create_app(settings)
+    lifespan: Any = api.router.lifespan_context
+    api.router.lifespan_context = lambda app: frozen(lifespan(app))
     app: ASGIApp = api
     if settings.metrics_port is not None:
         app = MetricsPort(api, port=settings.metrics_port, registry=lambda: api.state.services.metrics.registry)
-    return frozen_at_start(with_worker_header(app) if os.environ.get(SHOW_WORKER) else app)
+    return with_worker_header(app) if os.environ.get(SHOW_WORKER) else app
 
 
 def _become_authz(*, host: str, port: int, workers: int, uds: Path | None) -> NoReturn:

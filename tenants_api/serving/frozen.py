@@ -8,25 +8,20 @@ leaves cycles behind. What is replaced later is freed all the same, by its count
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
 
-Message = MutableMapping[str, Any]
-App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+Value = TypeVar("Value")
 
 
-def frozen_at_start(app: App) -> App:
-    """The ASGI application, for a process that serves it and nothing else: the collector is the whole process's."""
+@asynccontextmanager
+async def frozen(start: AbstractAsyncContextManager[Value]) -> AsyncIterator[Value]:
+    """A lifespan that freezes all objects once its start is complete.
 
-    async def served(
-        scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-    ) -> None:
-        async def send_frozen(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
-                gc.collect()
-                gc.freeze()
-            await send(message)
-
-        await app(scope, receive, send_frozen if scope["type"] == "lifespan" else send)
-
-    return served
+    Only for a process that serves one application and nothing else: the collector is the whole process's.
+    """
+    async with start as value:
+        gc.collect()
+        gc.freeze()
+        yield value

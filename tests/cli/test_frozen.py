@@ -3,71 +3,54 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tenants_api.authz.process import served_app as served_authz
 from tenants_api.cli.serve import served_app
-from tenants_api.serving.frozen import frozen_at_start
+from tenants_api.serving.frozen import frozen
+from tests.support.lived import lived
+from tests.support.realms import migrated_file
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
+    gc.unfreeze()
     yield
     gc.unfreeze()
 
 
-async def started(app: Any) -> tuple[list[str], list[int]]:
-    """What was sent for a lifespan or a request, and how much was frozen when it was."""
-    sent: list[str] = []
-    frozen: list[int] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message["type"])
-        frozen.append(gc.get_freeze_count())
-
-    async def receive() -> Any:
-        return {"type": "lifespan.startup"}
-
-    await app({"type": "lifespan"}, receive, send)
-    return sent, frozen
+@asynccontextmanager
+async def start(*, fails: bool = False) -> AsyncIterator[str]:
+    if fails:
+        raise OSError("no database")
+    yield "started"
 
 
-async def test_start_is_frozen_before_the_server_learns_that_it_is_complete() -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "lifespan.startup.complete"})
-
-    before = gc.get_freeze_count()
-    sent, frozen = await started(frozen_at_start(app))
-    assert sent == ["lifespan.startup.complete"]
-    assert frozen[0] > before + 10_000
+async def test_start_is_frozen_when_it_is_complete() -> None:
+    async with frozen(start()) as value:
+        assert value == "started"
+        assert gc.get_freeze_count() > 10_000
 
 
 async def test_start_that_failed_freezes_nothing() -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "lifespan.startup.failed", "message": "no database"})
-
-    before = gc.get_freeze_count()
-    sent, frozen = await started(frozen_at_start(app))
-    assert (sent, frozen) == (["lifespan.startup.failed"], [before])
-
-
-async def test_requests_are_handed_on_as_they_are() -> None:
-    seen: list[Any] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        seen.append((scope, receive, send))
-
-    request = ({"type": "http"}, object(), object())
-    await frozen_at_start(app)(*request)  # type: ignore[arg-type]
-    assert seen == [request]
+    with pytest.raises(OSError, match="no database"):
+        async with frozen(start(fails=True)):
+            pass
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("served", [served_app, served_authz])
-def test_both_servers_are_frozen_at_their_start(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TENANTS_DATABASE_URL", "sqlite+aiosqlite:///none.db")
-    assert served().__qualname__ == "frozen_at_start.<locals>.served"
+async def test_both_servers_are_frozen_before_they_say_that_their_start_is_complete(
+    served: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "tenants.db").write_bytes(migrated_file().read_bytes())
+    monkeypatch.setenv("TENANTS_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path / 'tenants.db'}")
+    async with lived(served()):
+        assert gc.get_freeze_count() > 10_000

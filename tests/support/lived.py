@@ -1,4 +1,4 @@
-"""Forward auth alone as a server would run it: its lifespan, begun and ended."""
+"""An application as a server would run it: its lifespan, begun and ended."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tenants_api.authz.alone import AuthzApp
+from starlette.types import ASGIApp
 
 
 @asynccontextmanager
-async def lived(app: AuthzApp) -> AsyncIterator[None]:
+async def lived(app: ASGIApp) -> AsyncIterator[None]:
     """The lifespan, as a server speaks it."""
     said: asyncio.Queue[Any] = asyncio.Queue()
     told: asyncio.Queue[Any] = asyncio.Queue()
