@@ -30,7 +30,7 @@ class Unchecked:
             await self._app(scope, receive, send)
             return
         if scope["path"] == "/learn":  # with a token that is known: the identity that `/unchecked` then tells
-            principal = scope["app"].state.services.verifier.recall(plain_token_of(scope["headers"]))
+            principal = scope["app"].state.services.verifier.get(plain_token_of(scope["headers"]))
             self._answer = [*identity_headers(principal), (b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 200, "headers": list(self._answer or [])})
         await send({"type": "http.response.body", "body": b""})

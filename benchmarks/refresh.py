@@ -24,6 +24,7 @@ from typing import Any
 from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
 from benchmarks.report import parser, report
 from tenants_api.devrealms import DevRealmServer
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import TokenError
 from tests.support.realms import dev_realms
 from tests.support.serving import Served, serving
@@ -110,9 +111,11 @@ def fetched(served: Served) -> float:
 async def counts() -> dict[str, int]:
     """Fetches of one realm, cold and for kids that nobody knows."""
     cold = Stage()
-    await asyncio.gather(*(cold.verifier.verify(cold.token(jti=str(number))) for number in range(200)))
+    await asyncio.gather(
+        *(cold.verifier.verify(Credential.bearer(cold.token(jti=str(number)))) for number in range(200))
+    )
     warm = Stage()
-    await warm.verifier.verify(warm.token())
+    await warm.verifier.verify(Credential.bearer(warm.token()))
     await refused(warm, "first")  # this one is answered by a fetch; those that follow come within its cooldown
     before = warm.world.fetches[warm.issuer("acme")]
     await asyncio.gather(*(refused(warm, f"kid-{number}") for number in range(500)))
@@ -124,7 +127,7 @@ async def counts() -> dict[str, int]:
 
 async def refused(stage: Stage, kid: str) -> None:
     try:
-        await stage.verifier.verify(stage.keys["acme"].token(stage.claims(), kid=kid))
+        await stage.verifier.verify(Credential.bearer(stage.keys["acme"].token(stage.claims(), kid=kid)))
     except TokenError:
         return
     raise RuntimeError("an invented kid was accepted")

@@ -26,9 +26,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from benchmarks.report import middles, parser, report
+from tenants_api.verification.authenticator import Authenticated
 from tenants_api.verification.cache import VerifiedTokens
 from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.token import peek
+from tenants_api.verification.credentials import Credential
+from tenants_api.verification.token import decode_unverified
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage
 
@@ -92,7 +94,7 @@ class Kind:
 
     def raw(self, tokens: list[str]) -> float:
         """Microseconds of one bare check."""
-        parts = [(token.signature, token.signing_input) for token in map(peek, tokens)]
+        parts = [(token.signature, token.signing_input) for token in map(decode_unverified, map(str.encode, tokens))]
         begun = time.perf_counter()
         for signature, data in parts:
             self._check(signature, data)
@@ -102,7 +104,7 @@ class Kind:
         """Microseconds of one verification, whether remembered or not."""
         begun = time.perf_counter()
         for raw in tokens:
-            await self.stage.verifier.verify(raw)
+            await self.stage.verifier.verify(Credential.bearer(raw))
         return (time.perf_counter() - begun) / len(tokens) * 1e6
 
     def recalled(self, tokens: list[str]) -> float:
@@ -167,19 +169,20 @@ async def kept() -> dict[str, float]:
     kind = Kind("RS256")
     principals, claims = [], []
     for raw in kind.tokens(500):
-        principals.append(await kind.stage.verifier.verify(raw))
-        claims.append(peek(raw).claims)
+        principals.append(await kind.stage.verifier.verify(Credential.bearer(raw)))
+        claims.append(decode_unverified(raw.encode()).claims)
     realm = kind.stage.snapshot.find(kind.stage.issuer("acme"))
     if realm is None:
         raise RuntimeError("the realm is gone")
 
     def remember() -> VerifiedTokens:
-        cache = VerifiedTokens(2 * REMEMBERED)
+        cache = VerifiedTokens(2 * REMEMBERED, clocks=Clocks())
         for number in range(REMEMBERED):
             one = principals[number % len(principals)]
             # A principal of its own, as each token has; what its texts share with others they share in life too.
             own = type(one)(**{name: getattr(one, name) for name in one._fields} | {"subject": f"subject-{number:036}"})
-            cache.remember(sha256(b"%d" % number).digest(), principal=own, realm=realm, epoch=0)
+            entry = Authenticated(own, realm, 0, own.expires_at, any_path=True)
+            cache.put(sha256(b"%d" % number).digest(), entry=entry, tenant=None)
         return cache
 
     def keep_claims() -> dict[bytes, Any]:

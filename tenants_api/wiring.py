@@ -34,8 +34,9 @@ from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel, RoleRule
+from tenants_api.verification.signed import SignedTokens
 from tenants_api.verification.snapshot import Snapshot
-from tenants_api.verification.verifier import TokenVerifier
+from tenants_api.verification.verifier import Reporter, TokenVerifier
 
 PLATFORM_ROLE = "platform-admin"
 _PLATFORM_ID = uuid.uuid5(uuid.NAMESPACE_URL, "tenants-api/platform-realm")
@@ -171,7 +172,7 @@ def _build(
         follower=follower,
         trust=trust,
         verifier=verifier,
-        platform=_platform(settings, rings=rings, policy=claims, clocks=clocks),
+        platform=_platform(settings, rings=rings, policy=claims, clocks=clocks, reporter=parts.outcomes),
         realms=client,
         policy=policy,
         onboarding=onboarding,
@@ -185,7 +186,9 @@ def _build(
     )
 
 
-def _platform(settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clocks: Clocks) -> TokenVerifier | None:
+def _platform(
+    settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clocks: Clocks, reporter: Reporter
+) -> TokenVerifier | None:
     if settings.platform_issuer is None or settings.platform_client_id is None:
         return None
     client_id = settings.platform_client_id
@@ -203,7 +206,8 @@ def _platform(settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clock
     )
     lookup = Snapshot()
     lookup.put(realm)
-    return TokenVerifier(lookup=lookup, rings=rings, roles=(PLATFORM_ROLE,), policy=policy, clocks=clocks)
+    signed = SignedTokens(lookup=lookup, rings=rings, roles=(PLATFORM_ROLE,), policy=policy, clocks=clocks)
+    return TokenVerifier(signed, reporter=reporter)
 
 
 async def _load(services: Services, *, tenants: bool) -> None:

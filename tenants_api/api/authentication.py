@@ -1,6 +1,6 @@
 """From the Authorization header to a principal (RFC 6750 section 2.1, RFC 9110 section 11).
 
-The middleware does only what costs nothing: it recalls a token that was verified before, and refuses a query string
+The middleware does only what costs nothing: it looks for a token that was verified before, and refuses a query string
 that is too long to be read. Everything else, also a token's refusal, happens where a route asks for the principal.
 """
 
@@ -12,9 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tenants_api.api.problems import problem_response
 from tenants_api.errors import MAX_QUERY_BYTES, UriTooLong
 from tenants_api.observability.request_ids import request_id_in
-from tenants_api.verification.credentials import plain_token_of
-from tenants_api.verification.principal import Principal
-from tenants_api.verification.verifier import TokenVerifier
+from tenants_api.verification.credentials import Credential, plain_token_of
 from tenants_api.wiring import Services
 
 PRINCIPAL = "tenants_api.principal"
@@ -51,7 +49,7 @@ def recall_principal(scope: Scope) -> None:
     services: Services | None = scope[SERVICES]
     token = plain_token_of(scope["headers"]) if not scope["query_string"] else None
     if services is not None and token is not None:
-        principal = services.verifier.recall(token)
+        principal = services.verifier.get(token)
         if principal is not None:
             scope[PRINCIPAL] = principal
 
@@ -62,19 +60,17 @@ def services_of(scope: Scope) -> Services | None:
     return found
 
 
-def bearer_token(scope: Scope, *, services: Services) -> str:
-    """The one bearer token of a request; one that is malformed is logged and counted. See `Outcomes.token_of`."""
-    return services.outcomes.token_of(scope["headers"], query=scope.get("query_string", b""))
+def credential_of(scope: Scope, *, services: Services) -> Credential:
+    """The one credential of a request; one that is malformed is logged and counted. See `Outcomes.credential_of`."""
+    return services.outcomes.credential_of(
+        scope["headers"],
+        query=scope.get("query_string", b""),
+        method=scope.get("method", "GET"),  # a WebSocket is opened by one
+        url=_url_of(scope, services=services),
+    )
 
 
-async def authenticate(
-    raw: str, *, verifier: TokenVerifier, services: Services, tenant: str | None = None
-) -> Principal:
-    """Verify a token; a refusal is logged and counted with its precise reason, never with the token.
-
-    `tenant` is the slug in the path, where there is one.
-
-    Raises:
-        TokenError: the refusal with its public face.
-    """
-    return await services.outcomes.of(verifier.verify(raw, tenant=tenant))
+def _url_of(scope: Scope, *, services: Services) -> str | None:
+    """The URL as its sender sees it, without the query; None where that is not known. The Host header is not asked."""
+    base, path = services.settings.public_url, scope.get("raw_path")
+    return base.rstrip("/") + path.decode("latin-1") if base is not None and path is not None else None

@@ -14,10 +14,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import BaseRoute
 
-from tenants_api.api.authentication import PRINCIPAL, ROLES, authenticate, bearer_token, services_of
+from tenants_api.api.authentication import PRINCIPAL, ROLES, credential_of, services_of
 from tenants_api.api.resources import add_metadata
 from tenants_api.observability.request_ids import request_id_in
 from tenants_api.registry.models import Tenant
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import InsufficientRole, InvalidToken, Refusal, TenantMismatch, TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.roles import RoleModel
@@ -57,19 +58,19 @@ async def current_principal(connection: HTTPConnection) -> Principal:
     return await principal_of(connection)
 
 
-async def principal_of(connection: HTTPConnection, *, raw: str | None = None) -> Principal:
-    """The principal of a request or WebSocket, of this token where it came by another way. Raises as above.
+async def principal_of(connection: HTTPConnection, *, presented: Credential | None = None) -> Principal:
+    """The principal of a request or WebSocket, of this credential where it came by another way. Raises as above.
 
     What `CurrentPrincipal` gives, for a route that would rather call than declare it: FastAPI takes longer to resolve a
     dependency than this takes for a token that is known. `as_principal` of the tests stands for both.
     """
     principal: Principal | None = connection.scope.get(PRINCIPAL)
     named = connection.path_params.get("tenant_slug")
-    if principal is None or raw is not None:
+    if principal is None or presented is not None:
         services = get_services(connection)
         try:
-            token = raw if raw is not None else bearer_token(connection.scope, services=services)
-            principal = await authenticate(token, verifier=services.verifier, services=services, tenant=named)
+            credential = presented or credential_of(connection.scope, services=services)
+            principal = await services.verifier.verify(credential, tenant=named)
         except TokenError as refused:
             add_metadata(refused, services=services, slug=named)
             raise

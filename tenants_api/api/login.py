@@ -28,6 +28,7 @@ from tenants_api.keycloak.tokens import TokenResponse, password_grant
 from tenants_api.registry.errors import RegistryUnavailable
 from tenants_api.registry.login_tries import LoginTry, count_try
 from tenants_api.registry.values import RealmRow, TenantRow, TenantState
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import REALM, KeysUnavailable, TenantSuspended, TokenError
 from tenants_api.wiring import Services
 
@@ -175,13 +176,13 @@ async def _grant(services: Services, *, realm: RealmRow, username: str, password
 async def _verified(services: Services, *, tokens: TokenResponse, tenant: TenantRow, realm: RealmRow) -> None:
     """A token that this API would refuse, or take for another tenant's, is not handed out."""
     try:
-        principal = await services.verifier.verify(tokens.access_token, tenant=tenant.slug)
+        found = await services.verifier.authenticate(Credential.bearer(tokens.access_token), tenant=tenant.slug)
     except (TenantSuspended, KeysUnavailable):
         raise
     except TokenError as error:
         reason = error.refusal.reason if error.refusal is not None else error.code
         log.warning("login_token_refused", issuer=realm.issuer, reason=reason)
         raise KeycloakRefused from error
-    if (principal.issuer, principal.tenant.id) != (realm.issuer, tenant.id):
+    if (found.principal.issuer, found.principal.tenant.id) != (realm.issuer, tenant.id):
         log.warning("login_token_refused", issuer=realm.issuer, reason="other_tenant")
         raise KeycloakRefused

@@ -26,6 +26,7 @@ from tenants_api.api.problems import install_problem_handlers
 from tenants_api.errors import ApiError, UriTooLong
 from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import MalformedCredentials, MissingToken, TenantMismatch, TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
@@ -142,7 +143,7 @@ async def _from_first_message(websocket: WebSocket) -> Principal:
     try:
         async with asyncio.timeout(FIRST_MESSAGE):
             raw = await websocket.receive_text()
-        return await principal_of(websocket, raw=raw)
+        return await principal_of(websocket, presented=Credential.bearer(raw))
     except (TimeoutError, WebSocketDisconnect, KeyError) as error:
         raise _closed(MissingToken.code) from error
     except (TokenError, TenantMismatch) as refused:

@@ -15,7 +15,7 @@ from tenants_api.authz.identity import ASSERTION, Headers, identity_headers
 from tenants_api.authz.options import Options, parse_options
 from tenants_api.errors import ApiError, InvalidRequest, NotFound
 from tenants_api.verification.cache import size_of
-from tenants_api.verification.credentials import plain_token_of
+from tenants_api.verification.credentials import Credential, plain_token_of
 from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenExpired
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.roles import RoleModel
@@ -39,11 +39,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Outcomes(Protocol):
-    """Who is told what became of a token."""
+    """Reads the credential of a request, and is told of one that is malformed."""
 
-    async def of(self, verification: Awaitable[Principal]) -> Principal: ...
-
-    def token_of(self, headers: Iterable[tuple[bytes, bytes]]) -> str: ...
+    def credential_of(self, headers: Iterable[tuple[bytes, bytes]]) -> Credential: ...
 
 
 class Authorizer:
@@ -72,10 +70,10 @@ class Authorizer:
             if options.role is not None and options.role not in self._roles.includes:
                 raise InvalidRequest(f"role= names none of the roles {', '.join(sorted(self._roles.names))}")
             token = plain_token_of(scope["headers"])
-            principal = self._verifier.recall(token) if token is not None else None
+            principal = self._verifier.get(token) if token is not None else None
             if principal is None:
-                raw = self._outcomes.token_of(scope["headers"])
-                principal = await self._outcomes.of(self._verifier.verify(raw, patience=PATIENCE))
+                credential = self._outcomes.credential_of(scope["headers"])
+                principal = await self._verifier.verify(credential, patience=PATIENCE)
             if options.tenant is not None or options.role is not None:
                 self._admit(principal, options=options)
             told = self._told.get(id(principal))

@@ -12,6 +12,7 @@ from tenants_api.cli.exits import CHECK_FAILED
 from tenants_api.cli.inputs import read_text
 from tenants_api.cli.output import AsJson, print_json, print_table, say
 from tenants_api.cli.session import run, services
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import Explanation
 from tenants_api.verification.explain import explain as explain_token
 
@@ -48,7 +49,7 @@ def _raw(token: str | None, *, file: Path | None) -> str:
 
 async def _explain(raw: str) -> Explanation:
     async with services() as opened:
-        return await explain_token(opened.verifier, raw)
+        return await explain_token(opened.verifier, Credential.bearer(raw))
 
 
 def _print(explanation: Explanation) -> None:

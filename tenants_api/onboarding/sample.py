@@ -11,15 +11,16 @@ from tenants_api.registry.values import RealmDraft
 from tenants_api.trust.rows import trusted_realm
 from tenants_api.verification.claims import ClaimPolicy
 from tenants_api.verification.clocks import Clocks
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import Refusal, TokenError
 from tenants_api.verification.key_state import KeyPolicy
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
+from tenants_api.verification.signed import SignedTokens
 from tenants_api.verification.snapshot import Snapshot
 from tenants_api.verification.sources import Fetched, SourceFailed, UsableKeys
-from tenants_api.verification.token import peek
-from tenants_api.verification.verifier import TokenVerifier
+from tenants_api.verification.token import decode_unverified
 
 MAX_CLAIM = 255  # characters of a claim in a message
 _NOBODY = TenantRef(uuid.UUID(int=0), "", "")
@@ -36,7 +37,12 @@ class SampleToken:
     """One token, never stored and never logged."""
 
     def __init__(self, raw: str, *, roles: Iterable[str], policy: ClaimPolicy, clocks: Clocks) -> None:
-        self._raw, self._roles, self._policy, self._clocks = raw, frozenset(roles), policy, clocks
+        self._token, self._roles, self._policy, self._clocks = (
+            Credential.bearer(raw).token,
+            frozenset(roles),
+            policy,
+            clocks,
+        )
 
     def audience(self) -> tuple[str, ...]:
         """What `aud` says, unverified; empty when the text is no token."""
@@ -65,17 +71,15 @@ class SampleToken:
             on_new=lambda ring: ring.adopt(fetched, age=0.0),
             on_event=lambda ring, event: None,
         )
-        verifier = TokenVerifier(
-            lookup=snapshot, rings=rings, roles=self._roles, policy=self._policy, clocks=self._clocks
-        )
+        signed = SignedTokens(lookup=snapshot, rings=rings, roles=self._roles, policy=self._policy, clocks=self._clocks)
         try:
-            await verifier.verify(self._raw)
+            await signed.authenticate(self._token)
         except TokenError as error:
             return error.refusal or Refusal("format", error.code)
         return None
 
     def _claims(self) -> dict[str, Any]:
         try:
-            return peek(self._raw, max_bytes=self._policy.max_token_bytes).claims
+            return decode_unverified(self._token, max_bytes=self._policy.max_token_bytes).claims
         except TokenError:
             return {}

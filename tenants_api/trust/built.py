@@ -17,12 +17,14 @@ from tenants_api.trust.outcomes import Outcomes
 from tenants_api.trust.rejections import Rejections
 from tenants_api.trust.source import RealmKeySource
 from tenants_api.trust.store import Trust
+from tenants_api.verification.authenticator import Authenticator
 from tenants_api.verification.cache import VerifiedTokens
 from tenants_api.verification.claims import ClaimPolicy
 from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.key_state import KeyPolicy
 from tenants_api.verification.keys import KeyRing
 from tenants_api.verification.roles import RoleModel
+from tenants_api.verification.signed import SignedTokens
 from tenants_api.verification.verifier import TokenVerifier
 
 log = structlog.get_logger("tenants_api.trust")
@@ -76,12 +78,15 @@ def build_verifying(
         on_event=observe,
         listen=settings.direct_url if storage.is_postgresql else None,
     )
-    cache = VerifiedTokens(settings.verified_tokens) if settings.verified_tokens else None
-    verifier = TokenVerifier(
-        lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks, cache=cache
-    )
     rejections = Rejections(storage, clocks=clocks)
-    outcomes = Outcomes(metrics, rejections=rejections, max_token_bytes=settings.max_token_bytes)
+    signed = SignedTokens(lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks)
+    others: tuple[Authenticator, ...] = ()  # further kinds of tokens, in the order in which they are asked
+    schemes = {scheme for kind in (signed, *others) for scheme in kind.schemes}
+    outcomes = Outcomes(
+        metrics, rejections=rejections, max_token_bytes=settings.max_token_bytes, schemes=frozenset(schemes)
+    )
+    cache = VerifiedTokens(settings.verified_tokens, clocks=clocks) if settings.verified_tokens else None
+    verifier = TokenVerifier(signed, others=others, cache=cache, reporter=outcomes)
     watch(metrics, trust=trust, verifier=verifier)
     return Verifying(policy, client, source, keys, claims, trust, verifier, rejections, outcomes)
 

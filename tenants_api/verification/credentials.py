@@ -1,32 +1,67 @@
-"""Where the one bearer token of a request is (RFC 6750 section 2.1, RFC 9110 section 11). Knows no framework."""
+"""What a request presents, and where it is (RFC 6750 section 2.1, RFC 9110 section 11). Knows no framework."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 
 from tenants_api.errors import MAX_QUERY_BYTES, UriTooLong
 from tenants_api.verification.errors import MalformedCredentials, MissingToken, Refusal
 from tenants_api.verification.token import MAX_TOKEN_BYTES
 
+BEARER = "Bearer"
 _NAME = b"access_token"
 _LONGEST_NAME = 3 * len(_NAME)  # bytes, where each character is percent-encoded
 _SPACE, _COMMA, _TAB, _NEWLINE, _RETURN, _VERTICAL, _FORM = b" ,\t\n\r\v\f"
 
 
-def bearer_token_of(
-    headers: Iterable[tuple[bytes, bytes]], *, query: bytes = b"", max_bytes: int = MAX_TOKEN_BYTES
-) -> str:
-    """The one bearer token; header names are in lower case, as in ASGI.
+class Credential(NamedTuple):
+    """What a request presents. Nothing in it is checked, but that it is one token in one place.
 
-    `max_bytes` is the longest value of the header that is read, scheme included.
+    `scheme` is in its usual spelling. What follows is for a kind of token that is bound to its sender: `method` and
+    `url` (without query and fragment) are None where the edge does not know the request that the token was sent with;
+    `proofs` are the values of all `DPoP` headers (RFC 9449 section 4.1); `certificate` is the base64url SHA-256
+    thumbprint of the client's (RFC 8705 section 3.1).
+    """
+
+    scheme: str
+    token: bytes
+    method: str | None = None
+    url: str | None = None
+    proofs: tuple[bytes, ...] = ()
+    certificate: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the token and the proofs: a credential may come into a log or a trace."""
+        return f"Credential({self.scheme}, {len(self.token)} bytes)"
+
+    @classmethod
+    def bearer(cls, token: str) -> Credential:
+        """A bearer token that came by another way than the Authorization header."""
+        return cls(BEARER, token.encode("utf-8", "surrogatepass"))
+
+
+def credential_of(
+    headers: Iterable[tuple[bytes, bytes]],
+    *,
+    query: bytes = b"",
+    method: str | None = None,
+    url: str | None = None,
+    schemes: Iterable[str] = (BEARER,),
+    max_bytes: int = MAX_TOKEN_BYTES,
+) -> Credential:
+    """The one credential of a request; header names are in lower case, as in ASGI.
+
+    `schemes` are those that a kind of token comes with. `max_bytes` is the longest value of the Authorization header
+    that is read, scheme included.
 
     Raises:
         MissingToken: there are no credentials, or those of another scheme.
         MalformedCredentials: two headers, white space or a comma in the token, too long, or a token in the query.
         UriTooLong: the query has more than 8192 bytes.
     """
+    headers = tuple(headers)
     values = [value for name, value in headers if name == b"authorization"]
     if len(query) > MAX_QUERY_BYTES:
         raise UriTooLong(len(query))
@@ -49,17 +84,26 @@ def bearer_token_of(
         )
     # White space round a value is no part of it (RFC 9110 section 5.5), and not every server takes it away.
     value = value.strip(b" \t")
-    scheme, token = value[:6], value[6:]
-    if scheme.lower() != b"bearer" or (token and token[:1].isalnum()):
-        raise MissingToken
+    scheme = _scheme_of(value, schemes=schemes)
+    token = value[len(scheme) :]
     token = token.lstrip(b" ") if token[:1] == b" " else b""  # 1*SP (RFC 9110 section 11.4)
     if not token or _is_split(token):
         _refuse(
-            "malformed Authorization header; expected `Bearer <token>`",
-            expected="`Bearer`, a space and one token",
-            found="white space or a comma in the token" if token else "no token behind `Bearer` and a space",
+            f"malformed Authorization header; expected `{scheme} <token>`",
+            expected=f"`{scheme}`, a space and one token",
+            found="white space or a comma in the token" if token else f"no token behind `{scheme}` and a space",
         )
-    return token.decode("latin-1")
+    proofs = tuple(value for name, value in headers if name == b"dpop")
+    return Credential(scheme, token, method, url, proofs)
+
+
+def _scheme_of(value: bytes, *, schemes: Iterable[str]) -> str:
+    """The one among the schemes that the header's value begins with, in whatever case. Raises MissingToken."""
+    for scheme in schemes:
+        size = len(scheme)
+        if value[:size].lower() == scheme.lower().encode() and not value[size : size + 1].isalnum():
+            return scheme
+    raise MissingToken
 
 
 def _refuse(detail: str, *, reason: str = "malformed_credentials", expected: Any, found: Any) -> NoReturn:
@@ -67,9 +111,9 @@ def _refuse(detail: str, *, reason: str = "malformed_credentials", expected: Any
 
 
 def plain_token_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """What follows `Bearer ` in the one Authorization header, unchecked, to recall a token that was verified before.
+    """What follows `Bearer ` in the one Authorization header, unchecked, to find a token that was verified before.
 
-    None is no refusal: `bearer_token_of` says what is wrong, or reads another spelling of the scheme.
+    None is no refusal: `credential_of` says what is wrong, or reads another spelling of the scheme.
     """
     found = None
     for name, value in headers:

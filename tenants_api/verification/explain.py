@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenants_api.verification.claims import CLAIM_RULES
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import Refusal, TokenError
 from tenants_api.verification.principal import Principal, TenantRef
 from tenants_api.verification.realms import TrustedRealm
-from tenants_api.verification.token import UntrustedToken
+from tenants_api.verification.token import UntrustedToken, decode_unverified
 from tenants_api.verification.verifier import TokenVerifier
 
 STEPS = (
@@ -63,11 +64,11 @@ class Explanation:
     roles: tuple[str, ...]
 
 
-async def explain(verifier: TokenVerifier, raw: str) -> Explanation:
-    """Explain one token; a bad one is an answer, not an error."""
-    token = _peek(verifier, raw)
+async def explain(verifier: TokenVerifier, credential: Credential) -> Explanation:
+    """Explain one token; a bad one is an answer, not an error. What belongs to a request is not asked."""
+    token = _decoded(verifier, credential.token)
     try:
-        principal: Principal | None = await verifier.verify(raw)
+        principal: Principal | None = (await verifier.authenticate(credential)).principal
         refusal = None
     except TokenError as error:
         principal, refusal = None, error.refusal or Refusal("format", error.code)
@@ -115,15 +116,15 @@ def _found(step: str, *, token: UntrustedToken | None) -> Any:
     return token.claims.get(_CLAIM_OF[step]) if step in _CLAIM_OF else None
 
 
-def _peek(verifier: TokenVerifier, raw: str) -> UntrustedToken | None:
+def _decoded(verifier: TokenVerifier, token: bytes) -> UntrustedToken | None:
     try:
-        return verifier.decode_unverified(raw)
+        return decode_unverified(token, max_bytes=verifier.signed.policy.max_token_bytes)
     except TokenError:
         return None
 
 
 def _realm(verifier: TokenVerifier, token: UntrustedToken | None) -> TrustedRealm | None:
     try:
-        return verifier.realm_of(token) if token is not None else None
+        return verifier.signed.realm_of(token) if token is not None else None
     except TokenError:
         return None

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tenants_api.verification.token import VerifiedClaims
+
 MAX_SETS = 256  # combinations of roles that are kept for sharing
 
 
@@ -106,7 +108,7 @@ class RoleTable:
                 self._by_path.setdefault(_path_of(rule.source), {}).setdefault(rule.value, set()).add(rule.role)
         self._sets: dict[frozenset[str], frozenset[str]] = {}
 
-    def roles_of(self, claims: Mapping[str, Any]) -> frozenset[str]:
+    def roles_of(self, claims: VerifiedClaims) -> frozenset[str]:
         """The application roles that the claims give. Users with the same roles share one set."""
         held: list[str] = []
         for path, table in self._by_path.items():

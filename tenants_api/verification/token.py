@@ -1,4 +1,4 @@
-"""From the raw text of a token to an `UntrustedToken`: strict, parsed once, believed in nothing.
+"""From the text of a token to an `UntrustedToken`: strict, parsed once, believed in nothing.
 
 PyJWT leaves several of these rules open (padding, duplicate members, NaN, byte order marks); here they are closed
 before anything else looks at the token: RFC 7515 sections 2 and 4, RFC 8725 sections 2.4 and 3.
@@ -7,7 +7,7 @@ before anything else looks at the token: RFC 7515 sections 2 and 4, RFC 8725 sec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NewType, NoReturn
 
 from tenants_api.strict_base64 import parse_base64url
 from tenants_api.strict_json import parse_json
@@ -23,18 +23,9 @@ _NOT_BASE64URL = Refusal("format", "not_base64url", expected="canonical base64ur
 _ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 
-class UntrustedJws(NamedTuple):
-    """A compact JWS with any payload (RFC 7515 section 7.1), believed in nothing.
-
-    `header` is the first segment as it stands in the token.
-    """
-
-    header: bytes
-    kid: str
-    algorithm: str
-    payload: bytes
-    signing_input: bytes
-    signature: bytes
+# What a token says, before and after its signature was checked. What decides takes verified ones.
+UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
+VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 
 
 class UntrustedToken(NamedTuple):
@@ -47,7 +38,7 @@ class UntrustedToken(NamedTuple):
     issuer: str
     kid: str
     algorithm: str
-    claims: dict[str, Any]
+    claims: UnverifiedClaims
     signing_input: bytes
     signature: bytes
 
@@ -57,8 +48,8 @@ def refuse(step: str, reason: str, *, expected: Any = None, found: Any = None) -
     raise InvalidToken(Refusal(step, reason, expected, found))
 
 
-def peek(
-    raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None, max_bytes: int = MAX_TOKEN_BYTES
+def decode_unverified(
+    raw: bytes, *, headers: Mapping[bytes, tuple[str, str]] | None = None, max_bytes: int = MAX_TOKEN_BYTES
 ) -> UntrustedToken:
     """Read a token of `max_bytes` at most without believing it.
 
@@ -68,35 +59,32 @@ def peek(
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS with a JSON object as its payload.
     """
-    header, kid, algorithm, payload, signing_input, signature = _split(raw, headers=headers, max_bytes=max_bytes)
+    header, kid, algorithm, payload, signing_input, signature = split_jws(raw, headers=headers, max_bytes=max_bytes)
     claims = _parse(payload, step="format")
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or not issuer:
         refuse("issuer", "no_issuer", expected="a string", found=type(issuer).__name__)
-    return UntrustedToken(header, issuer, kid, algorithm, claims, signing_input, signature)
+    return UntrustedToken(header, issuer, kid, algorithm, UnverifiedClaims(claims), signing_input, signature)
 
 
-def read_jws(raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None = None) -> UntrustedJws:
-    """Read a compact JWS (RFC 7515 section 7.1) with a strict header and any payload.
+def split_jws(
+    raw: bytes, *, headers: Mapping[bytes, tuple[str, str]] | None = None, max_bytes: int = MAX_TOKEN_BYTES
+) -> tuple[bytes, str, str, bytes, bytes, bytes]:
+    """Header (as it is in the text), kid, algorithm, payload, signing input and signature of a compact JWS.
+
+    The header is read strictly, the payload not at all (RFC 7515 section 7.1).
 
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS.
     """
-    return UntrustedJws(*_split(raw, headers=headers, max_bytes=MAX_TOKEN_BYTES))
-
-
-def _split(
-    raw: str, *, headers: Mapping[bytes, tuple[str, str]] | None, max_bytes: int
-) -> tuple[bytes, str, str, bytes, bytes, bytes]:
-    """The parts of an `UntrustedJws`, in its order."""
     if len(raw) > max_bytes:
         expected = f"at most {max_bytes} bytes (TENANTS_MAX_TOKEN_BYTES)"
         refuse("format", "token_too_large", expected=expected, found=len(raw))
     if not raw.isascii():
         refuse("format", "not_ascii", expected="US-ASCII")
-    if (dots := raw.count(".")) != 2:
+    if (dots := raw.count(b".")) != 2:
         refuse("format", "not_three_segments", expected=3, found=dots + 1)
-    signing_input, _, last = raw.encode("ascii").rpartition(b".")
+    signing_input, _, last = raw.rpartition(b".")
     try:
         # The shortest first, and no JSON before all are read: garbage is refused as soon as can be.
         signature = parse_base64url(last)

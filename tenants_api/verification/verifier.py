@@ -1,235 +1,135 @@
-"""The verifier: from the raw text of a token to a `Principal`, or to one refusal.
+"""The verifier: from a credential to a `Principal`, or to one refusal.
 
-The order is the promise: the registered realm by the token's issuer first, that realm's key, the signature, and only
-then the claims. Nothing in a token decides where a request goes.
+Round the kinds of tokens stand the cache of verified tokens and the checks that belong to the request. There is one way
+through: a token that is known passes the same checks as one that was verified just now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from hashlib import sha256
-from typing import Any
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Protocol
 
+from tenants_api.verification.authenticator import Authenticated, Authenticator, RequestCheck
 from tenants_api.verification.cache import VerifiedTokens
-from tenants_api.verification.claims import CLAIM_RULES, ClaimPolicy, check_expiry, check_revoked
-from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.errors import Refusal, TenantSuspended, TokenError
-from tenants_api.verification.jwk import VerifyKey
-from tenants_api.verification.key_state import RingState, loop_time
+from tenants_api.verification.credentials import Credential
+from tenants_api.verification.errors import InvalidToken, MissingToken, Refusal, TokenError
 from tenants_api.verification.keys import PATIENT
 from tenants_api.verification.principal import Principal
-from tenants_api.verification.realms import RealmLookup, TrustedRealm
-from tenants_api.verification.rings import KeyRings
-from tenants_api.verification.roles import RoleTable, default_rules
-from tenants_api.verification.snapshot import organizations
-from tenants_api.verification.token import UntrustedToken, peek, refuse
+from tenants_api.verification.signed import SignedTokens
 
-SERVICE_ACCOUNT_PREFIX = "service-account-"  # Keycloak's ServiceAccountConstants
-MAX_HEADERS = 4096  # different token headers that are remembered; one for each key in use
+
+class Reporter(Protocol):
+    """Is told what became of a credential that was not known before, or whose own checks were run."""
+
+    def accepted(self, *, seconds: float) -> None: ...
+
+    def refused(self, error: TokenError, *, seconds: float) -> None: ...
 
 
 class TokenVerifier:
-    """Verifies access tokens of all realms that `lookup` knows."""
+    """Verifies credentials of every kind that there is."""
 
     def __init__(
         self,
+        signed: SignedTokens,
         *,
-        lookup: RealmLookup,
-        rings: KeyRings,
-        roles: Iterable[str],
-        policy: ClaimPolicy,
-        clocks: Clocks,
+        others: Sequence[Authenticator] = (),
         cache: VerifiedTokens | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
-        self._lookup, self._rings, self._policy, self._clocks = lookup, rings, policy, clocks
-        self._role_names = frozenset(roles)
-        self._cache = cache
-        self._headers: dict[bytes, tuple[str, str]] = {}
+        """`others` are asked before `signed`, in their order."""
+        self.signed = signed
+        self._kinds: dict[str, list[Authenticator]] = {}
+        for kind in (*others, signed):
+            for scheme in kind.schemes:
+                self._kinds.setdefault(scheme, []).append(kind)
+        self._cache, self._reporter = cache, reporter
 
     @property
     def cached_tokens(self) -> int:
         """How many verified tokens are kept."""
         return len(self._cache) if self._cache is not None else 0
 
-    def recall(self, token: bytes) -> Principal | None:
-        """The principal of a token that was verified before and is still good; no I/O, no await.
+    def get(self, token: bytes) -> Principal | None:
+        """The principal of a bearer token that is known and good for any request; no I/O, no await.
 
         `token` is what a request holds in its place, unchecked: these very bytes were accepted before, or they are
         not known.
         """
-        return self._cache.recall(sha256(token).digest(), clocks=self._clocks) if self._cache is not None else None
+        known = self._cache.find(token)[1] if self._cache is not None else None
+        return known.principal if known is not None and known.check is None else None
 
-    async def verify(self, raw: str, *, patience: float = PATIENT, tenant: str | None = None) -> Principal:
-        """The principal of a token.
+    async def verify(
+        self, credential: Credential, *, tenant: str | None = None, patience: float = PATIENT
+    ) -> Principal:
+        """The principal of a credential.
 
         `patience` is the seconds that it may wait for a realm; a fetch that takes longer goes on without it. `tenant`
         is the slug in the request's path: it chooses among the organizations that the token names, and nothing else.
 
         Raises:
+            MissingToken: no kind of token comes with this scheme.
             InvalidToken, TokenExpired: the token is refused; `refusal` says why.
             TenantSuspended: the token is good, its tenant is suspended.
             KeysUnavailable: the realm is registered, its keys cannot be had.
         """
-        cache, digest = self._cache, b""
-        if cache is not None:
-            digest = sha256(raw.encode("utf-8", "surrogatepass")).digest()
-            known = cache.recall(digest, clocks=self._clocks)
-            if known is None and tenant is not None:
-                known = cache.recall(digest + tenant.encode(), clocks=self._clocks)
-            if known is not None:
-                return known
-        token = self.decode_unverified(raw)
-        until: float | None = None  # the end of the wait for keys; None while nothing was waited for
-        while True:
-            realm = self.realm_of(token, tenant=tenant)
-            try:
-                if token.algorithm not in realm.algorithms:
-                    expected = sorted(realm.algorithms)
-                    refuse("algorithm", "algorithm_refused", expected=expected, found=token.algorithm[:20])
-                ring = self._rings.of(realm)
-                key = ring.ready(token.kid, algorithm=token.algorithm)
-                if key is None:
-                    until = loop_time() + patience if until is None else until
-                    key = await ring.get(token.kid, algorithm=token.algorithm, patience=max(0.0, until - loop_time()))
-                    if not self._is_current(realm, token=token, tenant=tenant):
-                        continue  # suspended, moved, purged or given to another tenant while the keys were waited for
-                # From here on nothing is waited for: whatever decides is the registry of this very moment.
-                epoch = realm.epoch
-                principal = self._check(token, realm=realm, key=key, state=ring.state)
-                break
-            except TokenError as error:
-                if until is not None and not self._is_current(realm, token=token, tenant=tenant):
-                    continue
-                if error.refusal is not None:
-                    error.refusal = _told(error.refusal, token=token, realm=realm)
-                raise
-        if token.header not in self._headers:
-            self._keep_header(token)
-        if cache is not None:
-            self._remember(token, digest=digest, tenant=tenant, principal=principal, realm=realm, epoch=epoch)
-        return principal
-
-    def decode_unverified(self, raw: str) -> UntrustedToken:
-        """The token's own words. Raises InvalidToken: the text is no token, or too long."""
-        return peek(raw, headers=self._headers, max_bytes=self._policy.max_token_bytes)
-
-    def _is_current(self, realm: TrustedRealm, *, token: UntrustedToken, tenant: str | None) -> bool:
-        """Whether the registry still gives this very realm for the token."""
+        key, known = b"", None
+        if self._cache is not None:
+            key, known = self._cache.find(credential.token, scheme=credential.scheme, tenant=tenant)
+            if known is not None and known.check is None:
+                return known.principal
+        begun = perf_counter()
         try:
-            return self.realm_of(token, tenant=tenant) is realm
-        except TokenError:
-            return False
+            found = known
+            if found is None:
+                found = await self.authenticate(credential, tenant=tenant, patience=patience)
+            # From here on nothing is waited for: whatever decides is of this very moment.
+            if found.check is not None:
+                _check(found, check=found.check, credential=credential)
+        except TokenError as error:
+            if self._reporter is not None:
+                self._reporter.refused(error, seconds=perf_counter() - begun)
+            raise
+        if self._reporter is not None:
+            self._reporter.accepted(seconds=perf_counter() - begun)
+        if known is None and self._cache is not None:
+            self._cache.put(key, entry=found, tenant=tenant)
+        return found.principal
 
-    def _remember(
-        self,
-        token: UntrustedToken,
-        *,
-        digest: bytes,
-        tenant: str | None,
-        principal: Principal,
-        realm: TrustedRealm,
-        epoch: int,
-    ) -> None:
-        """A token of several organizations is kept for the path that chose among them alone."""
-        assert self._cache is not None  # noqa: S101 (asked before)
-        if realm.organization is not None and len(organizations(token.claims.get("organization"))) > 1:
-            if tenant is None:
-                return
-            digest += tenant.encode()
-        self._cache.remember(digest, principal=principal, realm=realm, epoch=epoch)
+    async def authenticate(
+        self, credential: Credential, *, tenant: str | None = None, patience: float = PATIENT
+    ) -> Authenticated:
+        """What the kinds find out about a token, past the cache and without the checks that belong to the request.
 
-    def _keep_header(self, token: UntrustedToken) -> None:
-        """Of a verified token alone: whoever cannot sign must not fill it."""
-        if len(self._headers) >= MAX_HEADERS:
-            self._headers.clear()
-        self._headers[token.header] = (token.algorithm, token.kid)
-
-    def realm_of(self, token: UntrustedToken, *, tenant: str | None = None) -> TrustedRealm:
-        """The realm registered under exactly the token's issuer; out of memory, without I/O.
-
-        Raises:
-            InvalidToken: `unknown_issuer`, `unknown_organization` or `several_organizations`.
+        For whoever asks about a token that is not its own. Raises as `verify`.
         """
-        realm = self._lookup.find(token.issuer, organization=token.claims.get("organization"), tenant=tenant)
-        if realm is None:
-            if self._lookup.serves(token.issuer):
-                expected = "a registered organization: the issuer is not registered as a whole; request the scope"
-                refuse("organization", "unknown_organization", expected=f"{expected} `organization`", found=None)
-            refuse("issuer", "unknown_issuer", expected="a registered issuer", found=token.issuer[:200])
-        return realm
-
-    def _check(
-        self, token: UntrustedToken, *, realm: TrustedRealm, key: VerifyKey | None, state: RingState
-    ) -> Principal:
-        now, claims, policy = self._clocks.wall(), token.claims, self._policy
-        if key is None:
-            refuse("key", "unknown_key", expected=_kids(state.keys), found=token.kid)
-        if not key.verifies(token.signing_input, signature=token.signature, algorithm=token.algorithm):
-            refuse("signature", "bad_signature", expected=f"a signature by {key.kid}")
-        if not state.enabled:
-            refuse("realm_enabled", "realm_disabled", expected="a realm that is enabled in Keycloak")
-        for _, rule in CLAIM_RULES:
-            rule(claims, realm, now, policy)
-        check_revoked(claims, not_before=max(realm.not_before, state.not_before))
-        check_expiry(claims, realm, now, policy)
-        if realm.suspended:
-            raise TenantSuspended(Refusal("tenant", "tenant_suspended", expected="active", found="suspended"))
-        key.last_used = now
-        return self._principal(claims, realm=realm)
-
-    def _principal(self, claims: dict[str, Any], *, realm: TrustedRealm) -> Principal:
-        table = realm.role_table
-        if table is None:
-            rules = realm.rules or default_rules(realm.client_id, names=self._role_names)
-            table = realm.role_table = RoleTable(rules, names=self._role_names)
-        verified = claims.get("email_verified")
-        username = _text(claims, "preferred_username")
-        return Principal(
-            tenant=realm.tenant,
-            issuer=realm.issuer,
-            organization=realm.organization,
-            subject=claims["sub"],
-            roles=table.roles_of(claims),
-            username=username,
-            email=_text(claims, "email"),
-            email_verified=verified if isinstance(verified, bool) else None,
-            full_name=_text(claims, "name"),
-            authorized_party=claims.get("azp"),
-            scope=_text(claims, "scope"),
-            expires_at=int(claims["exp"]),
-            service_account=username is not None and _is_service_account(claims, username=username),
-        )
+        found = None
+        for kind in self._kinds.get(credential.scheme, ()):
+            found = await kind.authenticate(credential.token, tenant=tenant, patience=patience)
+            if found is not None:
+                break
+        if found is None:
+            raise MissingToken(Refusal("credentials", "unknown_kind", expected="a kind of token that is accepted here"))
+        if found.epoch != found.realm.epoch:
+            # Suspended, moved or purged while this kind waited for something: the registry of its end decides.
+            return await self.authenticate(credential, tenant=tenant, patience=patience)
+        if found.confirmation is not None and found.check is None:
+            refusal = Refusal("confirmation", "sender_constrained", expected="no cnf", found="cnf")
+            raise InvalidToken(_of(found, refusal=refusal))
+        return found
 
 
-def _told(refusal: Refusal, *, token: UntrustedToken, realm: TrustedRealm) -> Refusal:
-    """With what helps the tenant's admin to find the sender."""
-    return refusal._replace(
-        tenant_slug=realm.tenant.slug,
-        tenant_id=realm.tenant.id,
-        kid=token.kid,
-        authorized_party=token.claims.get("azp"),
-        audience=token.claims.get("aud"),
-    )
+def _check(found: Authenticated, *, check: RequestCheck, credential: Credential) -> None:
+    """Run what belongs to the request; the operator is told whose token it refused."""
+    try:
+        check(credential)
+    except TokenError as error:
+        if error.refusal is not None and error.refusal.tenant_id is None:
+            error.refusal = _of(found, refusal=error.refusal)
+        raise
 
 
-def _kids(keys: Any) -> list[str]:
-    return sorted(keys.keys)[:10] if keys is not None else []
-
-
-def _text(claims: dict[str, Any], name: str) -> str | None:
-    """A claim that is text, whole: cut, it could be the name of another user."""
-    value = claims.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _is_service_account(claims: dict[str, Any], *, username: str) -> bool:
-    """Whether Keycloak made this user for a client.
-
-    Its tokens have no session (`sid`), unless the client may have refresh tokens; then they name the client
-    (`client_id` of the scope `service_account`, `clientId` before Keycloak 25) whose name the user bears.
-    """
-    if not username.startswith(SERVICE_ACCOUNT_PREFIX):
-        return False
-    client = claims.get("client_id", claims.get("clientId"))
-    named = isinstance(client, str) and username == SERVICE_ACCOUNT_PREFIX + client.lower()
-    return named or "sid" not in claims
+def _of(found: Authenticated, *, refusal: Refusal) -> Refusal:
+    tenant = found.realm.tenant
+    return refusal._replace(tenant_slug=tenant.slug, tenant_id=tenant.id)

@@ -13,6 +13,7 @@ import pytest
 from tenants_api.assertion import TYPE, Assertions, Seal
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.settings import SettingsError, load_settings
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import InvalidToken
 from tenants_api.wiring import NotReady, Services
 from tests.support.asserting import OTHER_SECRET, SECRET, Verifier, caller
@@ -58,7 +59,7 @@ async def test_assertion_of_each_tenant_verifies_with_the_published_keys_and_say
     for name in ("acme", "globex"):
         token = api.server.realm(name).mint(username="carol", claims={"act": {"sub": "somebody"}, "may_act": {}})
         me = (await api.get("/v1/me", headers=bearer(token))).json()
-        raw = assertion(api).mint(await services(api).verifier.verify(token))
+        raw = assertion(api).mint(await services(api).verifier.verify(Credential.bearer(token)))
         claims = (await published(api)).claims(raw)
         assert set(claims) == {
             *("iss", "aud", "sub", "tenant_id", "tenant_slug", "roles", "original_issuer", "iat", "exp", "jti")
@@ -101,7 +102,7 @@ async def test_assertion_is_no_bearer_token_here(api: ApiClient) -> None:
     raw = assertion(api).mint(caller(expires_at=services(api).clocks.wall() + 300))
     assert (await api.me(raw)).json()["code"] == "invalid_token"
     with pytest.raises(InvalidToken) as refused:
-        await services(api).verifier.verify(raw)
+        await services(api).verifier.verify(Credential.bearer(raw))
     assert refused.value.refusal is not None
     assert refused.value.refusal.reason == "header_type"
 

@@ -10,7 +10,7 @@ from tenants_api.authz.options import MAX_OPTIONS_BYTES, parse_options
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.errors import MAX_QUERY_BYTES, UriTooLong
 from tenants_api.testing import memory_registry
-from tenants_api.verification.credentials import bearer_token_of
+from tenants_api.verification.credentials import credential_of
 from tests.support.own_app import own_app
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer
 
@@ -87,8 +87,8 @@ async def test_credentials_are_not_read_beside_a_query_over_the_bound() -> None:
     """D10: also where our middleware is not: a WebSocket, an application of its own."""
     headers = [(b"authorization", b"Bearer a.b.c")]
     with pytest.raises(UriTooLong):
-        bearer_token_of(headers, query=b"a" * (MAX_QUERY_BYTES + 1))
-    assert bearer_token_of(headers, query=b"%" * MAX_QUERY_BYTES) == "a.b.c"
+        credential_of(headers, query=b"a" * (MAX_QUERY_BYTES + 1))
+    assert credential_of(headers, query=b"%" * MAX_QUERY_BYTES).token == b"a.b.c"
 
 
 @pytest.mark.parametrize("options", [b"&", b"a=1&", b"%41=%42&", b"profile=envoy&"])

@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from tenants_api.serving.http_limits import BoundedHttp
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import TokenError
 from tenants_api.wiring import Services
 from tests.attacks.battery.cases import ACCEPTED, Hostile, Mint
@@ -112,7 +113,7 @@ class Arena:
     async def verified(self, token: str) -> Outcome:
         """By the function."""
         try:
-            await self.services.verifier.verify(token)
+            await self.services.verifier.verify(Credential.bearer(token))
         except TokenError as error:
             return Outcome(error.status, error.code, error.refusal.reason if error.refusal else "")
         return Outcome(200, "", "")

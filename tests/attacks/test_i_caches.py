@@ -9,12 +9,17 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from tenants_api.verification.authenticator import Authenticated
 from tenants_api.verification.cache import BYTES_PER_TOKEN, VerifiedTokens
 from tenants_api.verification.clocks import Clocks
+from tenants_api.verification.credentials import Credential
+from tenants_api.verification.principal import Principal
+from tenants_api.verification.realms import TrustedRealm
 from tests.attacks.arena import Arena, Outcome
 from tests.attacks.battery.signature import twin
 from tests.support.stack import ADMIN_KEY
@@ -103,20 +108,32 @@ async def test_i5_tokens_that_say_the_same_of_two_tenants_are_never_mixed_up(are
     assert [answer.json["tenant"]["slug"] for answer in answers] == [slug for slug, _ in tokens]
 
 
+CLOCKS = Clocks(wall=lambda: 0, monotonic=lambda: 0)
+
+
+def keep(cache: VerifiedTokens, token: bytes, *, principal: Principal, realm: TrustedRealm) -> None:
+    entry = Authenticated(principal, realm, realm.epoch, principal.expires_at, any_path=True)
+    cache.put(sha256(token).digest(), entry=entry, tenant=None)
+
+
+def kept(cache: VerifiedTokens, token: bytes) -> Principal | None:
+    _, entry = cache.find(token)
+    return entry.principal if entry is not None else None
+
+
 async def test_i6_more_tokens_than_the_cache_holds_do_not_make_it_grow() -> None:
     """I6"""
     stage = Stage()
-    principal = await stage.verifier.verify(stage.token())
+    principal = await stage.verifier.verify(Credential.bearer(stage.token()))
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
-    cache = VerifiedTokens(100)
+    cache = VerifiedTokens(100, clocks=CLOCKS)
     for number in range(5000):
-        cache.remember(str(number), principal=principal, realm=realm, epoch=realm.epoch)
+        keep(cache, b"%d" % number, principal=principal, realm=realm)
         assert len(cache) <= 100
     realm.renew_at = float("inf")
-    clocks = Clocks(wall=lambda: 0, monotonic=lambda: 0)
-    assert cache.recall("4999", clocks=clocks) is principal
-    assert cache.recall("0", clocks=clocks) is None
+    assert kept(cache, b"4999") is principal
+    assert kept(cache, b"0") is None
 
 
 WIDE = "\U0001f600"  # one of these, and each character of the text takes four bytes of memory
@@ -152,15 +169,15 @@ async def test_i6_tokens_full_of_text_stay_within_the_budget_of_the_cache(claims
 async def test_i6_ten_thousand_tokens_full_of_text_stay_below_twenty_megabytes() -> None:
     """I6, D8: the budget is that of the tokens that the cache was made for, 2 KiB each."""
     stage = Stage()
-    principal = await stage.verifier.verify(stage.token())
+    principal = await stage.verifier.verify(Credential.bearer(stage.token()))
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
-    cache = VerifiedTokens(10_000)
+    cache = VerifiedTokens(10_000, clocks=CLOCKS)
     tracemalloc.start()
     try:
         for number in range(10_000):
             full = principal._replace(scope=f"{number} " * 1000, full_name=f"{WIDE}{number}" * 100)
-            cache.remember(b"%d" % number, principal=full, realm=realm, epoch=realm.epoch)
+            keep(cache, b"%d" % number, principal=full, realm=realm)
         gc.collect()
         taken, _ = tracemalloc.get_traced_memory()
     finally:
@@ -174,37 +191,36 @@ async def test_i6_usual_tokens_fill_the_cache_to_its_capacity() -> None:
     stage = Stage()
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
-    cache = VerifiedTokens(1000)
+    cache = VerifiedTokens(1000, clocks=CLOCKS)
     for number in range(1000):
-        usual = await stage.verifier.verify(stage.token(jti=str(number)))
-        cache.remember(b"%d" % number, principal=usual, realm=realm, epoch=realm.epoch)
+        usual = await stage.verifier.verify(Credential.bearer(stage.token(jti=str(number))))
+        keep(cache, b"%d" % number, principal=usual, realm=realm)
     assert len(cache) == 1000
 
 
 async def test_i6_entry_that_is_used_again_is_counted_again_and_none_is_lost_for_it() -> None:
     """I6, D8: the budget follows an entry from one generation to the other."""
     stage = Stage()
-    principal = (await stage.verifier.verify(stage.token()))._replace(scope="a" * 20_000)
+    principal = (await stage.verifier.verify(Credential.bearer(stage.token())))._replace(scope="a" * 20_000)
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
     realm.renew_at = float("inf")
-    clocks = Clocks(wall=lambda: 0, monotonic=lambda: 0)
-    cache = VerifiedTokens(100)  # 200 KiB, half of them for either generation: four of these entries
+    cache = VerifiedTokens(100, clocks=CLOCKS)  # 200 KiB, half of them for either generation: four of these entries
     for number in range(100):
-        cache.remember(b"%d" % number, principal=principal, realm=realm, epoch=realm.epoch)
-        assert cache.recall(b"%d" % number, clocks=clocks) is principal
-        assert cache.recall(b"0", clocks=clocks) is principal, "it is used all the time"
+        keep(cache, b"%d" % number, principal=principal, realm=realm)
+        assert kept(cache, b"%d" % number) is principal
+        assert kept(cache, b"0") is principal, "it is used all the time"
         assert len(cache) <= 10
 
 
 async def test_i6_token_larger_than_the_budget_is_verified_and_not_kept() -> None:
     """I6, D8"""
     stage = Stage()
-    principal = (await stage.verifier.verify(stage.token()))._replace(scope="a" * 200_000)
+    principal = (await stage.verifier.verify(Credential.bearer(stage.token())))._replace(scope="a" * 200_000)
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
-    cache = VerifiedTokens(100)
-    cache.remember(b"large", principal=principal, realm=realm, epoch=realm.epoch)
+    cache = VerifiedTokens(100, clocks=CLOCKS)
+    keep(cache, b"large", principal=principal, realm=realm)
     assert len(cache) == 0
 
 
@@ -283,8 +299,8 @@ async def test_i11_nothing_that_a_route_is_given_can_be_changed() -> None:
     """I11: the principal is the cache's own; a route that could edit it would edit the next request's."""
     stage = Stage(cached=True)
     raw = stage.token()
-    principal = await stage.verifier.verify(raw)
-    assert await stage.verifier.verify(raw) is principal
+    principal = await stage.verifier.verify(Credential.bearer(raw))
+    assert await stage.verifier.verify(Credential.bearer(raw)) is principal
     for name, value in principal._asdict().items():
         with pytest.raises(AttributeError):
             setattr(principal, name, None)

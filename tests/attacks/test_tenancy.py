@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.key_state import KeyPolicy
 from tests.attacks.battery.signature import ORDER_P256
 from tests.support.tokens import Key, b64, jwks
@@ -46,20 +47,20 @@ def stage(request: pytest.FixtureRequest) -> Stage:
 )
 async def test_role_that_is_not_mapped_exactly_grants_nothing(stage: Stage, claims: dict[str, Any]) -> None:
     """D15, D16, D17."""
-    assert (await stage.verifier.verify(stage.token(**claims))).roles == frozenset()
+    assert (await stage.verifier.verify(Credential.bearer(stage.token(**claims)))).roles == frozenset()
 
 
 @pytest.mark.parametrize("subject", ["../admin", "' or 1=1 --", "{{7*7}}", "<script>", "=cmd()", "%s%n", "ünï"])
 async def test_claim_is_text_and_nothing_else(stage: Stage, subject: str) -> None:
     """D12."""
-    assert (await stage.verifier.verify(stage.token(sub=subject))).subject == subject
+    assert (await stage.verifier.verify(Credential.bearer(stage.token(sub=subject)))).subject == subject
 
 
 async def test_users_with_one_address_in_two_tenants_are_two_users(stage: Stage) -> None:
     """D20, nOAuth: an address is a claim of the tenant's own, also when it says that it is verified."""
     same = {"email": "root@globex.example", "email_verified": True, "preferred_username": "root"}
-    one = await stage.verifier.verify(stage.token("acme", **same))
-    other = await stage.verifier.verify(stage.token("globex", **same))
+    one = await stage.verifier.verify(Credential.bearer(stage.token("acme", **same)))
+    other = await stage.verifier.verify(Credential.bearer(stage.token("globex", **same)))
     assert (one.tenant.id, one.subject) != (other.tenant.id, other.subject)
     assert (one.tenant.slug, other.tenant.slug) == ("acme", "globex")
 
@@ -210,7 +211,7 @@ async def test_million_tokens_of_one_tenant_stay_within_the_cache() -> None:
 
 async def test_principal_cannot_be_changed_by_a_route(stage: Stage) -> None:
     """I11: it may come out of the cache, and the next request gets the same object."""
-    principal = await stage.verifier.verify(stage.token())
+    principal = await stage.verifier.verify(Credential.bearer(stage.token()))
     with pytest.raises((FrozenInstanceError, AttributeError)):
         principal.subject = "mallory"  # type: ignore[misc]
     assert isinstance(principal.roles, frozenset)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 class Strangers:
     """A verifier that knows every token, and makes its principal anew each time: the one before is let go."""
 
-    def recall(self, token: bytes) -> Principal:
+    def get(self, token: bytes) -> Principal:
         return principal(token.decode())
 
 
@@ -27,7 +27,7 @@ class Same:
     def __init__(self) -> None:
         self._principal = principal("7")
 
-    def recall(self, token: bytes) -> Principal:
+    def get(self, token: bytes) -> Principal:
         return self._principal
 
 
@@ -78,7 +78,7 @@ async def test_headers_of_a_caller_full_of_text_are_not_kept() -> None:
     """D8: four thousand of them would be hundreds of megabytes."""
 
     class Full:
-        def recall(self, token: bytes) -> Principal:
+        def get(self, token: bytes) -> Principal:
             return principal(token.decode())._replace(scope="a" * 10_000)
 
     authorizer = deciding(Full())

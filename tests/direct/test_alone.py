@@ -15,6 +15,7 @@ from tenants_api.registry import service
 from tenants_api.registry.models import Rejection
 from tenants_api.registry.values import Transition
 from tenants_api.settings import Settings
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services, open_services
 from tests.direct.stores import rows_of
@@ -89,14 +90,14 @@ async def test_keys_that_it_fetched_are_the_whole_apis_too(pair: Pair) -> None:
     acme = pair.realms.realm("acme")
     await becomes(200, lambda: pair.said(acme.mint()))
     old = acme.mint()
-    await pair.api.verifier.verify(old)
+    await pair.api.verifier.verify(Credential.bearer(old))
     kid = acme.keys.kid
     acme.rotate()
     acme.withdraw(kid)
     assert await pair.said(acme.mint()) == 200  # a kid that it did not know: it has fetched
 
     async def said() -> str:
-        return (await explain(pair.api.verifier, old)).reason
+        return (await explain(pair.api.verifier, Credential.bearer(old))).reason
 
     await becomes("unknown_key", said)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tenants_api.verification.credentials import Credential
 from tests.attacks.arena import listening
 from tests.house.tree import ROOT
 from tests.support.asserting import SECRET
@@ -77,7 +78,7 @@ async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
             access = realms.realm("acme").mint()
             answer = await client.get("/authz", headers=bearer(access))
             services = client.app.state.services
-            other = services.assertion.mint(await services.verifier.verify(access), audience="other")
+            other = services.assertion.mint(await services.verifier.verify(Credential.bearer(access)), audience="other")
             async with listening(client) as (host, port):
                 yield Api(
                     f"http://{host}:{port}/.well-known/jwks.json", answer.headers["X-Internal-Assertion"], other, access

@@ -26,6 +26,7 @@ from tenants_api.devrealms.keys import SigningKeys, generate_rsa
 from tenants_api.registry import service
 from tenants_api.registry.values import Transition
 from tenants_api.verification.clocks import Clocks
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import TokenError
 from tenants_api.wiring import Services
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
@@ -223,7 +224,7 @@ def _json(value: Any) -> bytes:
 async def outcome(services: Services, raw: str) -> str:
     """`accepted:<slug>`, or the reason of the refusal."""
     try:
-        principal = await services.verifier.verify(raw)
+        principal = await services.verifier.verify(Credential.bearer(raw))
     except TokenError as error:
         return error.refusal.reason if error.refusal else error.code
     return f"accepted:{principal.tenant.slug}"

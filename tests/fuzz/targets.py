@@ -18,12 +18,12 @@ from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.fetch import RealmAnswer
 from tenants_api.keycloak.status import fetch_status
 from tenants_api.strict_json import parse_json
-from tenants_api.verification.credentials import bearer_token_of
+from tenants_api.verification.credentials import credential_of
 from tenants_api.verification.errors import InvalidToken, MalformedCredentials, MissingToken
 from tenants_api.verification.jwk import ALGORITHMS, MAX_KEYS, BrokenKeySet, parse_key_set
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleTable, default_rules
 from tenants_api.verification.snapshot import organizations
-from tenants_api.verification.token import MAX_KID, MAX_TOKEN_BYTES, peek
+from tenants_api.verification.token import MAX_KID, MAX_TOKEN_BYTES, decode_unverified
 from tests.support.tokens import b64
 
 Target = Callable[[bytes], None]
@@ -35,7 +35,7 @@ def token_text(data: bytes) -> None:
     """Any text as a token."""
     raw = data.decode("latin-1")
     try:
-        token = peek(raw)
+        token = decode_unverified(data)
     except InvalidToken as error:
         assert error.refusal is not None
         assert raw not in (str(error), repr(error.refusal)) or len(raw) < 8
@@ -141,11 +141,11 @@ def authorization(data: bytes) -> None:
         {"headers": [(b"authorization", b"Bearer " + data)], "query_string": b""},
     ):
         try:
-            token = bearer_token_of(scope["headers"], query=scope["query_string"])
+            token = credential_of(scope["headers"], query=scope["query_string"]).token
         except (MissingToken, MalformedCredentials, UriTooLong):
             continue
         assert token
-        assert not set(token) & set(" ,\t\r\n")
+        assert not set(token) & set(b" ,\t\r\n")
 
 
 TARGETS: dict[str, Target] = {

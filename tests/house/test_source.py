@@ -26,3 +26,12 @@ def test_no_check_is_switched_off(kind: str) -> None:
         if _SWITCHED_OFF[kind].search(path.read_text(encoding="utf-8")) and not name_of(path).startswith(_ELSEWHERE)
     ]
     assert found == []
+
+
+def test_only_the_check_of_the_signature_makes_claims_verified_ones() -> None:
+    made = {
+        name_of(path): count
+        for path in files("tenants_api", suffix=".py")
+        if (count := len(re.findall(r"(?<!NewType\()\bVerifiedClaims\(", path.read_text(encoding="utf-8"))))
+    }
+    assert made == {"tenants_api/verification/signed.py": 1}

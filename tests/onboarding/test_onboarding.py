@@ -14,6 +14,7 @@ from tenants_api.onboarding import Report, realm_draft
 from tenants_api.registry import service
 from tenants_api.registry.errors import InvalidStateTransition, IssuerTaken, RealmNotReady, TenantNotFound
 from tenants_api.registry.values import Transition
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
@@ -34,7 +35,7 @@ async def services(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[Serv
 
 
 async def accepted(services: Services, raw: str) -> str:
-    return (await explain(services.verifier, raw)).reason
+    return (await explain(services.verifier, Credential.bearer(raw))).reason
 
 
 def outcome(report: Report) -> dict[str, tuple[str, str]]:
@@ -224,7 +225,7 @@ async def test_second_realm_of_an_active_tenant_serves_at_once(services: Service
     await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="when_ready", change=CHANGE)
     draft = realm_draft(issuer=realms.realm("globex").issuer, client_id="tenants-api", policy=services.policy)
     await services.onboarding.add_realm("acme", draft, change=CHANGE)
-    assert (await services.verifier.verify(realms.realm("globex").mint())).tenant.slug == "acme"
+    assert (await services.verifier.verify(Credential.bearer(realms.realm("globex").mint()))).tenant.slug == "acme"
 
 
 async def test_suspend_and_resume_are_explicit(services: Services, realms: DevRealmServer) -> None:

@@ -14,6 +14,7 @@ from tenants_api.onboarding import Report, realm_draft
 from tenants_api.registry import service
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.values import TenantDraft
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
@@ -166,7 +167,7 @@ async def test_realm_that_accepts_another_issuer_stays_healthy_without_a_sample(
     tenant = await onboard_external(services, realms, issuer_check="sample")
     assert (tenant.state, tenant.realms[0].issuer_check) == ("active", "sample")
     raw = realms.realm("acme").mint(claims={"iss": EXTERNAL})
-    assert (await explain(services.verifier, raw)).reason == "accepted"
+    assert (await explain(services.verifier, Credential.bearer(raw))).reason == "accepted"
 
     assert services.reconciler is not None
     async with services.database.begin() as session:

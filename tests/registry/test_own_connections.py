@@ -17,6 +17,7 @@ from tenants_api.devrealms import DevRealmServer
 from tenants_api.registry import service
 from tenants_api.registry.sessions import SessionStorage
 from tenants_api.registry.values import StoredKeys, Transition
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services
 from tests.registry.drafts import create, origin_of
@@ -53,15 +54,15 @@ async def test_suspension_is_heard_of_while_every_request_connection_is_lent(
 ) -> None:
     settings = services.settings
     token, other = realms.realm("acme").mint(), realms.realm("globex").mint()
-    assert (await explain(services.verifier, token)).reason == "accepted"
+    assert (await explain(services.verifier, Credential.bearer(token))).reason == "accepted"
     async with services_for(settings, background=False) as elsewhere, AsyncExitStack() as lent:
         await lend_all(services, lent)
         async with elsewhere.database.begin() as session:
             await service.move(session, ref="acme", transition=Transition.SUSPEND, change=CHANGE)
         async with asyncio.timeout(60):  # it would be for ever: nobody gives a connection back
-            while (await explain(services.verifier, token)).reason != "tenant_suspended":
+            while (await explain(services.verifier, Credential.bearer(token))).reason != "tenant_suspended":
                 await asyncio.sleep(0.01)
-        assert (await explain(services.verifier, other)).reason == "accepted"
+        assert (await explain(services.verifier, Credential.bearer(other))).reason == "accepted"
 
 
 async def test_writes_of_a_replica_leave_a_connection_to_read(database: Database, database_url: str) -> None:

@@ -30,6 +30,7 @@ from tenants_api.registry.storage import Listening
 from tenants_api.registry.values import Actor, Change, Transition
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.clocks import Clocks
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import KeysUnavailable, TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.wiring import Services, open_services
@@ -122,8 +123,8 @@ _CONTEXTS: dict[tuple[Any, ...], Any] = {}
 
 async def verified(services: Services, raw: str) -> Principal:
     """As the API asks for the principal of a request: out of the cache, or by a verification that is noted."""
-    known = services.verifier.recall(raw.encode())
-    return known if known is not None else await services.outcomes.of(services.verifier.verify(raw))
+    known = services.verifier.get(raw.encode())
+    return known if known is not None else await services.verifier.verify(Credential.bearer(raw))
 
 
 class Admin:

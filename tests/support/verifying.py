@@ -10,11 +10,13 @@ from typing import Any
 from tenants_api.verification.cache import VerifiedTokens
 from tenants_api.verification.claims import ClaimPolicy
 from tenants_api.verification.clocks import Clocks
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import TokenError
 from tenants_api.verification.key_state import KeyPolicy
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
+from tenants_api.verification.signed import SignedTokens
 from tenants_api.verification.snapshot import Snapshot
 from tenants_api.verification.sources import Fetched, SourceFailed
 from tenants_api.verification.verifier import TokenVerifier
@@ -61,16 +63,15 @@ class Stage:
             on_new=lambda ring: None,
             on_event=lambda ring, event: None,
         )
-        self.verifier = TokenVerifier(
-            lookup=self.snapshot,
-            rings=self.rings,
-            roles=ROLES,
-            policy=ClaimPolicy(),
-            clocks=clocks,
-            cache=VerifiedTokens(1000) if self.cached else None,
-        )
+        self.signed = self.signed_tokens(ClaimPolicy(), clocks=clocks)
+        cache = VerifiedTokens(1000, clocks=clocks) if self.cached else None
+        self.verifier = TokenVerifier(self.signed, cache=cache)
         for name in ("acme", "globex"):
             self.add(name)
+
+    def signed_tokens(self, policy: ClaimPolicy, *, clocks: Clocks) -> SignedTokens:
+        """Those of its realms, as this policy wants them."""
+        return SignedTokens(lookup=self.snapshot, rings=self.rings, roles=ROLES, policy=policy, clocks=clocks)
 
     def issuer(self, name: str) -> str:
         return f"https://id.example/realms/{name}"
@@ -100,7 +101,7 @@ class Stage:
     async def outcome(self, raw: str, *, tenant: str | None = None) -> str:
         """`accepted:<tenant>`, or `<public code>:<reason for the operator>`."""
         try:
-            principal = await self.verifier.verify(raw, tenant=tenant)
+            principal = await self.verifier.verify(Credential.bearer(raw), tenant=tenant)
         except TokenError as error:
             return f"{error.code}:{error.refusal.reason if error.refusal else ''}"
         return f"accepted:{principal.tenant.slug}"

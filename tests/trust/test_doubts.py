@@ -16,6 +16,7 @@ from tenants_api.devrealms import DevRealmServer
 from tenants_api.registry import service
 from tenants_api.registry.models import PurgedTenant
 from tenants_api.registry.values import Transition
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
@@ -40,7 +41,10 @@ async def replica(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[Servi
 
 
 async def reasons(services: Services, realms: DevRealmServer) -> list[str]:
-    return [(await explain(services.verifier, realms.realm(name).mint())).reason for name in ("acme", "globex")]
+    return [
+        (await explain(services.verifier, Credential.bearer(realms.realm(name).mint()))).reason
+        for name in ("acme", "globex")
+    ]
 
 
 async def move(services: Services, transition: Transition) -> None:
@@ -122,7 +126,7 @@ async def test_issuer_that_went_from_one_tenant_to_another_is_the_others_whateve
         await service.move(session, ref="heir", transition=Transition.ACTIVATE, change=CHANGE)
     await move(replica, Transition.SUSPEND)
     await replica.trust.refresh()
-    assert (await replica.verifier.verify(realms.realm("acme").mint())).tenant.slug == "heir"
+    assert (await replica.verifier.verify(Credential.bearer(realms.realm("acme").mint()))).tenant.slug == "heir"
     assert replica.trust.realm_count == 2
 
 

@@ -18,6 +18,7 @@ from tenants_api.registry import service
 from tenants_api.registry.models import Realm, RealmKeys
 from tenants_api.registry.rows import registered_draft
 from tenants_api.settings import Settings
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services
 from tests.direct.stores import rows_of
@@ -71,7 +72,7 @@ async def overtaken(settings: Settings, realms: DevRealmServer) -> AsyncIterator
 
 
 async def reason(services: Services, raw: str) -> str:
-    return (await explain(services.verifier, raw)).reason
+    return (await explain(services.verifier, Credential.bearer(raw))).reason
 
 
 def forged(realms: DevRealmServer) -> str:

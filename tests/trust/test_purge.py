@@ -9,6 +9,7 @@ import pytest
 
 from tenants_api.registry import service
 from tenants_api.registry.values import Transition
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import explain
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
 
@@ -23,11 +24,14 @@ async def test_purged_tenant_is_forgotten_by_a_replica_that_never_saw_it_deleted
                 await here.onboarding.onboard(tenant_draft(here, realms, name), activate="now", change=CHANGE)
             await there.trust.refresh()
             tokens = [realms.realm(name).mint() for name in ("acme", "globex")]
-            assert [(await explain(there.verifier, raw)).reason for raw in tokens] == ["accepted", "accepted"]
+            assert [(await explain(there.verifier, Credential.bearer(raw))).reason for raw in tokens] == [
+                "accepted",
+                "accepted",
+            ]
             async with here.database.begin() as session:
                 await service.move(session, ref="acme", transition=Transition.DELETE, change=CHANGE)
                 await service.purge_tenant(session, ref="acme", change=CHANGE)
             await asyncio.gather(here.trust.refresh(), there.trust.refresh())
             for replica in (here, there):
-                reasons = [(await explain(replica.verifier, raw)).reason for raw in tokens]
+                reasons = [(await explain(replica.verifier, Credential.bearer(raw))).reason for raw in tokens]
                 assert reasons == ["unknown_issuer", "accepted"]

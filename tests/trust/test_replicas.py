@@ -12,6 +12,7 @@ from tenants_api.devrealms import DevRealmServer
 from tenants_api.errors import RateLimited
 from tenants_api.registry import service
 from tenants_api.registry.values import Rule, TenantDraft, Transition
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import KeysUnavailable
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services
@@ -50,7 +51,7 @@ async def replicas(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[Repl
 
 
 async def reason(services: Services, raw: str) -> str:
-    return (await explain(services.verifier, raw)).reason
+    return (await explain(services.verifier, Credential.bearer(raw))).reason
 
 
 async def becomes(expected: str, ask: Callable[[], Awaitable[str]]) -> None:
@@ -100,13 +101,13 @@ async def test_role_mapping_holds_for_cached_tokens_everywhere(replicas: Replica
     await replicas.onboard("acme")
     token = replicas.realms.realm("acme").mint()
     await becomes("accepted", lambda: reason(replicas.there, token))
-    assert (await replicas.there.verifier.verify(token)).roles == {"editor"}
+    assert (await replicas.there.verifier.verify(Credential.bearer(token))).roles == {"editor"}
     async with replicas.here.database.begin() as session:
         rules = (Rule("realm", "tenant-user", "viewer"),)
         await service.set_role_mapping(session, ref="acme", rules=rules, if_match=None, change=CHANGE)
 
     async def roles() -> str:
-        return ",".join((await replicas.there.verifier.verify(token)).roles)
+        return ",".join((await replicas.there.verifier.verify(Credential.bearer(token))).roles)
 
     await becomes("viewer", roles)
 
@@ -199,7 +200,7 @@ async def test_health_follows_what_is_observed_and_the_state_does_not(realms: De
         await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
 
         async def observed() -> str:
-            await services.verifier.verify(realms.realm("acme").mint())
+            await services.verifier.verify(Credential.bearer(realms.realm("acme").mint()))
             async with services.database.read() as session:
                 tenant = await service.get_tenant(session, ref="acme")
             return f"{tenant.state} {tenant.realms[0].health}"

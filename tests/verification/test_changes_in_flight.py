@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.roles import RoleRule
 from tests.support.tokens import Key, jwks
@@ -82,12 +83,12 @@ async def test_roles_are_those_of_the_end_of_the_wait(stage: Stage) -> None:
     stage.add("acme", rules=RULES)
     gate = stage.world.gates[stage.issuer("acme")] = asyncio.Event()
     token = stage.token(realm_access={"roles": ["chief"]})
-    waiting = asyncio.create_task(stage.verifier.verify(token))
+    waiting = asyncio.create_task(stage.verifier.verify(Credential.bearer(token)))
     await settle()
     stage.add("acme", rules=(RoleRule("realm", "chief", "viewer"),))
     gate.set()
     assert (await waiting).roles == {"viewer"}
-    assert (await stage.verifier.verify(token)).roles == {"viewer"}
+    assert (await stage.verifier.verify(Credential.bearer(token))).roles == {"viewer"}
 
 
 async def test_keys_that_arrive_for_the_old_issuer_are_not_those_of_the_new_one(stage: Stage) -> None:

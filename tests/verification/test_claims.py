@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tenants_api.verification.credentials import Credential
 from tests.support.tokens import DROP
 from tests.support.verifying import Stage
 
@@ -103,7 +104,7 @@ async def test_audience_that_none_of_many_names_is_still_wrong(stage: Stage) -> 
 
 @pytest.mark.parametrize(("expiry", "until"), [(1_800_000_300.999, 1_800_000_300), (1_800_000_300, 1_800_000_300)])
 async def test_expiry_of_a_principal_is_a_whole_second_rounded_down(stage: Stage, expiry: float, until: int) -> None:
-    principal = await stage.verifier.verify(stage.token(exp=expiry))
+    principal = await stage.verifier.verify(Credential.bearer(stage.token(exp=expiry)))
     assert (principal.expires_at, type(principal.expires_at)) == (until, int)
 
 
@@ -118,7 +119,7 @@ async def test_token_with_a_fraction_ends_as_one_without(stage: Stage) -> None:
 @pytest.mark.parametrize("claim", ["preferred_username", "email", "name", "scope"])
 async def test_text_of_a_claim_is_never_cut(stage: Stage, claim: str) -> None:
     """Cut, it could be the name of another user."""
-    principal = await stage.verifier.verify(stage.token(**{claim: "a" * 4096 + "b"}))
+    principal = await stage.verifier.verify(Credential.bearer(stage.token(**{claim: "a" * 4096 + "b"})))
     assert "a" * 4096 + "b" in (principal.username, principal.email, principal.full_name, principal.scope)
 
 
@@ -147,7 +148,7 @@ async def test_service_account_is_told_by_its_client_also_in_a_session(
     stage: Stage, changes: dict[str, Any], expected: bool
 ) -> None:
     """A9: a client that may have refresh tokens has a session; RFC 9068 wants `client_id` in a user's token, too."""
-    assert (await stage.verifier.verify(stage.token(**changes))).service_account is expected
+    assert (await stage.verifier.verify(Credential.bearer(stage.token(**changes)))).service_account is expected
 
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])

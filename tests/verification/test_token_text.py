@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tenants_api.verification.credentials import Credential
 from tests.support.tokens import DROP
 from tests.support.verifying import Stage
 
@@ -121,5 +122,5 @@ async def test_lone_surrogate_is_refused(stage: Stage) -> None:
 
 
 async def test_escaped_text_that_is_sound_is_accepted(stage: Stage) -> None:
-    principal = await stage.verifier.verify(stage.token(name="Zoë 😀"))
+    principal = await stage.verifier.verify(Credential.bearer(stage.token(name="Zoë 😀")))
     assert principal.full_name == "Zoë 😀"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tenants_api.verification.credentials import Credential
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_token_of_a_registered_realm_is_accepted_for_its_tenant(stage: Stage) -> None:
-    principal = await stage.verifier.verify(stage.token("acme"))
+    principal = await stage.verifier.verify(Credential.bearer(stage.token("acme")))
     assert (principal.tenant.slug, principal.subject) == ("acme", "65ec3e18-558a-486f-b14a-ecc7ba1e2dfa")
     assert (principal.username, principal.email, principal.full_name) == ("alice", "alice@acme.example", "Alice Doe")
     assert principal.roles == {"editor"}

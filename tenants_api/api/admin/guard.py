@@ -13,10 +13,11 @@ from typing import Annotated, NoReturn
 import structlog
 from fastapi import Depends, Request
 
-from tenants_api.api.authentication import authenticate, bearer_token
+from tenants_api.api.authentication import credential_of
 from tenants_api.api.dependencies import get_services, request_id
 from tenants_api.registry.admin_keys import PREFIX, find_admin_key
 from tenants_api.registry.values import SCOPES, Actor, Change
+from tenants_api.verification.credentials import BEARER, Credential
 from tenants_api.verification.errors import InsufficientRole, InvalidToken, Refusal
 from tenants_api.wiring import PLATFORM_ROLE, Services
 
@@ -57,7 +58,7 @@ async def current_admin(request: Request) -> AdminCaller:
     caller: AdminCaller | None = request.scope.get(_CALLER)
     if caller is None:
         services = get_services(request)
-        actor, scopes = await _identify(bearer_token(request.scope, services=services), services=services)
+        actor, scopes = await _identify(credential_of(request.scope, services=services), services=services)
         caller = request.scope[_CALLER] = AdminCaller(actor, frozenset(scopes), request_id(request))
     return caller
 
@@ -79,20 +80,21 @@ KeyWriter = Annotated[AdminCaller, Depends(Permission("keys:write"))]
 Auditor = Annotated[AdminCaller, Depends(Permission("audit:read"))]
 
 
-async def _identify(raw: str, *, services: Services) -> tuple[Actor, Iterable[str]]:
-    if _is_bootstrap(raw, services=services):
-        return BOOTSTRAP, SCOPES
-    if raw.startswith(f"{PREFIX}_"):
-        return await _by_key(raw, services=services)
-    return await _by_platform_token(raw, services=services)
+async def _identify(credential: Credential, *, services: Services) -> tuple[Actor, Iterable[str]]:
+    if credential.scheme == BEARER:
+        if _is_bootstrap(credential.token, services=services):
+            return BOOTSTRAP, SCOPES
+        if credential.token.startswith(f"{PREFIX}_".encode()):
+            return await _by_key(credential.token.decode("latin-1"), services=services)
+    return await _by_platform_token(credential, services=services)
 
 
-def _is_bootstrap(raw: str, *, services: Services) -> bool:
+def _is_bootstrap(presented: bytes, *, services: Services) -> bool:
     key = services.settings.admin_api_key
     if key is None:
         return False
     # Digests have one length and are bytes: nothing leaks through the time, and no text makes the comparison raise.
-    return hmac.compare_digest(_digest(raw.encode("latin-1")), _digest(key.get_secret_value().encode()))
+    return hmac.compare_digest(_digest(presented), _digest(key.get_secret_value().encode()))
 
 
 def _digest(presented: bytes) -> bytes:
@@ -107,11 +109,11 @@ async def _by_key(raw: str, *, services: Services) -> tuple[Actor, Iterable[str]
     return Actor("api_key", str(row.id)), row.scopes
 
 
-async def _by_platform_token(raw: str, *, services: Services) -> tuple[Actor, Iterable[str]]:
+async def _by_platform_token(credential: Credential, *, services: Services) -> tuple[Actor, Iterable[str]]:
     if services.platform is None:
         _refuse("no_platform_realm")
     # Its look-up knows the platform realm and no other, so a tenant's token is of an unknown issuer here.
-    principal = await authenticate(raw, verifier=services.platform, services=services)
+    principal = await services.platform.verify(credential)
     if PLATFORM_ROLE not in principal.roles:
         raise InsufficientRole(PLATFORM_ROLE)
     return Actor("platform_user", f"{principal.issuer}#{principal.subject}"[:MAX_ACTOR]), SCOPES

@@ -12,6 +12,7 @@ from tenants_api.api.admin.guard import Reader
 from tenants_api.api.admin.idempotency import UnstoredRoute
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.wire import WireIn, WireOut
+from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import Explanation, explain
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=UnstoredRoute)
@@ -47,4 +48,4 @@ class ExplanationOut(WireOut):
 @router.post("/explain", response_model=ExplanationOut)
 async def explain_token(body: TokenIn, caller: Reader, services: ServicesDep) -> Explanation:
     """Run the verifier over a token and show how far it came."""
-    return await explain(services.verifier, body.token)
+    return await explain(services.verifier, Credential.bearer(body.token))
