@@ -23,6 +23,7 @@ from tenants_api.onboarding.sample import SampleToken
 from tenants_api.registry.sessions import SessionStorage
 from tenants_api.registry.storage import RegistryStorage
 from tenants_api.revisions import is_migrated
+from tenants_api.role_rules import RoleRule
 from tenants_api.row_security import why_not_serve
 from tenants_api.settings import Settings
 from tenants_api.trust import Outcomes, Rejections, Trust
@@ -33,7 +34,7 @@ from tenants_api.verification.clocks import Clocks
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import TrustedRealm
 from tenants_api.verification.rings import KeyRings
-from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel, RoleRule
+from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
 from tenants_api.verification.signed import SignedTokens
 from tenants_api.verification.snapshot import Snapshot
 from tenants_api.verification.verifier import Reporter, TokenVerifier

@@ -7,11 +7,12 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
 
-from tenants_api.api.admin.wire import RealmOut, tenant_out
+from tenants_api.api.admin.wire import RealmOut, RuleOut, tenant_out
 from tenants_api.cli.output import print_table
 from tenants_api.onboarding import Report
 from tenants_api.registry.models import AuditEvent, Realm, RealmCondition, Tenant
 from tenants_api.registry.values import ConditionValue, Page
+from tenants_api.role_rules import RoleRule
 
 T = TypeVar("T")
 
@@ -37,6 +38,11 @@ def tenant(row: Tenant) -> dict[str, Any]:
 def realm(row: Realm) -> dict[str, Any]:
     """A realm with its conditions."""
     return RealmOut.model_validate(row).model_dump(mode="json")
+
+
+def rule(value: RoleRule) -> dict[str, Any]:
+    """One rule of a role mapping."""
+    return RuleOut.model_validate(value).model_dump(mode="json", by_alias=True)
 
 
 def report(found: Report) -> dict[str, Any]:

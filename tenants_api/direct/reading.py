@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tenants_api.direct.connections import Connection, Row
-from tenants_api.registry.values import RealmRow, Rule, StoredKeys, TenantRow, TenantState, names_of
+from tenants_api.registry.values import RealmRow, StoredKeys, TenantRow, TenantState, names_of
+from tenants_api.role_rules import RoleRule
 
 AT_ONCE = 1000  # ids in one query, for every database has a bound on parameters; tenants that are read in one go
 VERSION = "select version from registry_version"
@@ -72,9 +73,9 @@ class DirectReading:
         realms: dict[uuid.UUID, list[RealmRow]] = defaultdict(list)
         for tenant, *realm in await self._run(f"{REALMS} where tenant_id {within} order by id", values):
             realms[to_id(tenant)].append(_realm(realm))
-        rules: dict[uuid.UUID, list[Rule]] = defaultdict(list)
+        rules: dict[uuid.UUID, list[RoleRule]] = defaultdict(list)
         for tenant, *rule in await self._run(f"{RULES} where tenant_id {within} order by tenant_id, position", values):
-            rules[to_id(tenant)].append(Rule(*rule))
+            rules[to_id(tenant)].append(RoleRule(*rule))
         return [_tenant(row, realms=realms, rules=rules) for row in tenants]
 
 
@@ -98,7 +99,7 @@ def _to_words(value: Any) -> tuple[str, ...]:
     return tuple(json.loads(value) if isinstance(value, str) else value)
 
 
-def _tenant(row: Row, *, realms: dict[uuid.UUID, list[RealmRow]], rules: dict[uuid.UUID, list[Rule]]) -> TenantRow:
+def _tenant(row: Row, *, realms: dict[uuid.UUID, list[RealmRow]], rules: dict[uuid.UUID, list[RoleRule]]) -> TenantRow:
     tenant, slug, name, state, changed_version, metadata = row
     tenant_id = to_id(tenant)
     mine = tuple(rules.get(tenant_id, ())), tuple(realms.get(tenant_id, ()))

@@ -13,8 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from tenants_api.db import upsert
-from tenants_api.registry.models import OrganizationIssuer, PurgedTenant, Realm, RegistryVersion, RoleRule, Tenant
-from tenants_api.registry.values import CHANNEL, RealmRow, Rule, TenantRow, TenantState, frozen, names_of
+from tenants_api.registry.models import (
+    OrganizationIssuer,
+    PurgedTenant,
+    Realm,
+    RegistryVersion,
+    RoleRuleRow,
+    Tenant,
+)
+from tenants_api.registry.values import CHANNEL, RealmRow, TenantRow, TenantState, frozen, names_of
+from tenants_api.role_rules import RoleRule
 
 # Which tenants, said of a column that holds the id of one.
 Within = Callable[[InstrumentedAttribute[uuid.UUID]], ColumnElement[bool]]
@@ -90,12 +98,12 @@ async def _load(session: AsyncSession, *, within: Within, order: InstrumentedAtt
     for tenant_id, *values in await session.execute(found):
         members = dict(zip(_REALM, map(frozen, values), strict=True))
         realms[tenant_id].append(RealmRow(**members | {"organization": members["organization"] or None}))
-    rules: dict[uuid.UUID, list[Rule]] = defaultdict(list)
-    said = select(RoleRule.tenant_id, RoleRule.source, RoleRule.value, RoleRule.role)
+    rules: dict[uuid.UUID, list[RoleRule]] = defaultdict(list)
+    said = select(RoleRuleRow.tenant_id, RoleRuleRow.source, RoleRuleRow.value, RoleRuleRow.role)
     for tenant_id, *rule in await session.execute(
-        said.where(within(RoleRule.tenant_id)).order_by(RoleRule.tenant_id, RoleRule.position)
+        said.where(within(RoleRuleRow.tenant_id)).order_by(RoleRuleRow.tenant_id, RoleRuleRow.position)
     ):
-        rules[tenant_id].append(Rule(*rule))
+        rules[tenant_id].append(RoleRule(*rule))
     return [TenantRow(*row, tuple(rules.get(row.id, ())), tuple(realms.get(row.id, ()))) for row in tenants]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tenants_api.registry import audit, repository
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.recording import EVENTS, record_change
-from tenants_api.registry.rows import in_one_order, new_realm, rules_of, tenant_facts
+from tenants_api.registry.rows import in_one_order, new_realm, rule_rows, tenant_facts
 from tenants_api.registry.values import TRANSITIONS, Change, TenantDraft, TenantState, Transition
 
 
@@ -35,7 +35,7 @@ async def create(
         metadata_=dict(draft.metadata),
         resource_metadata=draft.resource_metadata,
         realms=in_one_order(new_realm(realm) for realm in draft.realms),
-        role_rules=rules_of(draft.role_mapping),
+        role_rules=rule_rows(draft.role_mapping),
     )
     async with repository.unique(session, tenant=tenant, realms=tenant.realms):
         session.add(tenant)

@@ -57,8 +57,8 @@ class Tenant(Base):
     realms: Mapped[list[Realm]] = relationship(
         back_populates="tenant", lazy="raise", order_by="Realm.id", cascade="all, delete-orphan", passive_deletes=True
     )
-    role_rules: Mapped[list[RoleRule]] = relationship(
-        lazy="raise", order_by="RoleRule.position", cascade="all, delete-orphan", passive_deletes=True
+    role_rules: Mapped[list[RoleRuleRow]] = relationship(
+        lazy="raise", order_by="RoleRuleRow.position", cascade="all, delete-orphan", passive_deletes=True
     )
 
 
@@ -146,7 +146,7 @@ class RealmCondition(Base):
     last_transition_time: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class RoleRule(Base):
+class RoleRuleRow(Base):
     """One line of a tenant's role mapping."""
 
     __tablename__ = "role_rules"

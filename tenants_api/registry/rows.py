@@ -8,15 +8,20 @@ from typing import Any
 
 from tenants_api.db import utc_now
 from tenants_api.ids import new_id
-from tenants_api.registry.models import Realm, RoleRule, Tenant
-from tenants_api.registry.values import RealmDraft, Rule, frozen, names_of
+from tenants_api.registry.models import Realm, RoleRuleRow, Tenant
+from tenants_api.registry.values import RealmDraft, frozen, names_of
+from tenants_api.role_rules import RoleRule
 
 
-def rules_of(rules: Sequence[Rule]) -> list[RoleRule]:
+def rule_rows(rules: Sequence[RoleRule]) -> list[RoleRuleRow]:
     return [
-        RoleRule(position=position, source=rule.source, value=rule.value, role=rule.role)
+        RoleRuleRow(position=position, source=rule.source, value=rule.value, role=rule.role)
         for position, rule in enumerate(rules)
     ]
+
+
+def rules_of(tenant: Tenant) -> tuple[RoleRule, ...]:
+    return tuple(RoleRule(rule.source, rule.value, rule.role) for rule in tenant.role_rules)
 
 
 def new_realm(draft: RealmDraft) -> Realm:

@@ -22,6 +22,7 @@ from tenants_api.registry.rows import (
     in_one_order,
     new_realm,
     realm_facts,
+    rule_rows,
     rules_of,
     tenant_facts,
 )
@@ -30,12 +31,12 @@ from tenants_api.registry.values import (
     Change,
     Health,
     RealmDraft,
-    Rule,
     TenantDraft,
     TenantFilter,
     TenantState,
     Transition,
 )
+from tenants_api.role_rules import RoleRule
 
 
 def etag(row: Any) -> str:
@@ -208,7 +209,7 @@ async def remove_realm(
 
 
 async def set_role_mapping(
-    session: AsyncSession, *, ref: str, rules: Sequence[Rule], if_match: int | None, change: Change
+    session: AsyncSession, *, ref: str, rules: Sequence[RoleRule], if_match: int | None, change: Change
 ) -> Tenant:
     """Replace the role mapping. Raises TenantNotFound, EtagMismatch."""
     return await update_tenant(
@@ -248,12 +249,12 @@ async def _after_change(
     return await repository.get_tenant(session, ref=str(tenant.id))
 
 
-async def _replace_rules(session: AsyncSession, *, tenant: Tenant, rules: Sequence[Rule]) -> None:
-    if [Rule(rule.source, rule.value, rule.role) for rule in tenant.role_rules] == list(rules):
+async def _replace_rules(session: AsyncSession, *, tenant: Tenant, rules: Sequence[RoleRule]) -> None:
+    if rules_of(tenant) == tuple(rules):
         return
     tenant.role_rules.clear()
     await session.flush()  # the old positions go before the new ones come
-    tenant.role_rules.extend(rules_of(rules))
+    tenant.role_rules.extend(rule_rows(rules))
 
 
 def _allowed(tenant: Tenant) -> list[str]:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from tenants_api.paging import Page, PageRequest
+from tenants_api.role_rules import RoleRule
 
 
 class TenantState(StrEnum):
@@ -72,15 +73,6 @@ class Change:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of a role mapping: `source` is `realm`, `client:<client_id>`, `group` or `scope`."""
-
-    source: str
-    value: str
-    role: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealmMembers:
     """What an admin sets of a realm and the verifier needs of it, in the order of the contract."""
@@ -136,7 +128,7 @@ class TenantDraft:
     name: str
     external_id: str | None = None
     realms: tuple[RealmDraft, ...] = ()
-    role_mapping: tuple[Rule, ...] = ()
+    role_mapping: tuple[RoleRule, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     resource_metadata: bool = False
 
@@ -178,7 +170,7 @@ class TenantRow:
     state: str
     changed_version: int
     resource_metadata: bool
-    rules: tuple[Rule, ...]
+    rules: tuple[RoleRule, ...]
     realms: tuple[RealmRow, ...]
 
 
@@ -224,7 +216,6 @@ __all__ = [
     "RealmMembers",
     "RealmRow",
     "Refused",
-    "Rule",
     "StoredKeys",
     "TenantDraft",
     "TenantFilter",

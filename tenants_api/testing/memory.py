@@ -16,7 +16,8 @@ from typing import Any
 from tenants_api import migrating
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.onboarding import realm_draft
-from tenants_api.registry.values import Actor, Change, Rule, TenantDraft
+from tenants_api.registry.values import Actor, Change, TenantDraft
+from tenants_api.role_rules import RoleRule
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
 from tenants_api.wiring import open_services
@@ -29,7 +30,7 @@ def memory_registry(
     server: DevRealmServer,
     *,
     roles: RoleModel = SAMPLE_ROLES,
-    role_mapping: tuple[Rule, ...] = (),
+    role_mapping: tuple[RoleRule, ...] = (),
     **settings: Any,
 ) -> Iterator[Settings]:
     """Settings of an API whose registry is in memory and knows each development realm as an active tenant.
@@ -78,7 +79,9 @@ def _schema() -> str:
             return "\n".join(migrated.iterdump())
 
 
-async def _register(settings: Settings, *, server: DevRealmServer, roles: RoleModel, rules: tuple[Rule, ...]) -> None:
+async def _register(
+    settings: Settings, *, server: DevRealmServer, roles: RoleModel, rules: tuple[RoleRule, ...]
+) -> None:
     async with open_services(settings, roles=roles, background=False) as services:
         for name, realm in server.realms.items():
             own = realm_draft(issuer=realm.issuer, client_id=server.client_id, policy=services.policy)

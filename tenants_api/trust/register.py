@@ -13,7 +13,8 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from tenants_api.registry.values import RealmRow, Rule, TenantRow, TenantState, frozen, names_of
+from tenants_api.registry.values import RealmRow, TenantRow, TenantState, frozen, names_of
+from tenants_api.role_rules import RoleRule
 from tenants_api.trust.rows import trusted_rows
 
 _TENANT, _REALM = names_of(TenantRow), names_of(RealmRow)
@@ -21,7 +22,7 @@ _TENANT, _REALM = names_of(TenantRow), names_of(RealmRow)
 _VALUES: dict[type, Callable[[Any], Any]] = {
     TenantRow: attrgetter(*_TENANT),
     RealmRow: attrgetter(*_REALM),
-    Rule: attrgetter("source", "value", "role"),
+    RoleRule: attrgetter("source", "value", "role"),
     uuid.UUID: attrgetter("hex"),
 }
 _written = json.JSONEncoder(separators=(",", ":"), default=lambda value: _VALUES[type(value)](value)).encode
@@ -106,7 +107,7 @@ def _row(packed: bytes | None) -> TenantRow | None:
     if packed is None:
         return None
     values = dict(zip(_TENANT, json.loads(packed), strict=True))
-    rules, realms = tuple(Rule(*rule) for rule in values["rules"]), tuple(map(_realm_row, values["realms"]))
+    rules, realms = tuple(RoleRule(*rule) for rule in values["rules"]), tuple(map(_realm_row, values["realms"]))
     return TenantRow(**values | {"id": uuid.UUID(values["id"]), "rules": rules, "realms": realms})
 
 

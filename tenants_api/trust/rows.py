@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tenants_api.registry.values import RealmMembers, RealmRow, TenantRow, TenantState
+from tenants_api.role_rules import RoleRule
 from tenants_api.verification.principal import TenantRef
 from tenants_api.verification.realms import LIVING, TrustedRealm
-from tenants_api.verification.roles import RoleRule
 
 
 def trusted_rows(tenant: TenantRow) -> Iterable[RealmRow]:
@@ -22,11 +22,15 @@ def trusted_rows(tenant: TenantRow) -> Iterable[RealmRow]:
 def trusted_realms(tenant: TenantRow) -> Iterable[TrustedRealm]:
     """The same as the verifier wants them."""
     reference = TenantRef(tenant.id, tenant.slug, tenant.name)
-    rules = tuple(RoleRule(rule.source, rule.value, rule.role) for rule in tenant.rules)
     suspended = tenant.state == TenantState.SUSPENDED
     for realm in trusted_rows(tenant):
         yield trusted_realm(
-            realm, realm_id=realm.id, tenant=reference, rules=rules, not_before=realm.not_before, suspended=suspended
+            realm,
+            realm_id=realm.id,
+            tenant=reference,
+            rules=tenant.rules,
+            not_before=realm.not_before,
+            suspended=suspended,
         )
 
 

@@ -6,8 +6,9 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tenants_api.role_rules import RoleRule
 from tenants_api.verification.principal import TenantRef
-from tenants_api.verification.roles import RoleRule, RoleTable
+from tenants_api.verification.roles import RoleTable
 
 LIVING = frozenset({"epoch", "renew_at", "role_table"})
 

@@ -9,18 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tenants_api.role_rules import RoleRule
 from tenants_api.verification.token import VerifiedClaims
 
 MAX_SETS = 256  # combinations of roles that are kept for sharing
-
-
-@dataclass(frozen=True, slots=True)
-class RoleRule:
-    """`source` is `realm`, `client:<client_id>`, `group` or `scope`; `value` must match exactly."""
-
-    source: str
-    value: str
-    role: str
 
 
 @dataclass(frozen=True, slots=True)

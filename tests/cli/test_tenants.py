@@ -114,6 +114,17 @@ def test_role_preview_shows_what_claims_are_worth(cli: Cli, acme: dict[str, Any]
     assert preview["matched"] == [{"from": f"client:{CLIENT_ID}", "value": "editor", "role": "editor"}]
 
 
+def test_role_preview_without_rules_counts_client_roles_of_the_realm_that_the_claims_name(
+    cli: Cli, acme: dict[str, Any], realms: DevRealmServer
+) -> None:
+    other = realms.realm("globex").issuer
+    assert cli("realms", "add", "acme", "--issuer", other, "--client-id", "other").code == 0
+    claims = {"iss": realms.realm("acme").issuer, "resource_access": {"other": {"roles": ["admin"]}}}
+    assert cli.json("roles", "preview", "acme", stdin=json.dumps(claims)) == {"roles": [], "matched": []}
+    said = cli("roles", "preview", "acme", stdin=json.dumps(claims | {"iss": other}))
+    assert "roles: admin\n" in said.talk  # not what it includes: the verifier gives that role alone
+
+
 def test_table_goes_to_stdout_and_shows_markup_as_text(cli: Cli, acme: dict[str, Any]) -> None:
     cli("tenants", "update", "acme", "--name", "[bold]Acme[/bold]")
 

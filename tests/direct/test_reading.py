@@ -11,7 +11,7 @@ from sqlalchemy import text
 from tenants_api.db import Database
 from tenants_api.ids import new_id
 from tenants_api.registry.changes import AT_ONCE
-from tenants_api.registry.models import Realm, RealmKeys, RoleRule, Tenant
+from tenants_api.registry.models import Realm, RealmKeys, RoleRuleRow, Tenant
 from tenants_api.registry.values import Health, TenantState, Transition
 from tests.direct.stores import NOON, WAYS, Store, filled, opened_store, stored_keys
 from tests.registry.drafts import RULES, create, move, purge, realm
@@ -28,7 +28,7 @@ async def fill(database: Database, *, state: TenantState = TenantState.ACTIVE, o
         for number, realm_id in enumerate(realm_ids):
             special = {"health": Health.DEGRADED, "organization": organization, "enabled": number == 0}
             session.add(filled(Realm, id=realm_id, tenant_id=tenant_id, **special))
-            session.add(filled(RoleRule, tenant_id=tenant_id, position=9 - number))
+            session.add(filled(RoleRuleRow, tenant_id=tenant_id, position=9 - number))
         await session.flush()
         for number, realm_id in enumerate(realm_ids):
             session.add(filled(RealmKeys, realm_id=realm_id, digest=f"{number:064}", realm_enabled=number == 0))

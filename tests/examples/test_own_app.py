@@ -10,11 +10,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from examples.own_app import ROLES, create
 from tenants_api.devrealms import DevRealmServer
-from tenants_api.registry.values import Rule
+from tenants_api.role_rules import RoleRule
 from tenants_api.testing import memory_registry
 from tests.support.stack import ADMIN_KEY, bearer
 
-MAPPING = (Rule("realm", "tenant-user", "clerk"),)
+MAPPING = (RoleRule("realm", "tenant-user", "clerk"),)
 
 
 @pytest.fixture

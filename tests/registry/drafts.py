@@ -7,10 +7,11 @@ from typing import Any
 from tenants_api.db import Database
 from tenants_api.registry import service
 from tenants_api.registry.models import Tenant
-from tenants_api.registry.values import Actor, Change, RealmDraft, Rule, TenantDraft, Transition
+from tenants_api.registry.values import Actor, Change, RealmDraft, TenantDraft, Transition
+from tenants_api.role_rules import RoleRule
 
 CHANGE = Change(Actor("cli", "tests"), request_id="request-1", reason="because")
-RULES = (Rule("realm", "owner", "admin"), Rule("group", "/staff", "viewer"))
+RULES = (RoleRule("realm", "owner", "admin"), RoleRule("group", "/staff", "viewer"))
 
 
 def issuer_of(name: str) -> str:

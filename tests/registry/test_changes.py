@@ -13,7 +13,8 @@ from tenants_api.registry import service
 from tenants_api.registry.changes import changed_since, current_version, load_all
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.sessions import SessionStorage
-from tenants_api.registry.values import Rule, TenantRow, TenantState, Transition
+from tenants_api.registry.values import TenantRow, TenantState, Transition
+from tenants_api.role_rules import RoleRule
 from tests.registry.counted_reads import CountedReads
 from tests.registry.drafts import CHANGE, RULES, create, draft, issuer_of, move, purge, read, realm
 from tests.support.waiting import until
@@ -60,7 +61,7 @@ async def test_only_what_changed_since_is_read(database: Database) -> None:
     await move(database, "acme", Transition.ACTIVATE)
     (row,) = await since(database, seen)
     assert (row.slug, row.state, row.changed_version) == ("acme", "active", 3)
-    assert row.rules == (Rule("realm", "owner", "admin"), Rule("group", "/staff", "viewer"))
+    assert row.rules == (RoleRule("realm", "owner", "admin"), RoleRule("group", "/staff", "viewer"))
     assert [(one.issuer, one.organization, one.audiences) for one in row.realms] == [
         (issuer_of("acme"), None, ("tenants-api",))
     ]

@@ -21,7 +21,8 @@ from tenants_api.registry.errors import (
     TenantNotFound,
 )
 from tenants_api.registry.models import Tenant
-from tenants_api.registry.values import TRANSITIONS, PageRequest, Rule, TenantFilter, TenantState, Transition
+from tenants_api.registry.values import TRANSITIONS, PageRequest, TenantFilter, TenantState, Transition
+from tenants_api.role_rules import RoleRule
 from tests.registry.drafts import CHANGE, RULES, create, draft, issuer_of, move, purge, read, realm
 
 pytestmark = pytest.mark.anyio
@@ -202,7 +203,7 @@ async def test_update_changes_what_it_names_and_nothing_else(database: Database,
     async with database.begin() as session:
         await service.update_tenant(session, ref="acme", fields=fields, if_match=None, change=CHANGE)
     stored = await read(database, "acme")
-    rules = tuple(Rule(one.source, one.value, one.role) for one in stored.role_rules)
+    rules = tuple(RoleRule(one.source, one.value, one.role) for one in stored.role_rules)
     found = {
         "name": stored.name,
         "external_id": stored.external_id,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tenants_api.ids import new_id
-from tenants_api.registry.values import RealmRow, Rule, TenantRow, TenantState
+from tenants_api.registry.values import RealmRow, TenantRow, TenantState
+from tenants_api.role_rules import RoleRule
 from tenants_api.trust.register import Register
 
 ISSUER = "https://login.example.com/realms/acme"
@@ -44,8 +45,8 @@ def test_tenant_comes_out_as_it_went_in(register: Register) -> None:
     lists = {name: (f"{name}, one", "zwei") for name in ("audiences", "authorized_parties", "algorithms")}
     full = realm_row(**texts | lists | {"enabled": False, "not_before": 1 << 40})
     tenant = tenant_row(
-        name="Ünïcode 語", resource_metadata=True, changed_version=1 << 40, rules=(Rule("realm", "owner", "admin"),),
-        realms=(full, realm_row(organization="a part")),
+        name="Ünïcode 語", resource_metadata=True, changed_version=1 << 40,
+        rules=(RoleRule("realm", "owner", "admin"),), realms=(full, realm_row(organization="a part")),
     )  # fmt: skip
     register.put(tenant)
     assert register.tenant(tenant.id) == tenant

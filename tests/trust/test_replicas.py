@@ -11,7 +11,8 @@ import pytest
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.errors import RateLimited
 from tenants_api.registry import service
-from tenants_api.registry.values import Rule, TenantDraft, Transition
+from tenants_api.registry.values import TenantDraft, Transition
+from tenants_api.role_rules import RoleRule
 from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import KeysUnavailable
 from tenants_api.verification.explain import explain
@@ -103,7 +104,7 @@ async def test_role_mapping_holds_for_cached_tokens_everywhere(replicas: Replica
     await becomes("accepted", lambda: reason(replicas.there, token))
     assert (await replicas.there.verifier.verify(Credential.bearer(token))).roles == {"editor"}
     async with replicas.here.database.begin() as session:
-        rules = (Rule("realm", "tenant-user", "viewer"),)
+        rules = (RoleRule("realm", "tenant-user", "viewer"),)
         await service.set_role_mapping(session, ref="acme", rules=rules, if_match=None, change=CHANGE)
 
     async def roles() -> str:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tenants_api.role_rules import RoleRule
 from tenants_api.verification.credentials import Credential
 from tenants_api.verification.principal import TenantRef
-from tenants_api.verification.roles import RoleRule
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage, settle
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tenants_api.verification.roles import SAMPLE_ROLES, RoleRule, RoleTable, default_rules, names_of
+from tenants_api.role_rules import RoleRule
+from tenants_api.verification.roles import SAMPLE_ROLES, RoleTable, default_rules, names_of
 
 
 def mapped(claims: dict[str, Any], *rules: RoleRule) -> set[str]:

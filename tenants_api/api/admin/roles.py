@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Response
 from pydantic import Field
 
@@ -18,10 +16,10 @@ from tenants_api.api.problems import problem_responses
 from tenants_api.api.versions import parse_if_match
 from tenants_api.api.wire import WireIn, WireOut
 from tenants_api.errors import EtagMismatch, ValidationFailed
+from tenants_api.onboarding.roles import RolePreview, preview_roles
 from tenants_api.registry import service
 from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.models import Tenant
-from tenants_api.verification.roles import RoleRule, default_rules, matching_rules
 
 router = APIRouter(
     prefix="/v1/tenants/{ref}/role-mapping",
@@ -70,27 +68,12 @@ async def put_role_mapping(
 @router.post("/preview", response_model=Preview, responses=problem_responses(ValidationFailed))
 async def preview_role_mapping(
     ref: Ref, body: PreviewIn, caller: Reader, session: ReadSession, services: ServicesDep
-) -> dict[str, Any]:
+) -> RolePreview:
     """What the mapping makes of these claims; nothing is stored."""
     tenant = await service.get_tenant(session, ref=ref)
-    names = services.roles.names
-    matched = matching_rules(body.claims, rules=_rules(tenant, issuer=body.claims.get("iss"), names=names))
-    return {"roles": sorted({rule.role for rule in matched} & names), "matched": [_rule(rule) for rule in matched]}
-
-
-def _rules(tenant: Tenant, *, issuer: Any, names: frozenset[str]) -> tuple[RoleRule, ...]:
-    """The tenant's rules, or the default ones of the realm that the claims name (of every realm, if of none)."""
-    if tenant.role_rules:
-        return tuple(RoleRule(rule.source, rule.value, rule.role) for rule in tenant.role_rules)
-    named = [realm for realm in tenant.realms if realm.issuer == issuer]
-    clients = dict.fromkeys(realm.client_id for realm in named or tenant.realms)
-    return tuple(rule for client_id in clients for rule in default_rules(client_id, names=names))
-
-
-def _rule(rule: Any) -> RuleOut:
-    return RuleOut(source=rule.source, value=rule.value, role=rule.role)
+    return preview_roles(tenant, claims=body.claims, model=services.roles)
 
 
 def _answer(row: Tenant, *, response: Response) -> list[RuleOut]:
     response.headers["ETag"] = service.etag(row)
-    return [_rule(rule) for rule in row.role_rules]
+    return [RuleOut.model_validate(rule) for rule in row.role_rules]

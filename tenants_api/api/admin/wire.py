@@ -14,7 +14,8 @@ from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.onboarding import realm_draft
 from tenants_api.registry.models import Tenant
-from tenants_api.registry.values import Health, RealmDraft, Rule, TenantDraft
+from tenants_api.registry.values import Health, RealmDraft, TenantDraft
+from tenants_api.role_rules import RoleRule
 
 Activate = Literal["when_ready", "now", "never"]
 IssuerCheckMode = Literal["discovery", "sample"]
@@ -231,7 +232,9 @@ def to_tenant_draft(
     )
 
 
-def to_rules(mapping: Sequence[RuleIn], *, roles: frozenset[str], prefix: str = "/role_mapping") -> tuple[Rule, ...]:
+def to_rules(
+    mapping: Sequence[RuleIn], *, roles: frozenset[str], prefix: str = "/role_mapping"
+) -> tuple[RoleRule, ...]:
     """Check a role mapping. Raises ValidationFailed for a role that this application does not know."""
     unknown = [
         FieldError(f"{prefix}/{n}/role", f"must be one of {', '.join(sorted(roles))}")
@@ -240,4 +243,4 @@ def to_rules(mapping: Sequence[RuleIn], *, roles: frozenset[str], prefix: str = 
     ]
     if unknown:
         raise ValidationFailed(errors=unknown)
-    return tuple(Rule(rule.source, rule.value, rule.role) for rule in mapping)
+    return tuple(RoleRule(rule.source, rule.value, rule.role) for rule in mapping)

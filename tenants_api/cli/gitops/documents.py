@@ -16,8 +16,8 @@ from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.onboarding import members_of
 from tenants_api.registry.models import Tenant
-from tenants_api.registry.rows import registered_draft
-from tenants_api.registry.values import Rule, TenantDraft
+from tenants_api.registry.rows import registered_draft, rules_of
+from tenants_api.registry.values import TenantDraft
 
 State = Literal["draft", "active", "suspended"]
 
@@ -81,7 +81,7 @@ def draft_of(tenant: Tenant) -> TenantDraft:
         name=tenant.name,
         external_id=tenant.external_id,
         realms=tuple(registered_draft(realm) for realm in tenant.realms),
-        role_mapping=tuple(Rule(rule.source, rule.value, rule.role) for rule in tenant.role_rules),
+        role_mapping=rules_of(tenant),
         metadata=tenant.metadata_,
         resource_metadata=tenant.resource_metadata,
     )
