@@ -18,7 +18,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tenants_api import __version__
 from tenants_api.api import docs, health, items, login, public, tenant, wellknown
-from tenants_api.api.admin import create_admin_app
+from tenants_api.api.admin.plane import create_admin_app
 from tenants_api.api.authentication import Authentication
 from tenants_api.api.dependencies import check_roles
 from tenants_api.api.forward_auth import ForwardAuth

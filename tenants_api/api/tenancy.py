@@ -18,7 +18,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tenants_api.api import wellknown
-from tenants_api.api.admin import create_admin_app
+from tenants_api.api.admin.plane import create_admin_app
 from tenants_api.api.authentication import ROLES, SERVICES, recall_principal
 from tenants_api.api.dependencies import check_roles, principal_of
 from tenants_api.api.middleware import Bodies, Guard

@@ -1,24 +1,95 @@
-"""Every command of `tenants-api`, put together."""
+"""Every command of `tenants-api`, put together. A verb's modules are imported when the verb is called."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_command, get_group
 
 from tenants_api import __version__
-from tenants_api.cli import admin_keys, audit, database, dev_realms, gateway, keys, realms, roles, tenants, tokens
-from tenants_api.cli.demo import demo
-from tenants_api.cli.doctor import doctor
-from tenants_api.cli.exits import Edge
-from tenants_api.cli.gitops.verbs import apply, export
-from tenants_api.cli.maintenance import maintenance
-from tenants_api.cli.openapi import openapi
-from tenants_api.cli.serve import serve
-from tenants_api.cli.settings_table import settings
+
+_CLI = "tenants_api.cli"
+_HIDDEN = {"settings"}
+# In the order of the help: name, module and attribute (a Typer or a function), and the help text of the list, which is
+# that of the verb itself.
+_VERBS = (
+    (
+        "demo",
+        "demo:demo",
+        "Show the whole story on this machine: onboard a realm, use it, rotate its keys, suspend it.",
+    ),
+    ("serve", "serve:serve", "Serve the API; refuses to start on a database that is not migrated."),
+    ("doctor", "doctor:doctor", "Check settings, database and registry; exit 3 if something fails."),
+    (
+        "maintenance",
+        "maintenance:maintenance",
+        "Remove what was kept long enough: old idempotency keys, login tries, rejections and, if set, audit events.",
+    ),
+    ("openapi", "openapi:openapi", "Print the OpenAPI document (JSON, with or without --json)."),
+    ("settings", "settings_table:settings", "Print every setting as a Markdown table."),
+    ("db", "database:app", "Database: its schema and migrations."),
+    ("tenants", "tenants:app", "Tenants: the customers and their states."),
+    ("realms", "realms:app", "Realms: the issuers of a tenant."),
+    ("keys", "keys:app", "Keys: what the realms sign with."),
+    ("roles", "roles:app", "Roles: what a realm's claims are worth here."),
+    ("token", "tokens:app", "Tokens: why one is accepted or refused."),
+    ("admin-keys", "admin_keys:app", "Admin keys: who may use the admin plane."),
+    ("audit", "audit:app", "Audit: every change, with who and why."),
+    ("gateway", "gateway:app", "Configurations of proxies that ask /authz before they pass a request on."),
+    ("dev-realms", "dev_realms:app", "Development realms: a small issuer with Keycloak's URLs. Never exposed."),
+)
+
+
+class LazyVerb(TyperCommand):
+    """A verb or a group of verbs in the list of commands; its module is imported when it is called."""
+
+    def __init__(self, name: str, *, source: str, help: str) -> None:  # noqa: A002 (Click's name)
+        super().__init__(name=name, help=help, hidden=name in _HIDDEN)
+        self._source = source
+
+    def load(self) -> Any:
+        """The command itself."""
+        module, _, attribute = self._source.partition(":")
+        verb = getattr(import_module(f"{_CLI}.{module}"), attribute)
+        if isinstance(verb, typer.Typer):
+            command: Any = get_group(verb)
+        else:
+            single = typer.Typer(add_completion=False)
+            single.command(self.name)(verb)
+            command = get_command(single)
+        command.name = self.name
+        return command
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """The context of the command itself: Click goes on with that context's command."""
+        return self.load().make_context(*args, **kwargs)
+
+
+class Root(TyperGroup):
+    """The root command: an expected error ends in one clear line, never in a traceback."""
+
+    def __init__(self, **options: Any) -> None:
+        verbs = {name: LazyVerb(name, source=source, help=text) for name, source, text in _VERBS}
+        super().__init__(**{**options, "commands": verbs})
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
+            raise  # Typer renders them; at BrokenPipeError (`| head`) it ends quietly
+        except Exception as error:
+            exits = import_module(f"{_CLI}.exits")
+            if not isinstance(error, exits.EXPECTED):
+                raise
+            raise typer.Exit(exits.report(error)) from error
+
 
 app = typer.Typer(
-    cls=Edge,
+    cls=Root,
     no_args_is_help=True,
     add_completion=False,
     # Typer's pretty tracebacks print local variables, and tokens live in local variables.
@@ -26,24 +97,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 a check failed, 4 not found, 5 conflict, 6 not authorised, "
     "7 unreachable.",
 )
-app.command()(demo)
-app.command()(serve)
-app.command()(doctor)
-app.command()(maintenance)
-app.add_typer(database.app, name="db")
-tenants.app.command()(apply)
-tenants.app.command()(export)
-app.add_typer(tenants.app, name="tenants")
-app.add_typer(realms.app, name="realms")
-app.add_typer(keys.app, name="keys")
-app.add_typer(roles.app, name="roles")
-app.add_typer(tokens.app, name="token")
-app.add_typer(admin_keys.app, name="admin-keys")
-app.add_typer(audit.app, name="audit")
-app.add_typer(gateway.app, name="gateway")
-app.command()(openapi)
-app.add_typer(dev_realms.app, name="dev-realms")
-app.command(hidden=True)(settings)
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-import typer
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from typer.core import TyperGroup
 
 from tenants_api.cli.output import say
 from tenants_api.database.errors import StorageError
@@ -39,16 +36,7 @@ class Stopped(Exception):
         self.code = code
 
 
-class Edge(TyperGroup):
-    """The root command: what it expects to go wrong ends in one clear line, never in a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # `| head` had enough; typer ends quietly
-        except (ApiError, Stopped, NotReady, MigrationError, SettingsError, *_OF_DATABASE, OSError) as error:
-            raise typer.Exit(report(error)) from error
+EXPECTED = (ApiError, Stopped, NotReady, MigrationError, SettingsError, *_OF_DATABASE, OSError)
 
 
 def report(error: Exception) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tenants_api.api.admin import create_admin_app
+from tenants_api.api.admin.plane import create_admin_app
 from tenants_api.app import create_app
 from tenants_api.cli.output import AsJson, print_json
 from tenants_api.settings import load_settings

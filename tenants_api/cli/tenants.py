@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from tenants_api.api.admin.rejections import rejection_out
-from tenants_api.api.admin.wire import RealmIn, tenant_out
+from tenants_api.api.admin.wire import RealmIn, rejection_out, tenant_out
 from tenants_api.cli import shapes
 from tenants_api.cli.drafts import changed_fields, tenant_draft
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
+from tenants_api.cli.gitops.verbs import apply, export
 from tenants_api.cli.inputs import parse_object
 from tenants_api.cli.options import Activation, Rules, given_members, parse_rules, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
@@ -167,6 +168,10 @@ def purge(
         print_json({"purged": ref})
         return
     say(f"{ref} is erased")
+
+
+app.command()(apply)
+app.command()(export)
 
 
 async def _page(where: TenantFilter, request: PageRequest) -> Page[Tenant]:

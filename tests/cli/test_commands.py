@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +13,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from tenants_api import __version__
-from tenants_api.cli.commands import app
+from tenants_api.cli.commands import LazyVerb, app
 from tenants_api.cli.exits import exit_code
 from tenants_api.errors import ApiError, all_errors
 from tests.cli.conftest import Cli
@@ -26,14 +29,18 @@ VERBS = {
 
 
 def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
+    for name, listed in group.commands.items():
+        command = listed.load() if isinstance(listed, LazyVerb) else listed
         if hasattr(command, "commands"):
             yield from commands(command, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", command
 
 
-COMMANDS = dict(commands(get_command(app)))
+ROOT = get_command(app)
+COMMANDS = dict(commands(ROOT))
+WEB = ("fastapi", "starlette", "uvicorn")
+IMPORTED = "import sys; from tenants_api.cli import main; sys.argv = {words!r}\ntry: main()\nexcept SystemExit: pass\n"
 
 
 def test_every_verb_of_the_contract_is_there() -> None:
@@ -46,6 +53,34 @@ def test_every_command_takes_json_and_says_what_it_does(name: str) -> None:
 
     assert "--json" in options
     assert COMMANDS[name].help
+
+
+@pytest.mark.parametrize("listed", ROOT.commands.values(), ids=str)
+def test_list_of_commands_shows_the_help_of_the_verb_itself(listed: LazyVerb) -> None:
+    assert listed.help == listed.load().help
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        (["--help"], ("tenants_api.settings", "tenants_api.cli.exits", "sqlalchemy", *WEB)),
+        (["no-such-verb"], ("tenants_api.settings", "tenants_api.cli.exits", "sqlalchemy", *WEB)),
+        (["tenants", "list"], WEB),
+        (["doctor"], WEB),
+    ],
+    ids=" ".join,
+)
+def test_command_imports_no_module_of_another_verb(words: list[str], absent: tuple[str, ...], unmigrated: Cli) -> None:
+    code = IMPORTED.format(words=["tenants-api", *words]) + f"print([n for n in {absent} if n in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | unmigrated.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_version_needs_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Wire models of tenants and realms, and the way from them to drafts."""
+"""Wire models of tenants, realms and rejections, and the way from them to drafts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenants_api.api.wire import PlainText, Time, WireIn, WireOut
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.onboarding import realm_draft
-from tenants_api.registry.models import Tenant
+from tenants_api.registry.models import Rejection, Tenant
 from tenants_api.registry.values import Health, RealmDraft, TenantDraft
 from tenants_api.role_rules import RoleRule
 
@@ -244,3 +244,28 @@ def to_rules(
     if unknown:
         raise ValidationFailed(errors=unknown)
     return tuple(RoleRule(rule.source, rule.value, rule.role) for rule in mapping)
+
+
+class RejectionOut(WireOut):
+    """Refused tokens that look alike. `kid`, `azp` and `aud` are the sender's words: unsigned tokens have some too."""
+
+    reason: str = Field(examples=["wrong_audience"])
+    kid: str | None
+    azp: str | None
+    aud: list[str]
+    count: int
+    time: Time = Field(description="of the last one")
+    since: Time = Field(description="of the first one")
+
+
+def rejection_out(row: Rejection) -> RejectionOut:
+    """The row as the contract has it."""
+    return RejectionOut(
+        reason=row.reason,
+        kid=row.kid,
+        azp=row.authorized_party,
+        aud=row.audience,
+        count=row.count,
+        time=row.last_at,
+        since=row.first_at,
+    )

@@ -10,9 +10,9 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from tenants_api.api.admin import create_admin_app
 from tenants_api.api.admin.guard import Permission, current_admin
 from tenants_api.api.admin.idempotency import AdminRoute
+from tenants_api.api.admin.plane import create_admin_app
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.registry.values import SCOPES
 from tests.api.admin.bodies import said
