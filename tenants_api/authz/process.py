@@ -3,19 +3,12 @@
 A module of its own, so that the command line's libraries are not in its memory.
 """
 
-# ruff: noqa: E402 (what is not wanted must be named before anything is imported)
 from __future__ import annotations
-
-import sys
-
-# structlog, httpx and uvicorn import them if they are there, for people at a terminal and for reloading. Without them
-# forward auth takes 6 MB less and starts a fifth sooner.
-for _unwanted in ("rich", "pygments", "watchfiles"):
-    sys.modules.setdefault(_unwanted, None)  # type: ignore[arg-type]  # None: importing it fails (importlib's rule)
 
 import argparse
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -61,10 +61,7 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._body_began, self._content = False, 0
         super().data_received(data)
-        if self.transport.get_protocol() is not self:
-            self._go_on()  # a WebSocket now, which may be silent for as long as it likes
-            self._stop_expecting()
-        elif self._in_head:
+        if self._in_head:
             self._bound_head(len(data))
         elif self._in_body:
             self._bound_body(len(data))

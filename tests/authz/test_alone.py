@@ -24,7 +24,7 @@ from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
-UNWANTED = ("fastapi", "starlette", "sqlalchemy", "alembic", "typer", "rich", "jinja2", "multipart")
+UNWANTED = ("fastapi", "starlette", "sqlalchemy", "alembic", "typer", "jinja2", "multipart")
 DRIVERS = {"sqlite": ("aiosqlite",), "postgres": ("psycopg", "psycopg_binary", "psycopg_pool")}
 
 
@@ -41,7 +41,7 @@ async def both(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[tuple[Ap
 
 
 def test_it_imports_no_web_framework_no_migrations_and_no_command_line() -> None:
-    look = "import json, sys, tenants_api.authz.process; print(json.dumps([n for n, m in sys.modules.items() if m]))"
+    look = "import json, sys, tenants_api.authz.process; print(json.dumps(list(sys.modules)))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
     modules = set(json.loads(done.stdout))
@@ -53,7 +53,7 @@ def test_it_imports_no_web_framework_no_migrations_and_no_command_line() -> None
 
 SPY = """
 import atexit, json, sys
-atexit.register(lambda: print(json.dumps(sorted(name for name, module in sys.modules.items() if module))))
+atexit.register(lambda: print(json.dumps(sorted(sys.modules))))
 sys.argv = ["tenants-api", "serve", "--authz-only", "--uds", "/nowhere/authz.sock"]
 from tenants_api.cli import main
 main()

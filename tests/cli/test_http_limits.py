@@ -22,12 +22,6 @@ MUCH = 16 * 1024 * 1024  # bytes; more than the buffers of both systems hold
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
-        return
     if scope["path"] == "/wait":
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -62,7 +56,7 @@ class Serving:
 def serving(protocol: type[BoundedHttp] | str) -> Iterator[Serving]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        nothing, http=protocol, ws="websockets-sansio", lifespan="off", log_config=None, access_log=False,
+        nothing, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
         timeout_keep_alive=600,
     )  # fmt: skip
     server = uvicorn.Server(config)
@@ -244,25 +238,6 @@ def drip_until_it_ends(connection: socket.socket, piece: bytes) -> None:
         return False
 
     wait_for(has_ended, what="the connection is closed")
-
-
-@pytest.mark.parametrize("before", [0, 1], ids=["at once", "after a request"])
-def test_websocket_is_held_to_no_deadline_of_requests(
-    before: int, limits: type[BoundedHttp], address: tuple[str, int]
-) -> None:
-    limits.deadline = limits.body_deadline = 10 * QUICK  # which a busy machine must not pass before the upgrade
-    with socket.create_connection(address) as connection:
-        for _ in range(before):
-            assert is_answered(connection)
-        connection.sendall(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        assert connection.recv(4096).startswith(b"HTTP/1.1 101")
-        let_deadline_pass(address)
-        connection.setblocking(False)
-        with pytest.raises(BlockingIOError):  # nothing came, not even the end
-            connection.recv(4096)
 
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
