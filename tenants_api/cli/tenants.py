@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from tenants_api.api.admin.rejections import rejection_out
 from tenants_api.api.admin.wire import RealmIn, rejection_out, tenant_out
 from tenants_api.cli import shapes
 from tenants_api.cli.drafts import changed_fields, tenant_draft
