@@ -26,7 +26,7 @@ from tenants_api.revisions import is_migrated
 from tenants_api.role_rules import RoleRule
 from tenants_api.row_security import why_not_serve
 from tenants_api.settings import Settings
-from tenants_api.trust import Outcomes, Rejections, Trust
+from tenants_api.trust import Rejections, Trust
 from tenants_api.trust.background import start_loops, stop_loops
 from tenants_api.trust.built import build_verifying, observer
 from tenants_api.verification.claims import ClaimPolicy
@@ -69,7 +69,6 @@ class Services:
     metrics: Metrics
     reconciler: Reconciler | None
     rejections: Rejections
-    outcomes: Outcomes
     assertion: Assertions | None = None
 
 
@@ -182,7 +181,6 @@ def _build(
         metrics=metrics,
         reconciler=reconciler if settings.reconcile_interval else None,
         rejections=parts.rejections,
-        outcomes=parts.outcomes,
         assertion=build_assertions(settings, storage=SessionKeys(database), clocks=clocks),
     )
 

@@ -61,8 +61,8 @@ def services_of(scope: Scope) -> Services | None:
 
 
 def credential_of(scope: Scope, *, services: Services) -> Credential:
-    """The one credential of a request; one that is malformed is logged and counted. See `Outcomes.credential_of`."""
-    return services.outcomes.credential_of(
+    """The one credential of a request; see `TokenVerifier.credential_of`."""
+    return services.verifier.credential_of(
         scope["headers"],
         query=scope.get("query_string", b""),
         method=scope.get("method", "GET"),  # a WebSocket is opened by one

@@ -49,7 +49,6 @@ class ForwardAuth:
         self._authorizer = Authorizer(
             verifier=services.verifier,
             roles=services.roles,
-            outcomes=services.outcomes,
             mint=services.assertion.mint if services.assertion is not None else None,
         )
         return self._authorizer

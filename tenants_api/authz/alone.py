@@ -73,7 +73,6 @@ async def open_authorizer(
                 Authorizer(
                     verifier=parts.verifier,
                     roles=roles,
-                    outcomes=parts.outcomes,
                     mint=assertion.mint if assertion is not None else None,
                 ),
                 parts.trust,

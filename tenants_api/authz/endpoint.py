@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 from tenants_api.authz.identity import ASSERTION, Headers, identity_headers
 from tenants_api.authz.options import Options, parse_options
 from tenants_api.errors import ApiError, InvalidRequest, NotFound
 from tenants_api.verification.cache import size_of
-from tenants_api.verification.credentials import Credential, plain_token_of
+from tenants_api.verification.credentials import plain_token_of
 from tenants_api.verification.errors import InsufficientRole, TenantMismatch, TokenExpired
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.roles import RoleModel
@@ -38,12 +38,6 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class Outcomes(Protocol):
-    """Reads the credential of a request, and is told of one that is malformed."""
-
-    def credential_of(self, headers: Iterable[tuple[bytes, bytes]]) -> Credential: ...
-
-
 class Authorizer:
     """Decides. `answer` is the whole of forward auth but the routing."""
 
@@ -52,11 +46,10 @@ class Authorizer:
         *,
         verifier: TokenVerifier,
         roles: RoleModel,
-        outcomes: Outcomes,
         mint: Callable[[Principal], str] | None = None,
     ) -> None:
         """`mint` makes the internal assertion about a caller, where it is turned on."""
-        self._verifier, self._roles, self._outcomes, self._mint = verifier, roles, outcomes, mint
+        self._verifier, self._roles, self._mint = verifier, roles, mint
         # By identity, which costs nothing to look up; the principal is kept with it, so no other can have its id.
         self._told: dict[int, tuple[Principal, Headers]] = {}
 
@@ -72,7 +65,7 @@ class Authorizer:
             token = plain_token_of(scope["headers"])
             principal = self._verifier.get(token) if token is not None else None
             if principal is None:
-                credential = self._outcomes.credential_of(scope["headers"])
+                credential = self._verifier.credential_of(scope["headers"])
                 principal = await self._verifier.verify(credential, patience=PATIENCE)
             if options.tenant is not None or options.role is not None:
                 self._admit(principal, options=options)

@@ -81,10 +81,7 @@ def build_verifying(
     rejections = Rejections(storage, clocks=clocks)
     signed = SignedTokens(lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks)
     others: tuple[Authenticator, ...] = ()  # further kinds of tokens, in the order in which they are asked
-    schemes = {scheme for kind in (signed, *others) for scheme in kind.schemes}
-    outcomes = Outcomes(
-        metrics, rejections=rejections, max_token_bytes=settings.max_token_bytes, schemes=frozenset(schemes)
-    )
+    outcomes = Outcomes(metrics, rejections=rejections)
     cache = VerifiedTokens(settings.verified_tokens, clocks=clocks) if settings.verified_tokens else None
     verifier = TokenVerifier(signed, others=others, cache=cache, reporter=outcomes)
     watch(metrics, trust=trust, verifier=verifier)

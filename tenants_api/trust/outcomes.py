@@ -5,59 +5,25 @@ The one place where the precise reason of a refusal leaves the process; never wi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-
 import structlog
 
 from tenants_api.observability.metrics import Metrics
 from tenants_api.trust.rejections import Rejections
-from tenants_api.verification.credentials import BEARER, Credential, credential_of
-from tenants_api.verification.errors import KeysUnavailable, MalformedCredentials, Refusal, TokenError
+from tenants_api.verification.errors import KeysUnavailable, Refusal, TokenError
 
 log = structlog.get_logger("tenants_api.trust")
 
 
 class Outcomes:
-    """Told by the verifier of a caller's token; `explain`, which an admin asks, is no caller."""
+    """The `Reporter` of the verifier; `explain`, which an admin asks, is no caller."""
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        *,
-        rejections: Rejections,
-        max_token_bytes: int,
-        schemes: Collection[str] = (BEARER,),
-    ) -> None:
+    def __init__(self, metrics: Metrics, *, rejections: Rejections) -> None:
         self._metrics, self._rejections = metrics, rejections
-        self._max_token_bytes, self._schemes = max_token_bytes, schemes
 
-    def credential_of(
-        self,
-        headers: Iterable[tuple[bytes, bytes]],
-        *,
-        query: bytes = b"",
-        method: str | None = None,
-        url: str | None = None,
-    ) -> Credential:
-        """The one credential of a request, see `credential_of` of the credentials.
-
-        Raises:
-            MissingToken, UriTooLong
-            MalformedCredentials: after it was noted like the refusal of a token.
-        """
-        try:
-            return credential_of(
-                headers,
-                query=query,
-                method=method,
-                url=url,
-                schemes=self._schemes,
-                max_bytes=self._max_token_bytes,
-            )
-        except MalformedCredentials as error:
-            self._metrics.token_verified("refused", reason=error.refusal.reason)
-            _log(error.refusal)
-            raise
+    def malformed(self, refusal: Refusal) -> None:
+        """Count and log a credential that could not be read."""
+        self._metrics.token_verified("refused", reason=refusal.reason)
+        _log(refusal)
 
     def accepted(self, *, seconds: float) -> None:
         """Count a token that was not known before."""

@@ -6,25 +6,27 @@ through: a token that is known passes the same checks as one that was verified j
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Protocol
 
 from tenants_api.verification.authenticator import Authenticated, Authenticator, RequestCheck
 from tenants_api.verification.cache import VerifiedTokens
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.errors import InvalidToken, MissingToken, Refusal, TokenError
+from tenants_api.verification.credentials import Credential, credential_of
+from tenants_api.verification.errors import InvalidToken, MalformedCredentials, MissingToken, Refusal, TokenError
 from tenants_api.verification.keys import PATIENT
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.signed import SignedTokens
 
 
 class Reporter(Protocol):
-    """Is told what became of a credential that was not known before, or whose own checks were run."""
+    """Is told what became of a credential that is malformed, was not known before, or whose request was checked."""
 
     def accepted(self, *, seconds: float) -> None: ...
 
     def refused(self, error: TokenError, *, seconds: float) -> None: ...
+
+    def malformed(self, refusal: Refusal) -> None: ...
 
 
 class TokenVerifier:
@@ -59,6 +61,33 @@ class TokenVerifier:
         """
         known = self._cache.find(token)[1] if self._cache is not None else None
         return known.principal if known is not None and known.check is None else None
+
+    def credential_of(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        *,
+        query: bytes = b"",
+        method: str | None = None,
+        url: str | None = None,
+    ) -> Credential:
+        """The one credential of a request, with one of the schemes that a kind of token comes with.
+
+        Raises:
+            MissingToken, MalformedCredentials, UriTooLong: see `credentials.credential_of`.
+        """
+        try:
+            return credential_of(
+                headers,
+                query=query,
+                method=method,
+                url=url,
+                schemes=self._kinds,
+                max_bytes=self.signed.policy.max_token_bytes,
+            )
+        except MalformedCredentials as error:
+            if self._reporter is not None:
+                self._reporter.malformed(error.refusal)
+            raise
 
     async def verify(
         self, credential: Credential, *, tenant: str | None = None, patience: float = PATIENT

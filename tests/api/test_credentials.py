@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
+from tenants_api.api.authentication import credential_of
+from tenants_api.verification.credentials import Credential
+from tenants_api.wiring import Services
 from tests.support.stack import ApiClient, bearer
 
 pytestmark = pytest.mark.anyio
@@ -171,3 +176,14 @@ async def test_request_id_is_kept_when_it_is_well_formed_and_made_when_not(clien
 
 def _viewer(client: ApiClient) -> str:
     return client.server.realm("acme").mint(username="bob")
+
+
+async def test_credential_holds_what_a_proof_of_the_request_needs(client: ApiClient) -> None:
+    """The URL is that of the setting and never that of the Host header; without the setting it is not known."""
+    headers = [(b"host", b"evil.example"), (b"authorization", b"bearer a.b.c"), (b"dpop", b"1"), (b"dpop", b"2")]
+    scope = {"method": "POST", "raw_path": b"/v1/a%20b", "query_string": b"q=1", "headers": headers}
+    services: Services = client.app.state.services
+    found = credential_of(scope, services=services)
+    assert found == Credential("Bearer", b"a.b.c", "POST", None, (b"1", b"2"))
+    settings = services.settings.model_copy(update={"public_url": "https://api.example/"})
+    assert credential_of(scope, services=replace(services, settings=settings)).url == "https://api.example/v1/a%20b"

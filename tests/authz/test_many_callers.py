@@ -50,7 +50,7 @@ def principal(raw: str) -> Principal:
 
 
 def deciding(verifier: Any) -> Authorizer:
-    return Authorizer(verifier=verifier, roles=SAMPLE_ROLES, outcomes=verifier)
+    return Authorizer(verifier=verifier, roles=SAMPLE_ROLES)
 
 
 async def told(authorizer: Authorizer, raw: str) -> list[tuple[bytes, bytes]]:

@@ -9,8 +9,8 @@ import pytest
 from tenants_api.verification.cache import VerifiedTokens
 from tenants_api.verification.claims import ClaimPolicy
 from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.credentials import BEARER, Credential, credential_of
-from tenants_api.verification.errors import InvalidToken, MissingToken, TokenError
+from tenants_api.verification.credentials import BEARER, Credential
+from tenants_api.verification.errors import InvalidToken, MalformedCredentials, MissingToken, Refusal, TokenError
 from tenants_api.verification.principal import Principal
 from tenants_api.verification.verifier import TokenVerifier
 from tests.support.verifying import Stage, settle
@@ -32,6 +32,9 @@ class Told:
     def refused(self, error: TokenError, *, seconds: float) -> None:
         assert error.refusal is not None
         self.outcomes.append((error.refusal.reason, error.refusal.tenant_slug))
+
+    def malformed(self, refusal: Refusal) -> None:
+        self.outcomes.append((refusal.reason, refusal.found))
 
 
 class World:
@@ -62,7 +65,7 @@ class World:
     async def request(self, authorization: str, *proofs: str, method: str = "GET") -> str:
         """The tenant, or the reason of the refusal, of a request with these headers."""
         headers = [(b"authorization", authorization.encode()), *((b"dpop", proof.encode()) for proof in proofs)]
-        credential = credential_of(headers, method=method, url=URL, schemes=(BEARER, "Proof"))
+        credential = self.verifier.credential_of(headers, method=method, url=URL)
         try:
             return (await self.verifier.verify(credential)).tenant.slug
         except TokenError as error:
@@ -78,6 +81,22 @@ async def test_new_kind_stands_beside_the_signed_tokens() -> None:
     assert await world.request(f"Bearer {world.stage.token(aud='account')}") == "wrong_audience"
     with pytest.raises(MissingToken):
         await world.verifier.verify(Credential("Other", b"opaque-1"))
+
+
+async def test_scheme_of_a_kind_is_read_as_strictly_as_any_other() -> None:
+    world = World()
+    for value, found in (
+        (b"Proof", "no token behind `Proof` and a space"),
+        (b"proof\ta", "no token behind `Proof` and a space"),
+        (b"Proof a b", "white space or a comma in the token"),
+        (b"Proof a,b", "white space or a comma in the token"),
+    ):
+        with pytest.raises(MalformedCredentials):
+            world.verifier.credential_of([(b"authorization", value)])
+        assert world.told.outcomes[-1] == ("malformed_credentials", found)
+    for value in (b"Proofs a", b"Other a b", b"", b"Pro a"):
+        with pytest.raises(MissingToken):
+            world.verifier.credential_of([(b"authorization", value)])
 
 
 async def test_kind_alone_says_how_long_its_answer_is_used() -> None:
@@ -118,6 +137,20 @@ async def test_known_bound_token_is_checked_at_every_request() -> None:
         assert world.told.outcomes[-1] == ("proof_missing", "acme")
     assert world.verifier.get(token.encode()) is None
     assert (await world.request(f"Proof {token}", good), world.bound.verified) == ("acme", 1)
+
+
+async def test_known_bound_token_that_comes_as_bearer_is_not_given_without_its_request() -> None:
+    """As certificate-bound tokens do (RFC 8705 section 3): the look-up by the token alone must not find it."""
+    world = World()
+    bound = Bound(world.bound.signed, schemes=(BEARER,))
+    verifier = TokenVerifier(world.stage.signed, others=[bound], cache=world.cache)
+    token = world.bound_token().encode()
+    credential = Credential(BEARER, token, "GET", URL, (f"k1 GET {URL}".encode(),))
+    assert (await verifier.verify(credential)).tenant.slug == "acme"
+    assert len(world.cache) == 1
+    assert verifier.get(token) is None
+    with pytest.raises(InvalidToken):
+        await verifier.verify(credential._replace(proofs=()))
 
 
 async def test_bound_token_whose_first_proof_is_wrong_is_not_kept() -> None:
