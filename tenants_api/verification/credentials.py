@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -11,6 +11,7 @@ from tenants_api.verification.errors import MalformedCredentials, MissingToken, 
 from tenants_api.verification.token import MAX_TOKEN_BYTES
 
 BEARER = "Bearer"
+SCHEMES = {b"Bearer": BEARER}  # by their usual spelling
 _NAME = b"access_token"
 _LONGEST_NAME = 3 * len(_NAME)  # bytes, where each character is percent-encoded
 _SPACE, _COMMA, _TAB, _NEWLINE, _RETURN, _VERTICAL, _FORM = b" ,\t\n\r\v\f"
@@ -48,21 +49,26 @@ def credential_of(
     query: bytes = b"",
     method: str | None = None,
     url: str | None = None,
-    schemes: Iterable[str] = (BEARER,),
+    schemes: Mapping[bytes, str] = SCHEMES,
     max_bytes: int = MAX_TOKEN_BYTES,
 ) -> Credential:
     """The one credential of a request; header names are in lower case, as in ASGI.
 
-    `schemes` are those that a kind of token comes with. `max_bytes` is the longest value of the Authorization header
-    that is read, scheme included.
+    `schemes` are those that a kind of token comes with, by their usual spelling. `max_bytes` is the longest value of
+    the Authorization header that is read, scheme included.
 
     Raises:
         MissingToken: there are no credentials, or those of another scheme.
         MalformedCredentials: two headers, white space or a comma in the token, too long, or a token in the query.
         UriTooLong: the query has more than 8192 bytes.
     """
-    headers = tuple(headers)
-    values = [value for name, value in headers if name == b"authorization"]
+    value, count = b"", 0
+    proofs: tuple[bytes, ...] = ()
+    for name, found in headers:
+        if name == b"authorization":
+            value, count = found, count + 1
+        elif name == b"dpop":
+            proofs += (found,)
     if len(query) > MAX_QUERY_BYTES:
         raise UriTooLong(len(query))
     if query and _names_token(query):
@@ -72,9 +78,8 @@ def credential_of(
             expected="no access_token in the query",
             found="access_token in the query",
         )
-    if len(values) > 1:
-        _refuse("there are two Authorization headers", expected="one Authorization header", found=len(values))
-    value = values[0] if values else b""
+    if count > 1:
+        _refuse("there are two Authorization headers", expected="one Authorization header", found=count)
     if len(value) > max_bytes:
         _refuse(
             f"the Authorization header is longer than {max_bytes} bytes",
@@ -82,6 +87,15 @@ def credential_of(
             expected=f"at most {max_bytes} bytes (TENANTS_MAX_TOKEN_BYTES)",
             found=len(value),
         )
+    word, _, token = value.partition(b" ")
+    scheme = schemes.get(word)
+    if scheme is None or not token or _is_split(token):
+        scheme, token = _in_another_spelling(value, schemes=schemes.values())
+    return Credential(scheme, token, method, url, proofs)
+
+
+def _in_another_spelling(value: bytes, *, schemes: Iterable[str]) -> tuple[str, bytes]:
+    """Scheme and token of a header that is not simply both with one space between. Raises as `credential_of`."""
     # White space round a value is no part of it (RFC 9110 section 5.5), and not every server takes it away.
     value = value.strip(b" \t")
     scheme = _scheme_of(value, schemes=schemes)
@@ -93,8 +107,7 @@ def credential_of(
             expected=f"`{scheme}`, a space and one token",
             found="white space or a comma in the token" if token else f"no token behind `{scheme}` and a space",
         )
-    proofs = tuple(value for name, value in headers if name == b"dpop")
-    return Credential(scheme, token, method, url, proofs)
+    return scheme, token
 
 
 def _scheme_of(value: bytes, *, schemes: Iterable[str]) -> str:

@@ -43,6 +43,7 @@ class TokenVerifier:
         """`others` are asked before `signed`, in their order."""
         self.signed = signed
         self._kinds: dict[str, list[Authenticator]] = {}
+        self._schemes = {scheme.encode(): scheme for kind in (*others, signed) for scheme in kind.schemes}
         for kind in (*others, signed):
             for scheme in kind.schemes:
                 self._kinds.setdefault(scheme, []).append(kind)
@@ -81,7 +82,7 @@ class TokenVerifier:
                 query=query,
                 method=method,
                 url=url,
-                schemes=self._kinds,
+                schemes=self._schemes,
                 max_bytes=self.signed.policy.max_token_bytes,
             )
         except MalformedCredentials as error:
