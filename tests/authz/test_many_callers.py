@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tenants_api.authz.endpoint import MAX_TOLD, Authorizer
+from tenants_api.verification.credentials import Credential, credential_of
 from tenants_api.verification.principal import Principal, TenantRef
 from tenants_api.verification.roles import SAMPLE_ROLES
 
@@ -17,17 +18,19 @@ pytestmark = pytest.mark.anyio
 class Strangers:
     """A verifier that knows every token, and makes its principal anew each time: the one before is let go."""
 
-    def get(self, token: bytes) -> Principal:
-        return principal(token.decode())
+    credential_of = staticmethod(credential_of)
+
+    async def verify(self, credential: Credential, *, patience: float) -> Principal:
+        return principal(credential.token.decode())
 
 
-class Same:
+class Same(Strangers):
     """A verifier that knows one principal."""
 
     def __init__(self) -> None:
         self._principal = principal("7")
 
-    def get(self, token: bytes) -> Principal:
+    async def verify(self, credential: Credential, *, patience: float) -> Principal:
         return self._principal
 
 
@@ -77,9 +80,9 @@ async def test_each_of_many_callers_is_told_as_itself() -> None:
 async def test_headers_of_a_caller_full_of_text_are_not_kept() -> None:
     """D8: four thousand of them would be hundreds of megabytes."""
 
-    class Full:
-        def get(self, token: bytes) -> Principal:
-            return principal(token.decode())._replace(scope="a" * 10_000)
+    class Full(Strangers):
+        async def verify(self, credential: Credential, *, patience: float) -> Principal:
+            return principal(credential.token.decode())._replace(scope="a" * 10_000)
 
     authorizer = deciding(Full())
     for number in range(50):
