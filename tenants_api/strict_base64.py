@@ -1,7 +1,7 @@
 """base64url read strictly: without padding, and in its one canonical spelling (RFC 4648 sections 3.5 and 5, RFC 7515).
 
-Where pybase64 is installed (the extra `fast`), it reads by SIMD instructions what was looked at before; the judge is
-the standard library. docs/decisions/0018-pybase64.md.
+Where pybase64 is installed (the extra `fast`), it reads by SIMD instructions what was checked before; the standard
+library decides. docs/decisions/0018-pybase64.md.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def parse_base64url(text: bytes) -> bytes:
             that are not zero.
     """
     if pybase64 is None:
-        return judged(text)
+        return parse_with_stdlib(text)
     padding = _padding_of(text)
     # It would take both alphabets, and padding where the text has its own.
     if _PLUS in text or _SLASH in text or _EQUALS in text:
@@ -41,7 +41,7 @@ def parse_base64url(text: bytes) -> bytes:
     return found
 
 
-def judged(text: bytes) -> bytes:
+def parse_with_stdlib(text: bytes) -> bytes:
     """The same, by the standard library alone."""
     return binascii.a2b_base64(text.translate(_TO_STANDARD) + _padding_of(text), strict_mode=True)
 

@@ -1,7 +1,7 @@
 """JSON read strictly (RFC 8259 as RFC 8725 wants it): what two parsers could read in two ways is refused.
 
-The standard library's parser is the judge. Where orjson is installed (the extra `fast`), it reads those texts of which
-it can show that the judge would say the same; docs/decisions/0015-orjson.md.
+The standard library's parser decides. Where orjson is installed (the extra `fast`), it reads those texts of which can be
+shown that the standard library reads the same; docs/decisions/0015-orjson.md.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def parse_json(data: bytes) -> Any:
         ValueError: not UTF-8 (or with a byte order mark), not JSON, a duplicate member, NaN or Infinity, a lone
             surrogate, or nested deeper than the interpreter can follow.
     """
-    value = _proven(data) if orjson is not None else None
-    return value if value is not None else judged(data)
+    value = _verified(data) if orjson is not None else None
+    return value if value is not None else parse_with_stdlib(data)
 
 
-def judged(data: bytes) -> Any:
+def parse_with_stdlib(data: bytes) -> Any:
     """The same, by the standard library alone."""
     try:
         # Decoded first: json.loads on bytes would also take UTF-16, UTF-32 and a byte order mark.
@@ -41,7 +41,7 @@ def judged(data: bytes) -> Any:
     return value
 
 
-def _proven(data: bytes) -> Any:
+def _verified(data: bytes) -> Any:
     """What orjson reads, if it writes the same bytes again; None if not.
 
     A value has each member once. So a text that is what is written of a value has none twice; and no integer that
