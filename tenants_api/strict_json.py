@@ -1,7 +1,7 @@
 """JSON read strictly (RFC 8259 as RFC 8725 wants it): what two parsers could read in two ways is refused.
 
-The standard library's parser decides. Where orjson is installed (the extra `fast`), it reads those texts of which can be
-shown that the standard library reads the same; docs/decisions/0015-orjson.md.
+The standard library's parser decides. Where orjson is installed (the extra `fast`), it reads a text only
+where it can be shown that the standard library reads the same; docs/decisions/0015-orjson.md.
 """
 
 from __future__ import annotations
