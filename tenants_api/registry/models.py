@@ -203,7 +203,10 @@ class AuditEvent(Base):
 
 
 class RegistryVersion(Base):
-    """One row: the number that grows with every committed change; replicas compare it."""
+    """One row: the number that grows with every committed change of a tenant; replicas compare it.
+
+    Nothing else moves it: a number that is no tenant's last change makes every replica compare the whole registry.
+    """
 
     __tablename__ = "registry_version"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)

@@ -54,6 +54,20 @@ async def test_refresh_by_hand_does_not_count_a_fetch_that_began_before(stage: S
     assert await stage.outcome(new.token(stage.claims())) == "accepted:acme"
 
 
+async def test_fetch_that_brings_the_same_document_keeps_the_parsed_set(stage: Stage) -> None:
+    issuer = stage.issuer("acme")
+    assert await stage.outcome(stage.token()) == "accepted:acme"
+    ring = stage.rings.of(stage.snapshot.find(issuer))
+    before = ring.state.keys
+    stage.clock.pass_time(1)
+    assert await ring.refresh() is None
+    assert ring.state.keys is before
+    assert (stage.world.fetches[issuer], ring.age) == (2, 0)
+    stage.world.answers[issuer] = jwks(stage.keys["acme"], Key("acme-2"))
+    assert await ring.refresh() is None
+    assert ring.state.keys is not before
+
+
 async def test_answer_under_way_does_not_replace_a_set_that_was_fetched_later(stage: Stage) -> None:
     """Another replica asked later and was quicker: its set says what the realm withdrew."""
     issuer, new = stage.issuer("acme"), Key("acme-2")
