@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import (
@@ -80,7 +81,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10, statement_timeout: float = STATEMENT_TIMEOUT) -> None:
         self.url = url
-        self.engine = _create_engine(url, pool_size=pool_size)
+        self.engine = _create_engine(url, pool_size=pool_size, statement_timeout=statement_timeout)
         limit = {"statement_timeout": f"{round(statement_timeout * 1000)}ms"}
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=limit)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
@@ -169,7 +170,7 @@ def _is_memory(url: URL) -> bool:
     return url.query.get("mode") == "memory"
 
 
-def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
+def _create_engine(url: str, *, pool_size: int, statement_timeout: float) -> AsyncEngine:
     if make_url(url).get_backend_name() == "sqlite":
         # In memory sessions take turns on one connection: two that share it would share a transaction.
         turns: dict[str, Any] = {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
@@ -187,6 +188,8 @@ def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
             event.listen(engine.sync_engine, "do_connect", lambda *_: identity.check_again())
             event.listen(engine.sync_engine, "checkout", lambda *_: identity.check())
         return engine
+    # Not imported at the top: a process on SQLite does without psycopg.
+    connect = import_module("tenants_api.database.postgres").watched_connect(statement_timeout=statement_timeout)
     engine = create_async_engine(
         url,
         json_deserializer=_from_json,
@@ -194,7 +197,7 @@ def _create_engine(url: str, *, pool_size: int) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=TURN,
         pool_pre_ping=True,
-        connect_args=dict(POSTGRES_OPTIONS),
+        connect_args={**POSTGRES_OPTIONS, "async_creator_fn": connect},
     )
     event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
     if engine.url.query.get("target_session_attrs") in WRITABLE:

@@ -10,9 +10,10 @@ import psycopg
 
 from tenants_api.database.errors import StorageError
 from tenants_api.database.options import POSTGRES_OPTIONS
+from tenants_api.database.postgres import cut
 from tenants_api.database.urls import postgres_parameters
 from tenants_api.direct.connections import Row
-from tenants_api.registry.listener import Listener, cut
+from tenants_api.registry.listener import Listener
 from tenants_api.registry.storage import FileMark
 
 GRACE = 5.0  # seconds beyond the server's own limit after which a server that says nothing is given up

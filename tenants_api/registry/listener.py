@@ -7,17 +7,15 @@ So nothing depends on it. The change feed looks every half second all the same; 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import psycopg
 import structlog
 
+from tenants_api.database.postgres import cut
 from tenants_api.database.urls import postgres_parameters
 from tenants_api.registry.values import CHANNEL
 
@@ -97,12 +95,6 @@ class Listener:
         finally:
             giving_up.cancel()
         self._answered = time.monotonic()
-
-
-def cut(connection: psycopg.AsyncConnection[Any]) -> None:
-    """End it from our side: who waits on it reads its end at once. A cancelled query would wait for the server."""
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
-        wire.shutdown(socket.SHUT_RDWR)
 
 
 def _parameters(url: str) -> dict[str, Any]:

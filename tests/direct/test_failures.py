@@ -106,13 +106,12 @@ async def test_server_that_is_not_there_is_our_error_without_the_password(way: s
     assert "\n" not in str(absent.value)
 
 
-@pytest.mark.postgres
-@pytest.mark.xdist_group("postgres")
-async def test_server_that_hangs_with_its_connections_open_is_given_up(server_url: str) -> None:
+@pytest.mark.parametrize("way", [pytest.param(way, marks=ON_POSTGRES) for way in WAYS])
+async def test_server_that_hangs_with_its_connections_open_is_given_up(server_url: str, way: str) -> None:
     parsed = make_url(server_url)
     async with Relay(str(parsed.host), int(parsed.port or 0)) as relay:
         through = parsed.set(port=relay.port).render_as_string(hide_password=False)
-        async with opened_store("direct", through) as store:
+        async with opened_store(way, through) as store:
             assert await store.version() == 0
             relay.freeze()
             async with asyncio.timeout(DEADLINE):
