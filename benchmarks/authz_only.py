@@ -1,4 +1,4 @@
-"""Forward auth alone ÷ the full API: memory and start, each as a process of its own on the same database.
+"""Standalone forward auth ÷ the full API: memory and start, each as a process of its own on the same database.
 
 Start is from the beginning of the process to its first answer of /livez, and the CPU time until then; memory is what
 is mapped after a hundred answers: resident, and proportional (shared pages by share).

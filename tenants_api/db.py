@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
@@ -32,8 +33,6 @@ from sqlalchemy.types import TypeDecorator
 
 from tenants_api.database.errors import StorageBusy, StorageError
 from tenants_api.database.files import FileIdentity
-from tenants_api.database.options import LOCK_TIMEOUT, PATIENCE, POSTGRES_OPTIONS, SQLITE_SET_UP, TURN
-from tenants_api.database.urls import sqlite_file
 
 # Names of constraints are part of the schema: migrations on SQLite and PostgreSQL refer to them.
 NAMING = {
@@ -45,6 +44,12 @@ NAMING = {
 }
 
 STATEMENT_TIMEOUT = 30.0  # seconds
+POOL_TIMEOUT_SECONDS = 5.0  # for one of our own connections
+CLOSE_TIMEOUT_SECONDS = 2.0
+LOCK_TIMEOUT_SECONDS = 10.0  # that a writer of an SQLite file waits for another one
+SQLITE_SET_UP = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON")
+# prepare_threshold None: server-side prepared statements break behind PgBouncer in transaction mode.
+POSTGRES_OPTIONS: Mapping[str, Any] = {"prepare_threshold": None, "connect_timeout": 5}  # seconds
 READ_ONLY = "25006"  # read_only_sql_transaction
 WRITABLE = ("read-write", "primary")  # values of libpq's target_session_attrs that ask for a primary
 
@@ -77,7 +82,13 @@ def utc_now() -> datetime:
 
 
 class Database:
-    """One engine and its sessions. `sessions` is the seam that tests and services share."""
+    """One engine and its sessions. `sessions` is the seam that tests and services share.
+
+    `file` is the path of an SQLite file; None for a server and for a database in memory.
+
+    Raises:
+        ArgumentError, ValueError: the URL cannot be read. The message may repeat parts of it.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 10, statement_timeout: float = STATEMENT_TIMEOUT) -> None:
         self.url = url
@@ -85,7 +96,7 @@ class Database:
         limit = {"statement_timeout": f"{round(statement_timeout * 1000)}ms"}
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=limit)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
-        self.is_file = not self.is_postgresql and not _is_memory(self.engine.url)
+        self.file = _file_of(self.engine.url)
 
     @asynccontextmanager
     async def begin(self, *, tenant_id: uuid.UUID | None = None) -> AsyncIterator[AsyncSession]:
@@ -113,7 +124,7 @@ class Database:
         """Close it. A cancelled reader gives its connection back in a task of its own: that is waited for, a while."""
         pool = self.engine.pool
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 while isinstance(pool, QueuePool) and pool.checkedout():  # noqa: ASYNC110 (the pool has no event)
                     await asyncio.sleep(0.01)
         await self.engine.dispose()
@@ -166,24 +177,38 @@ def upsert(session: AsyncSession, table: type[Base]) -> postgresql.Insert | sqli
     return postgresql.insert(table) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def _is_memory(url: URL) -> bool:
-    return url.query.get("mode") == "memory"
+def connect_arguments(url: str) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """What the driver is called with to connect to this URL, as the engine reads it.
+
+    Raises:
+        ArgumentError, ValueError: it cannot be read. The message may repeat parts of it.
+    """
+    parsed = make_url(url)
+    return parsed.get_dialect()().create_connect_args(parsed)
+
+
+def _file_of(url: URL) -> str | None:
+    name = (url.database or "").removeprefix("file:")
+    if url.get_backend_name() != "sqlite" or name in ("", ":memory:") or url.query.get("mode") == "memory":
+        return None
+    return os.path.abspath(name)
 
 
 def _create_engine(url: str, *, pool_size: int, statement_timeout: float) -> AsyncEngine:
-    if make_url(url).get_backend_name() == "sqlite":
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        file = _file_of(parsed)
         # In memory sessions take turns on one connection: two that share it would share a transaction.
         turns: dict[str, Any] = {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
         engine = create_async_engine(
             url,
             json_deserializer=_from_json,
-            connect_args={"timeout": LOCK_TIMEOUT},
-            **(turns if _is_memory(make_url(url)) else {}),
+            connect_args={"timeout": LOCK_TIMEOUT_SECONDS},
+            **({} if file else turns),
         )
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
         event.listen(engine.sync_engine, "begin", _sqlite_begin)
-        file = sqlite_file(url)
-        if not file.memory:
+        if file:
             identity = FileIdentity(file)
             event.listen(engine.sync_engine, "do_connect", lambda *_: identity.check_again())
             event.listen(engine.sync_engine, "checkout", lambda *_: identity.check())
@@ -195,7 +220,7 @@ def _create_engine(url: str, *, pool_size: int, statement_timeout: float) -> Asy
         json_deserializer=_from_json,
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=TURN,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
         pool_pre_ping=True,
         connect_args={**POSTGRES_OPTIONS, "async_creator_fn": connect},
     )

@@ -8,11 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
-from tenants_api.assertion import UNREADABLE, Assertions, Unreadable, build_assertions
+from tenants_api.assertion import Assertions, build_assertions
 from tenants_api.assertion.repository import SessionKeys
-from tenants_api.database.errors import StorageError
 from tenants_api.db import Database
 from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import Resolver, TargetPolicy
@@ -20,11 +17,10 @@ from tenants_api.keycloak.urls import lower_host
 from tenants_api.observability.metrics import Metrics
 from tenants_api.onboarding import Onboarding, Reconciler
 from tenants_api.onboarding.sample import SampleToken
+from tenants_api.readiness import load_registry, open_database
 from tenants_api.registry.sessions import SessionStorage
 from tenants_api.registry.storage import RegistryStorage
-from tenants_api.revisions import is_migrated
 from tenants_api.role_rules import RoleRule
-from tenants_api.row_security import why_not_serve
 from tenants_api.settings import Settings
 from tenants_api.trust import Rejections, Trust
 from tenants_api.trust.background import start_loops, stop_loops
@@ -41,10 +37,6 @@ from tenants_api.verification.verifier import Reporter, TokenVerifier
 
 PLATFORM_ROLE = "platform-admin"
 _PLATFORM_ID = uuid.uuid5(uuid.NAMESPACE_URL, "tenants-api/platform-realm")
-
-
-class NotReady(Exception):
-    """The database is absent or not migrated, or its role may not serve. The message is one line with the cure."""
 
 
 @dataclass(slots=True)
@@ -91,11 +83,7 @@ async def open_services(
     Raises:
         NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production.
     """
-    database = Database(
-        settings.database_url,
-        pool_size=settings.database_pool_size,
-        statement_timeout=settings.database_statement_timeout,
-    )
+    database = open_database(settings, pool_size=settings.database_pool_size)
     follower = _follower(settings, database=database)
     services = _build(
         settings,
@@ -107,7 +95,13 @@ async def open_services(
         resolver=resolver,
     )
     try:
-        await _load(services, tenants=load)
+        await load_registry(
+            services.trust,
+            database=database,
+            assertion=services.assertion,
+            environment=settings.environment,
+            tenants=load,
+        )
         followers = await _follow(services) if background else []
         try:
             yield services
@@ -126,9 +120,8 @@ def _follower(settings: Settings, *, database: Database) -> Database:
 
     One reads and one writes. A database in memory has one connection for everything.
     """
-    if not database.is_postgresql and not database.is_file:
-        return database
-    return Database(settings.database_url, pool_size=2, statement_timeout=settings.database_statement_timeout)
+    shared = not database.is_postgresql and database.file is None
+    return database if shared else open_database(settings, pool_size=2)
 
 
 def _build(
@@ -207,25 +200,6 @@ def _platform(
     lookup.put(realm)
     signed = SignedTokens(lookup=lookup, rings=rings, roles=(PLATFORM_ROLE,), policy=policy, clocks=clocks)
     return TokenVerifier(signed, reporter=reporter)
-
-
-async def _load(services: Services, *, tenants: bool) -> None:
-    try:
-        if not await is_migrated(services.database):
-            raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
-        if (reason := await why_not_serve(services.database, environment=services.settings.environment)) is not None:
-            raise NotReady(reason)
-        await (services.trust.load() if tenants else services.trust.look())
-        if services.assertion is not None:
-            await services.assertion.look()
-    except Unreadable as error:
-        raise NotReady(UNREADABLE) from error
-    except (StorageError, SQLAlchemyError, OSError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-        raise NotReady(
-            f"the database cannot be used ({first}); check TENANTS_DATABASE_URL and run `tenants-api db upgrade`"
-        ) from error
 
 
 async def _follow(services: Services) -> list[asyncio.Task[None]]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.errors import NotFound
-from tenants_api.revisions import is_migrated
+from tenants_api.readiness import CHECKS, check
 from tenants_api.wiring import Services
 
-DEADLINE = 2.0  # seconds; a probe that waits longer is as good as failed
 router = APIRouter(tags=["operation"])
 
 
@@ -29,7 +25,7 @@ async def livez() -> str:
 @router.get("/readyz", response_class=Response, responses={503: {"description": "A check failed"}})
 async def readyz(services: ServicesDep, request: Request) -> Response:
     """Database, schema, registry and change feed; `?verbose` lists them."""
-    outcomes = {name: await check(services) for name, check in CHECKS.items()}
+    outcomes = {name: await check(name, database=services.database, trust=services.trust) for name in CHECKS}
     status = 200 if all(outcomes.values()) else 503
     if "verbose" in request.query_params:
         lines = [f"[{'+' if ok else '-'}]{name} {'ok' if ok else 'failed'}" for name, ok in outcomes.items()]
@@ -39,11 +35,11 @@ async def readyz(services: ServicesDep, request: Request) -> Response:
 
 
 @router.get("/readyz/{check}", response_class=PlainTextResponse, responses=problem_responses(NotFound))
-async def readyz_check(check: str, services: ServicesDep) -> Response:
+async def readyz_check(name: Annotated[str, Path(alias="check")], services: ServicesDep) -> Response:
     """One of the checks alone."""
-    if check not in CHECKS:
+    if name not in CHECKS:
         raise NotFound(f"there is no such check; there are {', '.join(CHECKS)}")
-    ok = await CHECKS[check](services)
+    ok = await check(name, database=services.database, trust=services.trust)
     return PlainTextResponse("ok" if ok else "failed", 200 if ok else 503)
 
 
@@ -59,36 +55,3 @@ async def metrics(services: ServicesDep) -> Response:
 def _registry_line(services: Services) -> str:
     trust = services.trust
     return f"registry version={trust.version} lag={trust.feed.lag:.1f}s feed={trust.feed.state}"
-
-
-async def _database(services: Services) -> bool:
-    try:
-        async with asyncio.timeout(DEADLINE), services.database.engine.connect() as connection:
-            await connection.execute(text("select 1"))
-    except (SQLAlchemyError, OSError):
-        return False
-    return True
-
-
-async def _migrations(services: Services) -> bool:
-    try:
-        async with asyncio.timeout(DEADLINE):
-            return await is_migrated(services.database)
-    except (SQLAlchemyError, OSError):
-        return False
-
-
-async def _registry(services: Services) -> bool:
-    return services.trust.loaded
-
-
-async def _feed(services: Services) -> bool:
-    return services.trust.feed.alive
-
-
-CHECKS: dict[str, Callable[[Services], Awaitable[bool]]] = {
-    "database": _database,
-    "migrations": _migrations,
-    "registry": _registry,
-    "feed": _feed,
-}

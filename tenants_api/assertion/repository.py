@@ -13,7 +13,7 @@ from tenants_api.db import Database, translated
 
 
 class SessionKeys:
-    """`KeyStorage` through SQLAlchemy, for the whole API."""
+    """`KeyStorage` over the sessions of a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Where the signing keys are kept. Knows neither SQLAlchemy nor a driver."""
+"""Where the signing keys are kept. `assertion.repository` implements it; knows no SQLAlchemy."""
 
 from __future__ import annotations
 

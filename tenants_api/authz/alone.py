@@ -1,7 +1,7 @@
-"""Forward auth as a process of its own: `/authz`, `/livez`, `/readyz`, `/metrics` and nothing else.
+"""Standalone forward auth: `/authz`, `/livez`, `/readyz`, `/metrics` and nothing else.
 
 Without the web framework, the admin plane and the migrations it starts sooner and takes less memory, and a mistake in
-the API cannot stop the door. It reads the same registry and follows the same change feed.
+the API cannot stop it. It reads the same registry through the same storage and follows the same change feed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from typing import Any
 
 import structlog
 
-from tenants_api.assertion import UNREADABLE, Assertions, Unreadable, build_assertions
+from tenants_api.assertion import build_assertions
+from tenants_api.assertion.repository import SessionKeys
 from tenants_api.authz.endpoint import PATH, Authorizer, Scope, Send, is_authz
-from tenants_api.database.errors import StorageError
-from tenants_api.database.urls import BadUrl
-from tenants_api.direct.storage import DirectStorage, open_storage
+from tenants_api.db import Database
 from tenants_api.errors import ApiError, NotFound
 from tenants_api.observability.metrics import Metrics
 from tenants_api.observability.request_ids import request_id_of
+from tenants_api.readiness import CHECKS, NotReady, check, load_registry, open_database
+from tenants_api.registry.sessions import SessionStorage
 from tenants_api.settings import Settings
 from tenants_api.trust.background import start_loops, stop_loops
 from tenants_api.trust.built import build_verifying
@@ -34,15 +35,12 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 log = structlog.get_logger("tenants_api.authz")
 
 
-class NotReady(Exception):
-    """The registry cannot be read. The message is one line with the command that cures it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Opened:
     """What one process of forward auth holds while it runs."""
 
     authorizer: Authorizer
+    database: Database
     trust: Trust
     metrics: Metrics
 
@@ -56,17 +54,22 @@ async def open_authorizer(
     Whoever wants to know whether that can be done leaves the registry where it is (`load` False).
 
     Raises:
-        NotReady: the database cannot be read, or was not migrated.
+        NotReady: the database cannot be reached, is not migrated, or its role may not serve.
     """
     metrics, clocks = Metrics(), Clocks()
-    storage = _storage_of(settings)
+    database = open_database(settings, pool_size=2)  # one connection reads and one writes
+    storage = SessionStorage(database)
     parts = build_verifying(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics)
-    assertion = build_assertions(settings, storage=storage, clocks=clocks)
+    assertion = build_assertions(settings, storage=SessionKeys(database), clocks=clocks)
     loops = {"registry changes": parts.trust.feed.run, "rejections": parts.rejections.run}
     if assertion is not None:
         loops["assertion keys"] = assertion.run
     try:
-        await _load(parts.trust, storage=storage, assertion=assertion, settings=settings, tenants=load)
+        await load_registry(
+            parts.trust, database=database, assertion=assertion, environment=settings.environment, tenants=load
+        )
+        if load and assertion is not None:
+            await assertion.renew()  # a first start makes the first key before any assertion is wanted
         followers = start_loops(loops if load else {}, on_death=metrics.restarted)
         try:
             yield Opened(
@@ -75,6 +78,7 @@ async def open_authorizer(
                     roles=roles,
                     mint=assertion.mint if assertion is not None else None,
                 ),
+                database,
                 parts.trust,
                 metrics,
             )
@@ -84,31 +88,7 @@ async def open_authorizer(
             await parts.trust.aclose()
     finally:
         await parts.client.aclose()
-        await storage.aclose()
-
-
-def _storage_of(settings: Settings) -> DirectStorage:
-    try:
-        return open_storage(settings.database_url, statement_timeout=settings.database_statement_timeout)
-    except BadUrl as error:
-        raise NotReady(f"TENANTS_DATABASE_URL cannot be read: {error}") from error
-
-
-async def _load(
-    trust: Trust, *, storage: DirectStorage, assertion: Assertions | None, settings: Settings, tenants: bool
-) -> None:
-    try:
-        if (reason := await storage.why_not_serve(environment=settings.environment)) is not None:
-            raise NotReady(reason)
-        await (trust.load() if tenants else trust.look())
-        if assertion is not None:
-            await assertion.renew()
-    except Unreadable as error:
-        raise NotReady(UNREADABLE) from error
-    except StorageError as error:
-        raise NotReady(
-            f"the registry cannot be read ({error}); check TENANTS_DATABASE_URL and run `tenants-api db upgrade`"
-        ) from error
+        await database.aclose()
 
 
 class AuthzApp:
@@ -165,27 +145,27 @@ class AuthzApp:
 
 async def _operation(opened: Opened, scope: Scope, send: Send, *, request_id: str) -> None:
     page = _PAGES.get(scope["path"])
-    status, kind, body = page(opened) if page is not None else _problem(NotFound(), request_id=request_id)
+    status, kind, body = await page(opened) if page is not None else _problem(NotFound(), request_id=request_id)
     headers = [(b"content-type", kind.encode("ascii")), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-def _livez(opened: Opened) -> tuple[int, str, bytes]:
+async def _livez(opened: Opened) -> tuple[int, str, bytes]:
     return 200, "text/plain; charset=utf-8", b"ok"
 
 
-def _readyz(opened: Opened) -> tuple[int, str, bytes]:
-    ready = opened.trust.loaded and opened.trust.feed.alive
+async def _readyz(opened: Opened) -> tuple[int, str, bytes]:
+    ready = all([await check(name, database=opened.database, trust=opened.trust) for name in CHECKS])
     return (200, "text/plain; charset=utf-8", b"ok") if ready else (503, "text/plain; charset=utf-8", b"failed")
 
 
-def _metrics(opened: Opened) -> tuple[int, str, bytes]:
+async def _metrics(opened: Opened) -> tuple[int, str, bytes]:
     body, kind = opened.metrics.render()
     return 200, kind, body
 
 
-_PAGES: dict[str, Callable[[Opened], tuple[int, str, bytes]]] = {
+_PAGES: dict[str, Callable[[Opened], Awaitable[tuple[int, str, bytes]]]] = {
     "/livez": _livez,
     "/readyz": _readyz,
     "/metrics": _metrics,

@@ -1,4 +1,4 @@
-"""Forward auth alone behind uvicorn: what `tenants-api serve --authz-only` runs.
+"""Standalone forward auth behind uvicorn: what `tenants-api serve --authz-only` runs.
 
 A module of its own, so that the command line's libraries are not in its memory.
 """
@@ -10,13 +10,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import uvicorn
 
-from tenants_api.authz.alone import AuthzApp, NotReady, open_authorizer
-from tenants_api.database.urls import BadUrl, is_sqlite, sqlite_file
+from tenants_api.authz.alone import AuthzApp, open_authorizer
 from tenants_api.observability import logging
+from tenants_api.readiness import NotReady
 from tenants_api.serving.frozen import frozen
 from tenants_api.serving.options import server_options
 from tenants_api.settings import Settings, SettingsError, load_settings
@@ -42,10 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         return _stopped(str(error), code=ERROR)
     logging.configure(format=settings.log_format, level=settings.log_level)
-    if (reason := _why_not(settings, workers=chosen.workers)) is not None:
+    if chosen.workers > 1 and settings.environment == "production" and settings.database_url.startswith("sqlite"):
+        reason = "several workers on SQLite wait for each other's writes; use one worker or PostgreSQL"
         return _stopped(reason, code=USAGE)
-    if (missing := _missing_file(settings)) is not None:
-        return _stopped(f"there is no database at {missing}; run `tenants-api db upgrade`", code=UNREACHABLE)
     try:
         asyncio.run(_try(settings))
     except NotReady as error:
@@ -61,26 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _why_not(settings: Settings, *, workers: int) -> str | None:
-    if not is_sqlite(settings.database_url):
-        return None
-    try:
-        sqlite_file(settings.database_url)
-    except BadUrl as error:
-        return f"TENANTS_DATABASE_URL cannot be read: {error}"
-    if workers > 1 and settings.environment == "production":
-        return "several workers on SQLite wait for each other's writes; use one worker or PostgreSQL"
-    return None
-
-
-def _missing_file(settings: Settings) -> str | None:
-    """An SQLite file must be there: opening it would make an empty one."""
-    if not is_sqlite(settings.database_url):
-        return None
-    file = sqlite_file(settings.database_url)
-    return None if file.memory or Path(file.name).is_file() else file.name
-
-
 async def _try(settings: Settings) -> None:
     """Find out before the workers start, and once instead of once a worker, that the registry cannot be read."""
     async with open_authorizer(settings, load=False):
@@ -93,7 +71,7 @@ def _stopped(reason: str, *, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tenants-api serve --authz-only", description="Forward auth alone.")
+    parser = argparse.ArgumentParser(prog="tenants-api serve --authz-only", description="Standalone forward auth.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=_between(1, 65535), default=8000, help="port to listen on")
     parser.add_argument("--workers", type=_between(1, 256), default=1, help="processes")

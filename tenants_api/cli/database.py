@@ -12,7 +12,7 @@ from tenants_api import migrating, revisions
 from tenants_api.assertion import models as assertion_models
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
-from tenants_api.cli.session import require_file, settings
+from tenants_api.cli.session import settings
 from tenants_api.database.roles import APP, OWNER
 from tenants_api.db import Base
 from tenants_api.items import models as item_models
@@ -43,7 +43,7 @@ def downgrade(
     as_json: AsJson = False,
 ) -> None:
     """Take the schema back; what the later tables and columns held is gone."""
-    url = _existing()
+    url = settings().direct_url
     if not yes:
         typer.confirm(f"Take the schema back to {to}, with the data that only later ones hold?", abort=True, err=True)
     migrating.downgrade(url, revision=to)
@@ -53,7 +53,7 @@ def downgrade(
 @app.command()
 def current(as_json: AsJson = False) -> None:
     """Show the revision that the database is at."""
-    _print(migrating.current(_existing()), as_json=as_json)
+    _print(migrating.current(settings().direct_url), as_json=as_json)
 
 
 @app.command()
@@ -69,7 +69,7 @@ def history(as_json: AsJson = False) -> None:
 @app.command()
 def check(as_json: AsJson = False) -> None:
     """Compare the database with what this version needs; exit 3 if they differ."""
-    url = _existing()
+    url = settings().direct_url
     revision, head = migrating.current(url), revisions.head()
     # An old schema differs by nature: only at the newest revision do differences mean something was forgotten.
     differences = migrating.check(url, metadata=Base.metadata) if revision == head else []
@@ -107,12 +107,6 @@ def grant(
         say(f"{owner} owns the database, {role} serves; a role without a password gets one by \\password in psql")
     else:
         typer.echo("\n".join(f"{statement};" for statement in statements))
-
-
-def _existing() -> str:
-    url = settings().direct_url
-    require_file(url)
-    return url
 
 
 def _print(revision: str | None, *, as_json: bool) -> None:

@@ -11,18 +11,19 @@ from typing import Annotated
 import typer
 from sqlalchemy import make_url
 
-from tenants_api.cli.exits import CHECK_FAILED, Stopped
+from tenants_api.cli.exits import CHECK_FAILED
 from tenants_api.cli.output import AsJson, print_json, print_table
-from tenants_api.cli.session import require_file, run
+from tenants_api.cli.session import run
 from tenants_api.cli.session import settings as load_quietly
 from tenants_api.onboarding.checks import check_realm
+from tenants_api.readiness import NotReady
 from tenants_api.registry import service
 from tenants_api.registry.changes import load_all
 from tenants_api.registry.rows import registered_draft
 from tenants_api.registry.values import RealmRow, TenantRow, TenantState
 from tenants_api.row_security import role_faults
 from tenants_api.settings import Settings, SettingsError
-from tenants_api.wiring import NotReady, Services, open_services
+from tenants_api.wiring import Services, open_services
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +63,13 @@ async def _findings(*, realms: bool) -> AsyncGenerator[Finding, None]:
     yield Finding("settings", "ok", f"environment {settings.environment}")
     yield _realm_targets(settings)
     try:
-        require_file(settings.database_url)
         async with open_services(settings, background=False) as services:
             yield Finding("database", "ok", f"{make_url(settings.database_url).render_as_string()}, migrated")
             yield await _role(services)
             async for finding in _registry(services, realms=realms):
                 yield finding
-    except (Stopped, NotReady) as error:
-        cure = f"; run {error.cure}" if isinstance(error, Stopped) else ""
-        yield Finding("database", "failed", f"{error}{cure}")
+    except NotReady as error:
+        yield Finding("database", "failed", str(error))
 
 
 def _realm_targets(settings: Settings) -> Finding:

@@ -14,8 +14,8 @@ from tenants_api.cli.output import say
 from tenants_api.database.errors import StorageError
 from tenants_api.errors import ApiError
 from tenants_api.migrating import MigrationError
+from tenants_api.readiness import NotReady
 from tenants_api.settings import SettingsError
-from tenants_api.wiring import NotReady
 
 OK, ERROR, USAGE, CHECK_FAILED, NOT_FOUND, CONFLICT, NOT_AUTHORISED, UNREACHABLE = range(8)
 

@@ -13,12 +13,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 import uvicorn
-from sqlalchemy import make_url
 from starlette.types import ASGIApp
 
 from tenants_api.app import create_app
 from tenants_api.cli.exits import USAGE, Stopped
-from tenants_api.cli.session import require_file, run
+from tenants_api.cli.session import run
 from tenants_api.cli.worker import METRICS_HOST, SHOW_WORKER, WORKERS, MetricsPort, with_worker_header
 from tenants_api.observability import logging
 from tenants_api.serving.frozen import frozen
@@ -43,7 +42,6 @@ def serve(
     settings = load_settings(**({"log_format": "json"} if as_json else {}))
     logging.configure(format=settings.log_format, level=settings.log_level)
     _refuse_shared_sqlite(settings, workers=workers)
-    require_file(settings.database_url)
     run(_try_services(settings))
     if as_json:
         os.environ["TENANTS_LOG_FORMAT"] = "json"
@@ -86,7 +84,7 @@ def _become_authz(*, host: str, port: int, workers: int, uds: Path | None) -> No
 
 
 def _refuse_shared_sqlite(settings: Settings, *, workers: int) -> None:
-    sqlite = make_url(settings.database_url).get_backend_name() == "sqlite"
+    sqlite = settings.database_url.startswith("sqlite")
     if workers > 1 and sqlite and settings.environment == "production":
         raise Stopped(
             "several workers on SQLite wait for each other's writes; that is allowed in development only",

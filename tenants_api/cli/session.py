@@ -10,14 +10,11 @@ import asyncio
 import getpass
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.cli.exits import UNREACHABLE, Stopped
 from tenants_api.observability import logging
 from tenants_api.registry.values import Actor, Change
 from tenants_api.settings import Settings, load_settings
@@ -51,12 +48,10 @@ async def services(*, load: bool = True) -> AsyncIterator[Services]:
     """Everything built once, without background tasks; `load` False leaves the registry in the database.
 
     Raises:
-        Stopped: there is no SQLite file.
-        NotReady: the database cannot be reached or is not migrated.
+        NotReady: there is no such SQLite file, or the database cannot be reached or is not migrated.
         SettingsError: a variable is wrong.
     """
     found = settings()
-    require_file(found.database_url)
     async with open_services(found, background=False, load=load) as opened:
         yield opened
 
@@ -73,19 +68,6 @@ async def reading() -> AsyncIterator[AsyncSession]:
     """One transaction that only reads."""
     async with services(load=False) as opened, opened.database.read() as session:
         yield session
-
-
-def require_file(url: str) -> None:
-    """An SQLite file must be there: opening it would make an empty one, and a wrong path would look like a new start.
-
-    Raises:
-        Stopped: it is not.
-    """
-    target = make_url(url)
-    if target.get_backend_name() != "sqlite" or target.database in (None, "", ":memory:"):
-        return
-    if not Path(str(target.database)).is_file():
-        raise Stopped(f"there is no database at {target.database}", cure="tenants-api db upgrade", code=UNREACHABLE)
 
 
 def _os_user() -> str:

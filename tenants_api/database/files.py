@@ -10,14 +10,12 @@ from __future__ import annotations
 import os
 import sqlite3
 
-from tenants_api.database.urls import SqliteFile
-
 
 class FileIdentity:
     """Device and inode of a file, as they were when it was looked at first."""
 
-    def __init__(self, file: SqliteFile) -> None:
-        self._path = file.name.removeprefix("file:").partition("?")[0] if file.uri else file.name
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._first: tuple[int, int] | None = None
         self._lost: str | None = None  # for good: a file that is made later may get the inode of the one that is gone
 

@@ -27,10 +27,10 @@ def watched_connect(*, statement_timeout: float) -> Callable[..., Coroutine[Any,
     limit = statement_timeout + GRACE_SECONDS
 
     class WatchedConnection(psycopg.AsyncConnection[Any]):
-        async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        async def wait(self, gen: PQGen[RV], *arguments: Any, **options: Any) -> RV:
             giving_up = asyncio.get_running_loop().call_later(limit, cut, self)
             try:
-                return await super().wait(gen, interval, timeout)
+                return await super().wait(gen, *arguments, **options)
             finally:
                 giving_up.cancel()
 

@@ -11,28 +11,16 @@ import aiosqlite
 
 from tenants_api.database.errors import StorageError
 from tenants_api.database.files import FileIdentity
-from tenants_api.database.urls import SqliteFile
+from tenants_api.db import connect_arguments
 
-
-async def open_file(file: SqliteFile, *, patience: float = 5.0) -> aiosqlite.Connection:
-    """A connection to the file that waits `patience` seconds for a writer, and begins no transaction of its own.
-
-    Raises:
-        StorageError: it cannot be opened.
-    """
-    opening = aiosqlite.connect(file.name, uri=file.uri, timeout=patience, isolation_level=None)
-    opening._thread.daemon = True  # a connection that nobody could close any more must not hold up the end of a process
-    try:
-        return await opening
-    except (sqlite3.Error, OSError) as error:
-        raise StorageError(error) from error
+OPEN_TIMEOUT_SECONDS = 5.0  # that it waits for a writer
 
 
 class DataVersion:
-    """The number, and the last one after which the file was read."""
+    """The number, and the last one after which the file was read. `path` is that of the URL's file."""
 
-    def __init__(self, file: SqliteFile) -> None:
-        self._file, self._identity = file, FileIdentity(file)
+    def __init__(self, url: str, *, path: str) -> None:
+        self._url, self._identity = url, FileIdentity(path)
         self._connection: aiosqlite.Connection | None = None
         self._seen: int | None = None
 
@@ -44,12 +32,12 @@ class DataVersion:
         """
         try:
             if self._connection is None:
-                self._connection = await open_file(self._file)
+                self._connection = await self._open()
                 self._seen = None
             self._identity.check()
             async with self._connection.execute("PRAGMA data_version") as cursor:
                 (number,) = await cursor.fetchone() or (0,)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StorageError(error) from error
         return int(number)
 
@@ -66,3 +54,10 @@ class DataVersion:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    def _open(self) -> aiosqlite.Connection:
+        (name,), options = connect_arguments(self._url)
+        uri = options.get("uri", False)
+        opening = aiosqlite.connect(name, uri=uri, timeout=OPEN_TIMEOUT_SECONDS, isolation_level=None)
+        opening._thread.daemon = True  # one that nobody could close any more must not hold up the end of a process
+        return opening

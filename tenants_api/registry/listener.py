@@ -16,7 +16,7 @@ import psycopg
 import structlog
 
 from tenants_api.database.postgres import cut
-from tenants_api.database.urls import postgres_parameters
+from tenants_api.db import connect_arguments
 from tenants_api.registry.values import CHANNEL
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before the next try to connect; doubled after each that failed
@@ -99,8 +99,8 @@ class Listener:
 
 def _parameters(url: str) -> dict[str, Any]:
     """What the engine would connect with, hosts and TLS options included."""
-    ours = {"connect_timeout": int(ANSWER_DEADLINE), "application_name": "tenants-api feed", **KEEPALIVE}
-    return ours | postgres_parameters(url)
+    _, told = connect_arguments(url)
+    return {"connect_timeout": int(ANSWER_DEADLINE), "application_name": "tenants-api feed", **KEEPALIVE, **told}
 
 
 def _version(payload: str) -> int:

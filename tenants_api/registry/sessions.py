@@ -1,4 +1,4 @@
-"""The registry through SQLAlchemy: `RegistryStorage` for the whole API."""
+"""`RegistryStorage` over the sessions of a database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from importlib import import_module
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.database.errors import StorageBusy
-from tenants_api.database.urls import sqlite_file
 from tenants_api.db import Database, translated
 from tenants_api.registry import changes, conditions, keys, rejections
 from tenants_api.registry.data_version import DataVersion
@@ -100,7 +99,8 @@ class SessionStorage:
             await rejections.add_rejections(session, counts, now=now)
 
     def file_mark(self) -> DataVersion | None:
-        return DataVersion(sqlite_file(self._database.url)) if self._database.is_file else None
+        path = self._database.file
+        return DataVersion(self._database.url, path=path) if path else None
 
     def listener(self, url: str, *, on_news: Callable[[int], None], on_connect: Callable[[], None]) -> Listening:
         # Only where the database is PostgreSQL: its driver takes as long to import as Alembic.

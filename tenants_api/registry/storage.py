@@ -1,8 +1,4 @@
-"""What whoever follows the registry needs of a database. Knows neither SQLAlchemy nor a driver.
-
-Two things are one: `registry.sessions` over SQLAlchemy for the whole API, and `direct` over a driver alone for forward
-auth alone, where SQLAlchemy would be half of the memory. The same tests hold both.
-"""
+"""What a replica of the registry needs of a database. `registry.sessions` implements it; knows no SQLAlchemy."""
 
 from __future__ import annotations
 

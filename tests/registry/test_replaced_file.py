@@ -17,8 +17,8 @@ from tenants_api.db import Database
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.sessions import SessionStorage
-from tests.direct.stores import WAYS, opened_store
 from tests.registry.drafts import create, read
+from tests.storage.stores import opened_store
 from tests.support.realms import dev_realms
 from tests.support.stack import ApiClient, onboard, running_app
 
@@ -73,11 +73,10 @@ async def test_replaced_file_is_neither_read_nor_written(
 
 
 @pytest.mark.parametrize(("change", "said"), CHANGES)
-@pytest.mark.parametrize("way", WAYS)
 async def test_change_feed_notices_that_the_file_was_replaced(
-    file: Path, change: Callable[[Path], None], said: str, way: str
+    file: Path, change: Callable[[Path], None], said: str
 ) -> None:
-    async with opened_store(way, f"sqlite+aiosqlite:///{file}") as store:
+    async with opened_store(f"sqlite+aiosqlite:///{file}") as store:
         mark = store.registry.file_mark()
         assert mark is not None
         await mark.read()

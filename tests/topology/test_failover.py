@@ -18,8 +18,8 @@ from tenants_api.assertion.storage import SealedKey
 from tenants_api.database.errors import StorageError
 from tenants_api.db import Database
 from tenants_api.devrealms import DevRealmServer
-from tests.direct.stores import Store, opened_store
 from tests.live.chaos.load import Caller
+from tests.storage.stores import Store, opened_store
 from tests.support.postgres import APP, OWNER, SUPERUSER
 from tests.support.processes import wait_for
 from tests.support.restartable_postgres import PostgresProcess, restartable_postgres
@@ -137,9 +137,9 @@ def test_reads_alone_leave_a_primary_that_became_read_only(pair: Pair) -> None:
 
 
 @pytest.mark.anyio
-async def test_forward_auth_alone_finds_the_new_primary_with_its_driver_alone(pair: Pair) -> None:
+async def test_storage_finds_the_new_primary(pair: Pair) -> None:
     await asyncio.to_thread(migrating.upgrade, pair.url(OWNER))
-    async with opened_store("direct", pair.url(APP)) as store:
+    async with opened_store(pair.url(APP)) as store:
         assert await store.keys.add_assertion_key(SealedKey(1, 100, b"one"), outdated=())
         await asyncio.to_thread(wait_for, pair.caught_up, what="the standby has it all")
         await asyncio.to_thread(pair.primary.signal, signal.SIGKILL)

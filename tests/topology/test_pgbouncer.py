@@ -15,7 +15,7 @@ import pytest
 
 from tenants_api.assertion.storage import SealedKey
 from tenants_api.devrealms import DevRealmServer
-from tests.direct.stores import opened_store
+from tests.storage.stores import opened_store
 from tests.support.postgres import PostgresServer
 from tests.support.processes import wait_for
 from tests.topology.stage import Replicas, pooled, replicas
@@ -64,7 +64,7 @@ def test_two_tenants_share_connections_and_never_rows(stage: Replicas) -> None:
 
 
 @pytest.mark.anyio
-async def test_forward_auth_alone_leaves_nothing_on_a_connection_that_others_get(
+async def test_storage_leaves_nothing_on_a_connection_that_others_get(
     needs_pgbouncer: None, postgres_server: PostgresServer, owner_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """One connection for four of them, each with a limit of its own."""
@@ -73,9 +73,7 @@ async def test_forward_auth_alone_leaves_nothing_on_a_connection_that_others_get
         url = app_url.replace(f":{postgres_server.port}/", f":{port}/")
         await asyncio.to_thread(wait_for, lambda: listens(port), what="PgBouncer listens")
         async with AsyncExitStack() as opened:
-            stores = [
-                await opened.enter_async_context(opened_store("direct", url, timeout=1 + number)) for number in range(4)
-            ]
+            stores = [await opened.enter_async_context(opened_store(url, timeout=1 + number)) for number in range(4)]
             for turn in range(10):
                 versions = await asyncio.gather(*(store.version() for store in stores))
                 assert len(set(versions)) == 1

@@ -21,7 +21,7 @@ from tenants_api.settings import Settings
 from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services
-from tests.direct.stores import rows_of
+from tests.storage.stores import rows_of
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tenants_api.wiring import NotReady
+from tenants_api.readiness import NotReady
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
 
 pytestmark = pytest.mark.anyio

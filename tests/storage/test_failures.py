@@ -1,4 +1,4 @@
-"""The database goes away, hangs or becomes a standby, over SQLAlchemy and over a driver: one error, and on it goes."""
+"""The database goes away, hangs or becomes a standby: one error, and on it goes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tenants_api.db import Database
 from tenants_api.ids import new_id
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.values import Health
-from tests.direct.stores import WAYS, Store, opened_store, stored_keys
 from tests.registry.drafts import create, origin_of
+from tests.storage.stores import Store, opened_store, stored_keys
 from tests.support.postgres import APP, SUPERUSER, PostgresServer
 from tests.support.relay import Relay
 from tests.support.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.anyio
-ON_POSTGRES = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
 
 
-@pytest.fixture(params=[pytest.param(way, marks=ON_POSTGRES) for way in WAYS])
-async def served(request: pytest.FixtureRequest, server_url: str) -> AsyncIterator[Store]:
-    async with opened_store(request.param, server_url) as store:
+@pytest.fixture(params=[pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.xdist_group("postgres")])])
+async def served(server_url: str) -> AsyncIterator[Store]:
+    """The storage on PostgreSQL."""
+    async with opened_store(server_url) as store:
         yield store
 
 
@@ -96,38 +96,50 @@ async def test_server_that_became_read_only_is_left(
     assert await served.stored() == [keys]
 
 
-@pytest.mark.parametrize("way", [pytest.param(way, marks=ON_POSTGRES) for way in WAYS])
-async def test_server_that_is_not_there_is_our_error_without_the_password(way: str) -> None:
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgres")
+async def test_server_that_is_not_there_is_our_error_without_the_password() -> None:
     nowhere = "postgresql+psycopg://nobody:s3cret@127.0.0.1:1/nothing"
-    async with opened_store(way, nowhere) as store:
+    async with opened_store(nowhere) as store:
         with pytest.raises(StorageError) as absent:
             await store.version()
     assert "s3cret" not in str(absent.value)
     assert "\n" not in str(absent.value)
 
 
-@pytest.mark.parametrize("way", [pytest.param(way, marks=ON_POSTGRES) for way in WAYS])
-async def test_server_that_hangs_with_its_connections_open_is_given_up(server_url: str, way: str) -> None:
-    parsed = make_url(server_url)
-    async with Relay(str(parsed.host), int(parsed.port or 0)) as relay:
-        through = parsed.set(port=relay.port).render_as_string(hide_password=False)
-        async with opened_store(way, through) as store:
-            assert await store.version() == 0
-            relay.freeze()
-            async with asyncio.timeout(DEADLINE):
-                with pytest.raises(StorageError):
-                    await store.version()
-            relay.thaw()
-            assert await store.version() == 0
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgres")
+async def test_server_that_hangs_with_its_connections_open_is_given_up(server_url: str) -> None:
+    async with through_relay(server_url) as (relay, url), opened_store(url) as store:
+        assert await store.version() == 0
+        relay.freeze()
+        async with asyncio.timeout(DEADLINE):
+            with pytest.raises(StorageError):
+                await store.version()
+        relay.thaw()
+        assert await store.version() == 0
 
 
 @pytest.mark.postgres
 @pytest.mark.xdist_group("postgres")
-@pytest.mark.parametrize(("way", "held"), [("sessions", 2), ("direct", 1)])
-async def test_all_our_own_connections_in_use_is_told_apart(server_url: str, way: str, held: int) -> None:
+async def test_cancelled_reader_of_a_server_that_hangs_ends_and_gives_its_connection_up(server_url: str) -> None:
+    """The change feed ends a poll that takes too long, and a process that stops ends all of them."""
+    async with through_relay(server_url) as (relay, url), opened_store(url, timeout=3600) as store:
+        assert await store.version() == 0
+        relay.freeze()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await store.version()
+        relay.thaw()
+        assert await store.version() == 0
+
+
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgres")
+async def test_all_our_own_connections_in_use_is_told_apart(server_url: str) -> None:
     """It must not make the change feed compare everything: that would be more load."""
-    async with opened_store(way, server_url) as store, AsyncExitStack() as holding:
-        for _ in range(held):
+    async with opened_store(server_url) as store, AsyncExitStack() as holding:
+        for _ in range(2):
             reading = await holding.enter_async_context(store.registry.read())
             await reading.current_version()
         with pytest.raises(StorageBusy):
@@ -136,20 +148,8 @@ async def test_all_our_own_connections_in_use_is_told_apart(server_url: str, way
         assert await store.version() == 0
 
 
-async def test_write_that_is_under_way_at_the_end_is_our_error(database_url: str, database: Database) -> None:
-    async with opened_store("direct", database_url) as store:
-        reading = store.registry.read()
-        opened = await reading.__aenter__()
-        await opened.current_version()
-    with pytest.raises(StorageError):
-        await opened.current_version()
-    with pytest.raises(StorageError):
-        await reading.__aexit__(None, None, None)
-
-
-@pytest.mark.parametrize("way", WAYS)
-async def test_file_that_was_never_migrated_is_our_error(way: str, tmp_path: Path) -> None:
-    async with opened_store(way, f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}") as store:
+async def test_file_that_was_never_migrated_is_our_error(tmp_path: Path) -> None:
+    async with opened_store(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}") as store:
         with pytest.raises(StorageError, match="no such table") as empty:
             await store.version()
         assert empty.value.cause == "OperationalError"
@@ -178,16 +178,15 @@ async def test_feed_follows_changes_outages_and_a_version_that_falls(store: Stor
     assert feed.version == 1
 
 
-@pytest.mark.parametrize("way", [pytest.param(way, marks=ON_POSTGRES) for way in WAYS])
-async def test_notification_brings_a_change_without_a_poll(
-    way: str, server_url: str, server_database: Database
-) -> None:
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgres")
+async def test_notification_brings_a_change_without_a_poll(server_url: str, server_database: Database) -> None:
     told: list[int] = []
 
     async def on_change(version: int) -> None:
         told.append(version)
 
-    async with opened_store(way, server_url) as store:
+    async with opened_store(server_url) as store:
         feed = ChangeFeed(store.registry, interval=3600, on_change=on_change, listen=server_url)
         feed.loaded(0)
         async with followed(feed):
@@ -204,3 +203,11 @@ async def followed(feed: ChangeFeed) -> AsyncIterator[None]:
     finally:
         running.cancel()
         await asyncio.wait({running})
+
+
+@asynccontextmanager
+async def through_relay(url: str) -> AsyncIterator[tuple[Relay, str]]:
+    """A relay before the server, and the URL through it."""
+    parsed = make_url(url)
+    async with Relay(str(parsed.host), int(parsed.port or 0)) as relay:
+        yield relay, parsed.set(port=relay.port).render_as_string(hide_password=False)

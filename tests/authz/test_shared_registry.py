@@ -1,4 +1,4 @@
-"""Forward auth alone beside the whole API, on both databases: it follows every change and shares what it finds."""
+"""Standalone forward auth beside the whole API, on both databases: it follows every change and shares what it finds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tenants_api.authz.alone import AuthzApp, NotReady, open_authorizer
+from tenants_api.authz.alone import AuthzApp, open_authorizer
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.registry import service
 from tenants_api.registry.models import Rejection
@@ -18,10 +18,8 @@ from tenants_api.settings import Settings
 from tenants_api.verification.credentials import Credential
 from tenants_api.verification.explain import explain
 from tenants_api.wiring import Services, open_services
-from tests.direct.stores import rows_of
-from tests.support.databases import postgres_copy
+from tests.storage.stores import rows_of
 from tests.support.lived import lived
-from tests.support.postgres import PostgresServer
 from tests.support.realms import CHANGE, dev_realms, replace_key, settings_for, tenant_draft
 from tests.support.stack import bearer
 from tests.support.waiting import becomes
@@ -118,31 +116,3 @@ async def test_both_sign_assertions_with_the_same_keys(pair: Pair) -> None:
     assert pair.api.assertion is not None
     await pair.api.assertion.look()
     assert len(pair.api.assertion.jwks()["keys"]) == 1
-
-
-@pytest.mark.postgres
-@pytest.mark.xdist_group("postgres")
-async def test_it_does_not_serve_as_a_superuser_in_production(
-    postgres_server: PostgresServer, request: pytest.FixtureRequest, realms: DevRealmServer, tmp_path: Path
-) -> None:
-    url = postgres_copy(request)
-    for role, said in (
-        (postgres_server.superuser_url(url), "is a superuser"),
-        (postgres_server.url(url.rpartition("/")[2], role="tenants_owner"), "owns tables"),
-    ):
-        settings = settings_for(realms, tmp_path, database_url=role, environment="production")
-        with pytest.raises(NotReady, match=said):
-            await opened(settings)
-    await opened(settings_for(realms, tmp_path, database_url=url, environment="production"))
-
-
-async def test_url_that_cannot_be_read_is_one_line_without_the_password(realms: DevRealmServer, tmp_path: Path) -> None:
-    url = "postgresql+psycopg://u:s3cret@h1:1,h2:2/tenants"
-    with pytest.raises(NotReady, match="TENANTS_DATABASE_URL") as refused:
-        await opened(settings_for(realms, tmp_path, database_url=url))
-    assert "s3cret" not in str(refused.value)
-
-
-async def opened(settings: Settings) -> None:
-    async with open_authorizer(settings):
-        pass

@@ -1,4 +1,4 @@
-"""The two ways to the registry as one thing for the tests, and rows with a value of its own in every column."""
+"""The storage of one database, and rows with a value of its own in every column."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from sqlalchemy.types import TypeEngine
 from tenants_api.assertion.repository import SessionKeys
 from tenants_api.assertion.storage import KeyStorage
 from tenants_api.db import Base, Database, UtcDateTime
-from tenants_api.direct.storage import open_storage
 from tenants_api.ids import new_id
 from tenants_api.registry.sessions import SessionStorage
 from tenants_api.registry.storage import RegistryStorage
 from tenants_api.registry.values import StoredKeys, TenantRow
 from tests.registry.drafts import origin_of
 
-WAYS = ("sessions", "direct")
 NOON = datetime(2026, 1, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 TIMEOUT = 2.0  # seconds for a statement
 
@@ -33,7 +31,7 @@ _numbers = itertools.count(2)
 
 @dataclass(frozen=True)
 class Store:
-    """One way to the registry. Both fields are one object where it is the driver's."""
+    """What a replica reads and writes in one database."""
 
     registry: RegistryStorage
     keys: KeyStorage
@@ -58,13 +56,8 @@ class Store:
 
 
 @asynccontextmanager
-async def opened_store(way: str, url: str, *, timeout: float = TIMEOUT) -> AsyncIterator[Store]:
-    """Open one of the two ways."""
-    if way == "direct":
-        direct = open_storage(url, statement_timeout=timeout)
-        yield Store(direct, direct)
-        await direct.aclose()
-        return
+async def opened_store(url: str, *, timeout: float = TIMEOUT) -> AsyncIterator[Store]:
+    """Open it with as many connections as a process has for it."""
     database = Database(url, pool_size=2, statement_timeout=timeout)
     yield Store(SessionStorage(database), SessionKeys(database))
     await database.aclose()

@@ -1,0 +1,107 @@
+"""Whether a process may serve: asked once at its start, where the refusal is `NotReady`, and at each probe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from tenants_api.assertion import UNREADABLE, Assertions, Unreadable
+from tenants_api.database.errors import StorageError
+from tenants_api.db import Database, connect_arguments
+from tenants_api.revisions import is_migrated
+from tenants_api.row_security import why_not_serve
+from tenants_api.settings import Settings
+from tenants_api.trust.store import Trust
+
+CHECK_TIMEOUT_SECONDS = 2.0  # a probe that waits longer is as good as failed
+
+
+class NotReady(Exception):
+    """The database is absent or not migrated, or its role may not serve. The message is one line with the cure."""
+
+
+def open_database(settings: Settings, *, pool_size: int) -> Database:
+    """The engine of the settings' database; nothing is connected yet.
+
+    Raises:
+        NotReady: its URL cannot be read, or there is no such SQLite file. Opening would make an empty one, and a wrong
+            path would look like a new start.
+    """
+    try:
+        connect_arguments(settings.direct_url)
+        limit = settings.database_statement_timeout
+        database = Database(settings.database_url, pool_size=pool_size, statement_timeout=limit)
+    except (ArgumentError, ValueError) as error:
+        raise NotReady(  # without what SQLAlchemy says of it: a password may stand in that
+            "TENANTS_DATABASE_URL cannot be read; expected sqlite+aiosqlite:///path or"
+            " postgresql+psycopg://user:password@host:port/database, several hosts as ?host=h1:p1&host=h2:p2"
+        ) from error
+    if database.file is not None and not Path(database.file).is_file():
+        raise NotReady(f"there is no database at {database.file}; run `tenants-api db upgrade`")
+    return database
+
+
+async def load_registry(
+    trust: Trust, *, database: Database, assertion: Assertions | None, environment: str, tenants: bool
+) -> None:
+    """Read the registry and the keys of assertions; without `tenants` only see that both can be read.
+
+    Raises:
+        NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production.
+    """
+    try:
+        if not await is_migrated(database):
+            raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
+        if (reason := await why_not_serve(database, environment=environment)) is not None:
+            raise NotReady(reason)
+        await (trust.load() if tenants else trust.look())
+        if assertion is not None:
+            await assertion.look()
+    except Unreadable as error:
+        raise NotReady(UNREADABLE) from error
+    except (StorageError, SQLAlchemyError, OSError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+        raise NotReady(
+            f"the database cannot be used ({first}); check TENANTS_DATABASE_URL and run `tenants-api db upgrade`"
+        ) from error
+
+
+async def _answers(database: Database, trust: Trust) -> bool:
+    async with database.engine.connect() as connection:
+        await connection.execute(text("select 1"))
+    return True
+
+
+async def _migrations(database: Database, trust: Trust) -> bool:
+    return await is_migrated(database)
+
+
+async def _registry(database: Database, trust: Trust) -> bool:
+    return trust.loaded
+
+
+async def _feed(database: Database, trust: Trust) -> bool:
+    return trust.feed.alive
+
+
+_CHECKS: Mapping[str, Callable[[Database, Trust], Awaitable[bool]]] = {
+    "database": _answers,
+    "migrations": _migrations,
+    "registry": _registry,
+    "feed": _feed,
+}
+CHECKS = tuple(_CHECKS)
+
+
+async def check(name: str, *, database: Database, trust: Trust) -> bool:
+    """Whether this one of `CHECKS` passes now."""
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+            return await _CHECKS[name](database, trust)
+    except (SQLAlchemyError, OSError):
+        return False

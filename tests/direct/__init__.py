@@ -1,1 +1,0 @@
-"""The registry through a driver alone, held against the registry through SQLAlchemy: the same cases over both."""

@@ -1,0 +1,1 @@
+"""`RegistryStorage` and `KeyStorage`: the same cases on SQLite and on PostgreSQL."""

@@ -1,0 +1,27 @@
+"""Every test here runs on both databases, unless it says which one it needs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tenants_api.db import Database
+from tests.storage.stores import Store, opened_store
+from tests.support.databases import (
+    database,
+    database_url,
+    migrated_database,
+    migrated_file,
+    server_database,
+    server_url,
+)
+
+__all__ = ["database", "database_url", "migrated_database", "migrated_file", "server_database", "server_url", "store"]
+
+
+@pytest.fixture
+async def store(database_url: str, database: Database) -> AsyncIterator[Store]:
+    """The storage of the database of this test; `database` is the admin's connection beside it."""
+    async with opened_store(database_url) as opened:
+        yield opened
