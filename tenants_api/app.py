@@ -12,28 +12,28 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Path
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tenants_api import __version__
 from tenants_api.api import docs, health, items, login, public, tenant, wellknown
 from tenants_api.api.admin.plane import create_admin_app
-from tenants_api.api.authentication import Authentication
 from tenants_api.api.dependencies import check_roles
 from tenants_api.api.forward_auth import ForwardAuth
-from tenants_api.api.middleware import Bodies, Guard, Heads
+from tenants_api.api.middleware import RequestContext
 from tenants_api.api.operations import NO_TELEMETRY, document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
-from tenants_api.api.routing import JoinedRouter
+from tenants_api.api.routing import StrictRoute, may_meet, read_strictly
+from tenants_api.authz.endpoint import PATH as AUTHZ_PATH
 from tenants_api.errors import InternalError, UriTooLong
 from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
 from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
 from tenants_api.wiring import open_services
 
-_TENANTS = "/t/"
-TENANT_PATH = f"{_TENANTS}{{tenant_slug}}"
+TENANT_PATH = "/t/{tenant_slug}"
+_ADMIN, _DOCS_FILES = "/admin", "/docs/static"
 _OPEN = ("/", "/public", "/livez")
 
 
@@ -71,13 +71,13 @@ def create_app(
         generate_unique_id_function=_operation_id,
         responses=problem_responses(InternalError, UriTooLong),
     )
+    app.router.route_class = StrictRoute
     for router in routers:
         check_roles(router.routes, roles=roles)
+        read_strictly(router.routes)
     install_problem_handlers(app)
-    app.mount("/admin", create_admin_app(), name="admin")  # first: nobody's route stands before the admin plane's
-    _add_routes(app, own=[tenant.router, *([items.router] if sample else [])], team=routers)
-    if chosen.serves_docs:
-        docs.mount_static(app)
+    own = [tenant.router, *([items.router] if sample else [])]
+    _add_routes(app, own=own, team=routers, serves_docs=chosen.serves_docs)
     document_security(app, needed=_needs_token)
     app.state.roles = roles
     _add_middleware(app, settings=chosen)
@@ -97,11 +97,32 @@ def _needs_token(path: str) -> bool:
     )
 
 
-def _add_routes(app: FastAPI, *, own: Sequence[APIRouter], team: Sequence[APIRouter]) -> None:
-    """What is asked most stands first, and none of ours is searched for a path of the team's."""
-    _add_tenant_routes(app, [JoinedRouter(own, within=[_TENANTS])])
-    app.include_router(JoinedRouter([public.router, health.router, wellknown.router, login.router, docs.router]))
-    _add_tenant_routes(app, team)
+def _add_routes(app: FastAPI, *, own: Sequence[APIRouter], team: Sequence[APIRouter], serves_docs: bool) -> None:
+    """FastAPI asks route by route: a team's come first, but those that could take a path of ours come last."""
+    others = (public.router, health.router, wellknown.router, login.router, docs.router)
+    ours = [f"{prefix}{path}" for path in _paths_of(own) for prefix in ("", TENANT_PATH)]
+    ours += [*_paths_of(others), *(f"{place}/{{rest:path}}" for place in (_ADMIN, _DOCS_FILES))]
+    behind = [router for router in team if _may_take(router, places=ours)]
+    _add_tenant_routes(app, [router for router in team if router not in behind])
+    app.mount(_ADMIN, create_admin_app(), name="admin")
+    _add_tenant_routes(app, own)
+    for router in others:
+        app.include_router(router)
+    if serves_docs:
+        docs.mount_static(app)
+    _add_tenant_routes(app, behind)
+
+
+def _paths_of(routers: Sequence[APIRouter]) -> list[str]:
+    return [context.path or "" for router in routers for context in iter_route_contexts(router.routes)]
+
+
+def _may_take(router: APIRouter, *, places: Sequence[str]) -> bool:
+    """Whether a path that belongs to one of these places could match a route of the router."""
+    if any(not isinstance(context.original_route, APIRoute) for context in iter_route_contexts(router.routes)):
+        return True  # a mount, whose path is only a beginning
+    theirs = [f"{prefix}{path}" for path in _paths_of([router]) for prefix in ("", TENANT_PATH)]
+    return any(may_meet(path, place) for path in theirs for place in places)
 
 
 def _add_tenant_routes(app: FastAPI, routers: Sequence[APIRouter]) -> None:
@@ -118,9 +139,6 @@ async def _tenant_in_path(tenant_slug: Annotated[str, Path(max_length=63, exampl
 
 def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
     """The last one added is the outermost."""
-    app.add_middleware(Heads)
-    app.add_middleware(Authentication)
-    app.add_middleware(Bodies)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -130,8 +148,7 @@ def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
             allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-ID"],
             expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
         )
-    app.add_middleware(ForwardAuth)
-    app.add_middleware(Guard)
+    app.add_middleware(RequestContext, before=(AUTHZ_PATH, ForwardAuth()))
     if settings.trusted_proxies:
         # X-Forwarded-For from anybody else would forge the address that the login limits count by.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import BaseRoute
 
-from tenants_api.api.authentication import PRINCIPAL, ROLES, credential_of, services_of
+from tenants_api.api.authentication import PRINCIPAL, credential_of, services_of
 from tenants_api.api.resources import add_metadata
 from tenants_api.observability.request_ids import request_id_in
 from tenants_api.registry.models import Tenant
@@ -41,7 +41,7 @@ def get_services(connection: HTTPConnection) -> Services:
 
 def get_roles(connection: HTTPConnection) -> RoleModel:
     """The roles that the application knows; no service need run for them."""
-    roles: RoleModel = connection.scope.get(ROLES) or connection.app.state.roles
+    roles: RoleModel = connection.app.state.roles
     return roles
 
 

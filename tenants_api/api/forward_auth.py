@@ -1,4 +1,4 @@
-"""Forward auth within the whole API. Stands before CORS, bodies and routes: none of them may answer in its place.
+"""Forward auth within the whole API. Stands before CORS and routes: neither may answer in its place.
 
 An OPTIONS request with an `Origin` would otherwise be a preflight, which CORS lets pass without a token.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from tenants_api.api.authentication import SERVICES
-from tenants_api.api.routing import own_path
-from tenants_api.authz.endpoint import PATH, Authorizer, is_authz
+from tenants_api.authz.endpoint import PATH, Authorizer
 from tenants_api.observability.request_ids import REQUEST_ID
 from tenants_api.wiring import Services
 
@@ -27,17 +26,13 @@ _ROUTE = _Route()
 
 
 class ForwardAuth:
-    """Answers `/authz` and everything below it, and hands on the rest."""
+    """Answers `/authz` and everything below it."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self) -> None:
         self._authorizer: Authorizer | None = None
         self._services: Services | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (scope["path"] != PATH and not is_authz(own_path(scope))):
-            await self._app(scope, receive, send)
-            return
         scope["route"] = _ROUTE
         services, authorizer = scope[SERVICES], self._authorizer
         if authorizer is None or services is not self._services:  # an application may be started again

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tenants_api.api.dependencies import TenantReadSession, TenantWriteSession, requires
 from tenants_api.api.problems import problem_responses
+from tenants_api.api.routing import StrictRoute
 from tenants_api.api.tenant import TOKEN_PROBLEMS
 from tenants_api.api.versions import parse_if_match
 from tenants_api.api.wire import Paged, PlainText, Time, WireIn, WireOut, example, paged
@@ -20,7 +21,9 @@ from tenants_api.items.models import Item
 from tenants_api.paging import PageRequest
 from tenants_api.verification.principal import Principal
 
-router = APIRouter(prefix="/v1/items", tags=["items"], responses=problem_responses(*TOKEN_PROBLEMS))
+router = APIRouter(
+    prefix="/v1/items", tags=["items"], responses=problem_responses(*TOKEN_PROBLEMS), route_class=StrictRoute
+)
 _WRITE_PROBLEMS = problem_responses(InvalidRequest, BodyTooLarge, UnsupportedMediaType, ValidationFailed)
 
 Viewer = Annotated[Principal, requires("viewer")]

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.problems import problem_responses
+from tenants_api.api.routing import StrictRoute
 from tenants_api.api.wire import PlainText, WireOut, example
 from tenants_api.errors import (
     ApiError,
@@ -32,7 +33,7 @@ from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import REALM, KeysUnavailable, TenantSuspended, TokenError
 from tenants_api.wiring import Services
 
-router = APIRouter(tags=["login"])
+router = APIRouter(tags=["login"], route_class=StrictRoute)
 log = structlog.get_logger("tenants_api.login")
 
 

@@ -1,12 +1,7 @@
-"""What happens to every request before anything else looks at it. Pure ASGI; knows no route.
-
-`Guard` gives the request its id, counts it, and turns what nobody expected into a 500 without text. `Bodies` bounds a
-body and reads its JSON strictly, once, for all routes. `Heads` answers HEAD wherever GET is answered.
-"""
+"""What every request needs, before anything else looks at it. Pure ASGI; knows no route."""
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections.abc import Iterable
 
@@ -14,36 +9,43 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenants_api.api.authentication import SERVICES, services_of
-from tenants_api.api.problems import FORMS, problem_response
-from tenants_api.errors import ApiError, BodyTooLarge, InternalError, InvalidRequest, UnsupportedMediaType
+from tenants_api.api.problems import problem_response
+from tenants_api.errors import MAX_QUERY_BYTES, BodyTooLarge, InternalError, UriTooLong
 from tenants_api.observability import logging
 from tenants_api.observability.request_ids import request_id_in
-from tenants_api.strict_json import parse_json
 from tenants_api.wiring import Services
 
 MAX_BODY = 262_144
-_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_FORM_TOKEN = re.compile(rb"(?:^|&)access_token=")
-_COUNTED = _METHODS | {"GET", "HEAD", "OPTIONS"}
-_JSON = (b"application/json", b"application/merge-patch+json")
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_COUNTED = _WITH_BODY | {"GET", "HEAD", "OPTIONS"}
 _ID = b"x-request-id"
 _UNLESS_TOLD = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 log = structlog.get_logger("tenants_api.api")
 
 
-class Guard:
-    """Outermost: request id, log context, metric, no-store, and the last net."""
+class RequestContext:
+    """Outermost: request id, log context, metric, security headers, bounds, HEAD, and the exception boundary.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `before` stands at the beginning of a path and answers everything there itself: neither CORS nor a bound is asked.
+    """
+
+    def __init__(self, app: ASGIApp, *, before: tuple[str, ASGIApp] | None = None) -> None:
         self._app = app
+        self._place, self._before = before or ("", app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        services = scope[SERVICES] = services_of(scope)  # mounted applications find them there
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = request_id_in(scope)
-        services = scope[SERVICES] = services_of(scope)  # whoever stands further in finds them there
         bound = logging.bind(request_id=request_id)
+        # FastAPI's routes know GET alone (RFC 9110 section 9.3.2). A copy: the server looks at its own scope for HEAD.
+        head = scope["method"] == "HEAD"
+        inner = {**scope, "method": "GET"} if head else scope
         status = 0
 
         async def send_marked(message: Message) -> None:
@@ -51,71 +53,62 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = _marked(message.get("headers", ()), request_id=request_id)
+            elif head:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
-            await self._app(scope, receive, send_marked)
+            if self._place and _is_below(scope, self._place):
+                await self._before(inner, receive, send_marked)
+            elif len(scope["query_string"]) > MAX_QUERY_BYTES:
+                refused = UriTooLong(len(scope["query_string"]))
+                await problem_response(refused, request_id=request_id)(inner, receive, send_marked)
+            elif scope["method"] in _WITH_BODY:
+                await self._app(scope, _bounded(scope, receive), send_marked)
+            else:
+                await self._app(inner, receive, send_marked)
         except Exception as error:
             # The boundary of the process's own mistakes: logged with its trace here, and shown to nobody.
             # As text: a formatter of the application's own might print local variables, and tokens live in those.
             log.error("unhandled_error", error=type(error).__name__, exception=traceback.format_exc())
             if status:
                 raise
-            await problem_response(InternalError(), request_id=request_id)(scope, receive, send_marked)
+            await problem_response(InternalError(), request_id=request_id)(inner, receive, send_marked)
         finally:
-            _count(scope, services=services, status=status)
+            if services is not None:
+                _count(inner, services=services, method="HEAD" if head else scope["method"], status=status)
             logging.release(bound)
 
 
-class Bodies:
-    """Bounds every body; a JSON one must be strict, and only JSON or a form is read at all."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in _METHODS:
-            await self._app(scope, receive, send)
-            return
-        try:
-            body = await _read(scope, receive)
-            if body:
-                _check(body, content_type=_header(scope, b"content-type"))
-        except ApiError as error:
-            await problem_response(error, request_id=request_id_in(scope))(scope, receive, send)
-            return
-        given = False
-
-        async def receive_again() -> Message:
-            nonlocal given
-            if given:
-                return await receive()
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._app(scope, receive_again, send)
+def _is_below(scope: Scope, place: str) -> bool:
+    """Whether a path is this one or one below it, from the place on where the application is mounted."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    own = path[len(root) :] if root and path.startswith(f"{root}/") else path
+    return own.startswith(place) and (len(own) == len(place) or own[len(place)] == "/")
 
 
-class Heads:
-    """Answers HEAD as GET without the content (RFC 9110 section 9.3.2); FastAPI's routes know GET alone."""
+def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """What receives the body, and raises BodyTooLarge as soon as it is known to be too long.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    Not Starlette's `RequestBodyLimitMiddleware`: where a declared length is too long it answers in plain text, whatever
+    the application answers, and it stands in the way of every GET.
+    """
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    declared = int(length[:20]) if length.isdigit() else 0
+    size = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self._app(scope, receive, send)
-            return
+    async def receive_bounded() -> Message:
+        nonlocal size
+        if declared > MAX_BODY:
+            raise BodyTooLarge(f"the body has {declared} bytes; {MAX_BODY} are read")
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MAX_BODY:
+            raise BodyTooLarge(f"the body has more than {MAX_BODY} bytes")
+        return message
 
-        async def send_head(message: Message) -> None:
-            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
-
-        # A copy: the server below looks at its own to know that no content follows.
-        inner = {**scope, "method": "GET"}
-        try:
-            await self._app(inner, receive, send_head)
-        finally:
-            scope["route"] = inner.get("route")
+    return receive_bounded
 
 
 def _marked(headers: Iterable[tuple[bytes, bytes]], *, request_id: str) -> list[tuple[bytes, bytes]]:
@@ -131,45 +124,7 @@ def _marked(headers: Iterable[tuple[bytes, bytes]], *, request_id: str) -> list[
     return marked
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes:
-    length = _header(scope, b"content-length")
-    if length.isdigit() and int(length) > MAX_BODY:
-        raise BodyTooLarge(f"the body has {length.decode()[:20]} bytes; {MAX_BODY} are read")
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise InvalidRequest("the body broke off")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BODY:
-            raise BodyTooLarge(f"the body has more than {MAX_BODY} bytes")
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _check(body: bytes, *, content_type: bytes) -> None:
-    kind = content_type.partition(b";")[0].strip().lower()
-    if kind.decode("latin-1") in FORMS:
-        if _FORM_TOKEN.search(body):
-            # RFC 6750 section 2.2 is not supported: a token has one place only.
-            raise InvalidRequest("a token in a form is not read; send it in the Authorization header")
-        return  # only routes that declare a form read one
-    if kind not in _JSON:
-        raise UnsupportedMediaType("send application/json, or application/merge-patch+json with PATCH")
-    try:
-        parse_json(body)
-    except ValueError as error:
-        raise InvalidRequest("the body is not strict JSON (UTF-8, no duplicate members, no NaN)") from error
-
-
-def _header(scope: Scope, name: bytes) -> bytes:
-    return next((bytes(value) for key, value in scope["headers"] if key == name), b"")
-
-
-def _count(scope: Scope, *, services: Services | None, status: int) -> None:
-    if services is not None:
-        path = getattr(scope.get("route"), "path", "none")
-        method = scope["method"] if scope["method"] in _COUNTED else "other"  # a caller may invent methods
-        services.metrics.http_answered(method=method, route=path, status=status)
+def _count(scope: Scope, *, services: Services, method: str, status: int) -> None:
+    """A caller may invent methods, and paths that no route has."""
+    path = getattr(scope.get("route"), "path", "none")
+    services.metrics.http_answered(method=method if method in _COUNTED else "other", route=path, status=status)

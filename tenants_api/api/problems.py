@@ -66,7 +66,7 @@ def _rendered(body: Mapping[str, Any], *, headers: Mapping[str, str] | None) -> 
 
 
 def install_problem_handlers(app: Starlette, *, kinds: Sequence[type[Exception]] | None = None) -> None:
-    """Render every error of the application, or only these; what is unexpected is caught in `middleware.Guard`."""
+    """Render every error of the application, or only these; what is unexpected is caught in `RequestContext`."""
 
     async def api_error(request: Request, error: Exception) -> Response:
         request_id = request_id_in(request.scope)

@@ -1,8 +1,8 @@
 """The verifier inside somebody else's FastAPI application: its lifespan, its database and its routes stay its own.
 
 `create_app` makes a whole API. `Tenancy` adds to an application that exists what that API's routes stand on: the
-services while it runs, the principal of each request, problems in our form. Sub-applications that are mounted below it
-and WebSockets are covered, for the services travel in the scope of the request.
+services while it runs, the principal where a route asks for it, problems in our form. Sub-applications that are mounted
+below it and WebSockets are covered: each application keeps the services in its state, and no request is touched.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ import structlog
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect, WebSocketException, status
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tenants_api.api import wellknown
 from tenants_api.api.admin.plane import create_admin_app
-from tenants_api.api.authentication import ROLES, SERVICES, recall_principal
 from tenants_api.api.dependencies import check_roles, principal_of
-from tenants_api.api.middleware import Bodies, Guard
+from tenants_api.api.middleware import RequestContext
 from tenants_api.api.problems import install_problem_handlers
 from tenants_api.errors import ApiError, UriTooLong
 from tenants_api.observability import logging
@@ -53,14 +51,15 @@ class Tenancy:
         """Settings are read from the environment if not given. Raises SettingsError."""
         self.settings = settings if settings is not None else load_settings()
         self.roles = roles
-        self.running_services: Services | None = None  # while `running` is open
+        self._services: Services | None = None  # while `running` is open
+        self._parts: list[Starlette] = []
 
     @property
     def services(self) -> Services:
         """What runs, for background tasks. RuntimeError outside of `running`."""
-        if self.running_services is None:
+        if self._services is None:
             raise RuntimeError("tenancy.running() is not open: enter it in the application's lifespan")
-        return self.running_services
+        return self._services
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Services]:
@@ -71,11 +70,12 @@ class Tenancy:
         """
         if not structlog.is_configured():
             logging.configure(format=self.settings.log_format, level=self.settings.log_level)
-        async with open_services(self.settings, roles=self.roles) as self.running_services:
+        async with open_services(self.settings, roles=self.roles) as services:
+            self._set(services)
             try:
-                yield self.running_services
+                yield services
             finally:
-                self.running_services = None
+                self._set(None)
 
     def install(self, app: FastAPI, *, admin: str | None = "/admin") -> None:
         """Let the application ask for principals; mount the admin plane at `admin` unless that is None.
@@ -90,32 +90,28 @@ class Tenancy:
         for part in (app, *_mounted_in(app)):
             check_roles(part.routes, roles=self.roles)
             install_problem_handlers(part, kinds=[ApiError])
+            part.state.roles = self.roles
+            self._parts.append(part)
+        self._set(self._services)
         app.include_router(wellknown.router)
         if admin is not None:
-            app.mount(admin, Guard(Bodies(create_admin_app())), name="tenants-admin")
-        app.add_middleware(_Carrier, tenancy=self)
+            app.mount(admin, RequestContext(create_admin_app()), name="tenants-admin")
+
+    def _set(self, services: Services | None) -> None:
+        self._services = services
+        for part in self._parts:
+            part.state.services = services
 
 
 def _mounted_in(app: Starlette) -> Iterator[Starlette]:
     """The applications below this one: each answers its errors itself."""
     for route in app.routes:
-        part = getattr(route, "app", None) if isinstance(route, Mount) else None
-        if isinstance(part, Starlette):
+        part = route.app if isinstance(route, Mount) else None
+        while part is not None and not isinstance(part, Starlette):
+            part = getattr(part, "app", None)  # a middleware round it
+        if part is not None:
             yield part
             yield from _mounted_in(part)
-
-
-class _Carrier:
-    """Puts the services into the scope, where mounted applications find them too, and the principal that is known."""
-
-    def __init__(self, app: ASGIApp, *, tenancy: Tenancy) -> None:
-        self._app, self._tenancy = app, tenancy
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            scope[ROLES], scope[SERVICES] = self._tenancy.roles, self._tenancy.running_services
-            recall_principal(scope)
-        await self._app(scope, receive, send)
 
 
 async def websocket_principal(websocket: WebSocket) -> Principal:

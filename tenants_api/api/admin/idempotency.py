@@ -11,23 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import structlog
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.api.admin.guard import current_admin
 from tenants_api.api.dependencies import get_services
+from tenants_api.api.routing import Handler, StrictRequest, StrictRoute
 from tenants_api.errors import InvalidRequest
 from tenants_api.registry import idempotency
 from tenants_api.registry.idempotency import StoredAnswer
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
@@ -35,9 +33,10 @@ log = structlog.get_logger("tenants_api.admin")
 _KEPT_HEADERS = ("location", "etag", "content-type")
 
 
-class AdminRoute(APIRoute):
+class AdminRoute(StrictRoute):
     """A route of the admin plane: a POST may be repeated."""
 
+    callers = (current_admin,)
     stored: ClassVar[bool] = True
     secret: ClassVar[str | None] = None  # the member of the answer that is never stored
 
@@ -69,6 +68,7 @@ class ShownOnceRoute(AdminRoute):
 
 async def _once(request: Request, answer: Handler, *, secret: str | None) -> Response:
     """Answer the request, or give the answer that it had before."""
+    request = StrictRequest.of(request)
     owner = await _owner(request)
     stored = await _reserve(request, owner=owner)
     if stored is not None:

@@ -1,7 +1,4 @@
-"""Round a mounted application: Starlette would answer a mistake of ours in plain text before we can.
-
-It may be mounted in an application without our middleware; so query strings are bounded here, too.
-"""
+"""Round a mounted application: Starlette would answer a mistake of ours in plain text before we can."""
 
 from __future__ import annotations
 
@@ -10,9 +7,8 @@ import traceback
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tenants_api.api.authentication import refuse_long_query
 from tenants_api.api.problems import problem_response
-from tenants_api.errors import MAX_QUERY_BYTES, InternalError
+from tenants_api.errors import InternalError
 from tenants_api.observability.request_ids import request_id_in
 
 log = structlog.get_logger("tenants_api.admin")
@@ -25,9 +21,6 @@ class Net:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and len(scope["query_string"]) > MAX_QUERY_BYTES:
-            await refuse_long_query(scope, receive, send)
-            return
         started = False
 
         async def send_seen(message: Message) -> None:
@@ -38,7 +31,7 @@ class Net:
         try:
             await self._app(scope, receive, send_seen)
         except Exception as error:
-            # As text, like `middleware.Guard`: a formatter of the application's own might print local variables.
+            # As text, like `RequestContext`: a formatter of the application's own might print local variables.
             log.error("unhandled_error", error=type(error).__name__, exception=traceback.format_exc())
             if started:
                 raise
