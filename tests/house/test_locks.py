@@ -16,17 +16,18 @@ from tests.house.tree import ROOT
 EVERYTHING = ROOT / "requirements.lock"
 RUNTIME = ROOT / "deploy" / "runtime.lock"
 BUILD = ROOT / "deploy" / "build.lock"
+WORKFLOWS = ROOT / ".ci" / "zizmor.lock"
 PEERS = ROOT / "benchmarks" / "peers" / "python.lock"
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)")
 
 
-@pytest.mark.parametrize("lock", [EVERYTHING, RUNTIME, BUILD, PEERS], ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", [EVERYTHING, RUNTIME, BUILD, WORKFLOWS, PEERS], ids=lambda path: path.name)
 def test_lock_names_no_registry(lock: Path) -> None:
     lines = [line for line in lock.read_text("utf-8").splitlines() if not line.lstrip().startswith("# ")]
     assert [line for line in lines if "://" in line or "@" in line or re.match(r"\s*-(?!-hash=)", line)] == []
 
 
-@pytest.mark.parametrize("lock", [EVERYTHING, RUNTIME, BUILD, PEERS], ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", [EVERYTHING, RUNTIME, BUILD, WORKFLOWS, PEERS], ids=lambda path: path.name)
 def test_every_pin_has_a_hash(lock: Path) -> None:
     pins = pinned(lock)
     assert pins
