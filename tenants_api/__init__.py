@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tenants_api.verification.principal import Principal
     from tenants_api.verification.roles import RoleModel
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "CurrentPrincipal",
     "Principal",
