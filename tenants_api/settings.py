@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     # Not in the repr: a password stands in the URL.
     database_url: str = Field("sqlite+aiosqlite:///tenants.db", repr=False, description="or `postgresql+psycopg://…`")
     database_direct_url: str | None = Field(
-        None, repr=False, description="past a pooler, for migrations and LISTEN; the database URL if empty"
+        None, repr=False, description="bypasses a pooler, for migrations and LISTEN; the database URL if empty"
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="connections of one worker to PostgreSQL")
     database_statement_timeout: float = Field(
@@ -63,20 +63,20 @@ class Settings(BaseSettings):
     allowed_private_networks: Words = Field((), description="CIDRs that realm URLs may resolve into")
     allowed_realm_ports: Ports = Field((80, 443, 8080, 8443), description="ports of realm URLs")
     realm_timeout: float = Field(5, ge=0.5, le=30, description="seconds that one fetch from a realm may take in all")
-    key_lifetime: float = Field(300, ge=1, le=86400, description="seconds after which a key set is fetched anew")
+    key_lifetime: float = Field(300, ge=1, le=86400, description="seconds after which a key set is fetched again")
     key_stale_limit: float = Field(
         86400, ge=0, le=2592000, description="seconds for which stored keys serve while the realm cannot be reached"
     )
     reconcile_interval: float = Field(
-        900, ge=0, le=604_800, description="seconds between two checks of a realm that nobody asked for; 0 = none"
+        900, ge=0, le=604_800, description="seconds between two checks of each active realm; 0 = none"
     )
-    registry_poll: float = Field(0.5, ge=0.05, le=60, description="seconds between two looks at the registry version")
-    leeway: int = Field(30, ge=0, le=120, description="seconds of clock difference granted to exp, nbf and iat")
+    registry_poll: float = Field(0.5, ge=0.05, le=60, description="seconds between two polls of the registry version")
+    leeway: int = Field(30, ge=0, le=120, description="seconds of clock difference allowed in exp, nbf and iat")
     max_token_lifetime: int = Field(
-        86_400, ge=60, le=31_536_000, description="seconds between iat and exp that a token may have at most"
+        86_400, ge=60, le=31_536_000, description="maximum seconds between iat and exp of a token"
     )
     max_token_bytes: int = Field(
-        8192, ge=1024, le=65_536, description="size of the Authorization header's value, and so of a token, at most"
+        8192, ge=1024, le=65_536, description="maximum size of the Authorization header's value, and so of a token"
     )
     verified_tokens: int = Field(
         20_000, ge=0, le=10_000_000, description="verified tokens kept per worker, in at most 2 KiB each; 0 = none"
@@ -85,25 +85,25 @@ class Settings(BaseSettings):
         10, ge=1, le=100_000, description="logins a minute for one user; 10 times that for an address, 100 for a tenant"
     )
     trusted_proxies: Words = Field(
-        (), description="CIDRs of proxies whose X-Forwarded-For and -Proto are believed; none if empty"
+        (), description="CIDRs of proxies whose X-Forwarded-For and -Proto are used; none if empty"
     )
     docs_enabled: bool | None = Field(None, description="serve /docs, /t/{slug}/docs; on in development if empty")
     cors_origins: Words = Field((), description="origins (exact) that browsers may call from; none if empty")
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="serve /metrics there; on the main port if empty"
     )
-    log_format: Literal["json", "console"] = Field("json", description="`console` is for people")
+    log_format: Literal["json", "console"] = Field("json", description="`console` is for terminals")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="events below it are not written"
     )
-    public_url: str | None = Field(None, description="this API's own URL, where it must name itself")
+    public_url: str | None = Field(None, description="this API's own URL, for metadata and assertions")
     assertion_secret: SecretStr | None = Field(
         None,
         description="turns the internal assertion on and seals its keys; at least 32 characters; `new,old` to change",
     )
     assertion_issuer: str | None = Field(None, description="`iss` of assertions; the public URL if empty")
     assertion_audiences: Words = Field(
-        ("internal",), description="`aud` of assertions: the first, or the one of these that the caller of us asks for"
+        ("internal",), description="`aud` of assertions: the first, or the one of these that the request names"
     )
     assertion_key_lifetime: int = Field(
         86_400, ge=3600, le=31_536_000, description="seconds for which one key signs assertions"

@@ -38,9 +38,9 @@ async def exchange(door: Door) -> str:
     status, told = door.recorder.told[-1]
     arrived = door.upstream.lines[-1]
     parts = {
-        "The proxy asks us": [line, *_lines(asked)],
-        "We answer": [str(status), *_lines(told)],
-        "The service gets": arrived,
+        "The proxy's request to `/authz`": [line, *_lines(asked)],
+        "The response": [str(status), *_lines(told)],
+        "The request to the service": arrived,
     }
     text = "".join(f"\n{title}:\n\n```http\n" + "\n".join(lines) + "\n```\n" for title, lines in parts.items())
     for pattern, mask in _MASKS:

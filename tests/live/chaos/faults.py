@@ -44,7 +44,7 @@ FAULTS = (
     Fault("restart the API during a rotation", api_faults.restart_api_during_a_rotation, ends_api=True),
     Fault("kill -9 the API on a bad network", api_faults.restart_api_on_a_bad_network, ends_api=True),
     Fault("disk full", database_faults.disk_full),
-    Fault("SQLite locked by somebody else", database_faults.database_locked),
+    Fault("SQLite locked by another process", database_faults.database_locked),
     Fault("SQLite file read-only", database_faults.read_only_file, ends_api=True),
     Fault("PostgreSQL restarted", database_faults.restart_postgres(signal.SIGINT), database="postgres"),
     Fault("kill -9 PostgreSQL", database_faults.restart_postgres(signal.SIGKILL), database="postgres"),
