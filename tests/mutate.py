@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from tests.support.edits import Edit
+
 ROOT = Path(__file__).parents[1]
 LIST = ROOT / "tests" / "defences.toml"
 _FAILED = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)  # names may hold spaces
@@ -37,25 +39,18 @@ _TREE = (
 
 @dataclass(frozen=True, slots=True)
 class Defence:
-    """`old` stands once in `file`; without it (`new` in its place) one of `tests` (paths, spaced) must fail."""
+    """Without it (`removal` made in the tree) one of `tests` (paths, spaced) must fail."""
 
     name: str
     rule: str
-    file: str
-    old: str
-    new: str
+    removal: Edit
     tests: str
-
-    def removed_from(self, source: str) -> str:
-        """Raises ValueError if the defence is not where the list says."""
-        if source.count(self.old) != 1:
-            raise ValueError(f"{self.name!r}: its text stands {source.count(self.old)} times in {self.file}")
-        return source.replace(self.old, self.new)
 
 
 def listed() -> list[Defence]:
     """The list, in its order."""
-    return [Defence(**entry) for entry in tomllib.loads(LIST.read_text(encoding="utf-8"))["defence"]]
+    entries = tomllib.loads(LIST.read_text(encoding="utf-8"))["defence"]
+    return [Defence(one.pop("name"), one.pop("rule"), tests=one.pop("tests"), removal=Edit(**one)) for one in entries]
 
 
 def failing_test(tree: Path, *, tests: str) -> str | None:
@@ -89,9 +84,9 @@ def failing_test(tree: Path, *, tests: str) -> str | None:
 
 def without(defence: Defence, *, tree: Path) -> str:
     """What happened in a tree without the defence: the failing test, or why there is none (starts with `!`)."""
-    path = tree / defence.file
+    path = defence.removal.path(tree)
     source = path.read_text(encoding="utf-8")
-    path.write_text(defence.removed_from(source), encoding="utf-8")
+    path.write_text(defence.removal.made_in(tree), encoding="utf-8")
     try:
         return failing_test(tree, tests=defence.tests) or "! nothing fails"
     except (RuntimeError, subprocess.TimeoutExpired) as error:

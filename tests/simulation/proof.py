@@ -17,26 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutate import ROOT, copy_tree
+from tests.support.edits import Edit
 
 LIST = ROOT / "tests" / "simulation" / "mendings.toml"
 CPU_SECONDS = 60.0
 WHOLE_STEPS = 400_000  # with all mendings in place: more than a minute's
 SEED = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """`old` stands once in `file`; `new` in its place brings the fault back."""
-
-    file: str
-    old: str
-    new: str
-
-    def made_in(self, source: str) -> str:
-        """Raises ValueError if the text is not where the list says."""
-        if source.count(self.old) != 1:
-            raise ValueError(f"expected once in {self.file}, found {source.count(self.old)} times: {self.old!r}")
-        return source.replace(self.old, self.new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +38,9 @@ class Mending:
         """Edit the tree; gives what its files held."""
         before: dict[Path, str] = {}
         for edit in self.edits:
-            path = tree / edit.file
-            source = path.read_text(encoding="utf-8")
-            before.setdefault(path, source)
-            path.write_text(edit.made_in(source), encoding="utf-8")
+            path = edit.path(tree)
+            before.setdefault(path, path.read_text(encoding="utf-8"))
+            path.write_text(edit.made_in(tree), encoding="utf-8")
         return before
 
 
