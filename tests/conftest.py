@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.machine import check_required
-from tests.support.postgres import postgres_server, postgres_url
 
-__all__ = ["anyio_backend", "postgres_server", "postgres_url"]
+pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.one_app"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -19,9 +19,7 @@ from typer.testing import CliRunner
 
 from tenants_api.cli.commands import app
 from tenants_api.devrealms import DevRealmServer, serve_dev_realms
-from tests.support.databases import migrated_file
 
-__all__ = ["migrated_file"]
 CLIENT_ID = "tenants-api"
 COMMAND = get_command(app)  # `CliRunner.invoke` would build the whole tree again for every call
 

@@ -6,10 +6,9 @@ import psycopg
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.support.databases import migrated_database, postgres_copy
+from tests.support.databases import postgres_copy
 from tests.support.postgres import OWNER, SUPERUSER, PostgresServer
 
-__all__ = ["migrated_database"]
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
 
 

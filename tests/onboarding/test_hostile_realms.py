@@ -11,12 +11,10 @@ import pytest
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.onboarding.checks import MAX_MESSAGE
 from tenants_api.verification.jwk import MAX_KID, BrokenKeySet, parse_key_set
-from tests.support.databases import database_url, migrated_database, migrated_file
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, running_app
 from tests.support.tokens import Key, jwks
 
-__all__ = ["database_url", "migrated_database", "migrated_file"]
 pytestmark = pytest.mark.anyio
 HOSTILE = ["a\0b", "k" * 100_000, "a\nFORGED line", "\x1b[31m", "\ud800", "\u202eelbadaer"]
 

@@ -12,7 +12,6 @@ import pytest
 from tests.house.tree import ROOT
 from tests.simulation.actions import Action, generate
 from tests.simulation.campaign import Campaign, search
-from tests.simulation.proof import Mending, listed
 from tests.simulation.run import run
 from tests.simulation.shrink import shrink
 
@@ -56,13 +55,3 @@ def test_shrinking_finds_the_actions_that_matter() -> None:
         return needed <= {action.number for action in some}
 
     assert {action.number for action in shrink(actions, breaks=breaks)} == needed
-
-
-@pytest.mark.parametrize("mending", listed(), ids=lambda mending: mending.name)
-def test_mending_is_found_where_the_list_says(mending: Mending) -> None:
-    changed: dict[str, str] = {}
-    for edit in mending.edits:
-        source = changed.get(edit.file) or (ROOT / edit.file).read_text(encoding="utf-8")
-        changed[edit.file] = edit.made_in(source)
-    for file, source in changed.items():
-        compile(source, file, "exec")

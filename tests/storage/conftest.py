@@ -8,16 +8,6 @@ import pytest
 
 from tenants_api.db import Database
 from tests.storage.stores import Store, opened_store
-from tests.support.databases import (
-    database,
-    database_url,
-    migrated_database,
-    migrated_file,
-    server_database,
-    server_url,
-)
-
-__all__ = ["database", "database_url", "migrated_database", "migrated_file", "server_database", "server_url", "store"]
 
 
 @pytest.fixture

@@ -21,10 +21,8 @@ from typing import Any, LiteralString
 from uuid import uuid4
 
 import psycopg
-import pytest
 from psycopg import sql
 
-from tests.support.machine import require
 from tests.support.ports import free_port
 
 OWNER, APP, SUPERUSER = "tenants_owner", "tenants_app", "postgres"
@@ -72,22 +70,6 @@ class PostgresServer:
 
     def _superuser(self, database: str) -> psycopg.Connection[Any]:
         return psycopg.connect(f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{database}", autocommit=True)
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """A server of this test process's own."""
-    binaries = find_binaries()
-    require("postgres", available=binaries is not None, how="apt-get install postgresql, or put initdb on the PATH")
-    assert binaries is not None
-    with running_postgres(binaries) as server:
-        yield server
-
-
-@pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> str:
-    """A fresh, empty database for this test; the owner's URL."""
-    return postgres_server.create_database()
 
 
 def find_binaries() -> Path | None:

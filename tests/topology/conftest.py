@@ -11,10 +11,8 @@ from tenants_api import migrating
 from tenants_api.devrealms import DevRealmServer
 from tests.gateways.proxies import HOW, binary
 from tests.support.machine import require
-from tests.support.postgres import PostgresServer, find_binaries, postgres_server
+from tests.support.postgres import PostgresServer, find_binaries
 from tests.support.realms import dev_realms
-
-__all__ = ["postgres_server"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Cli, realms, unmigrated
-from tests.support.databases import migrated_file
+from tests.cli.conftest import Cli
 
-__all__ = ["migrated_file", "realms", "unmigrated"]
 HOST = "https://id.example/realms"
 
 

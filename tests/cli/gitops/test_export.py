@@ -16,10 +16,7 @@ from tenants_api.db import Database
 from tenants_api.registry.bulk import AT_ONCE
 from tests.cli.conftest import Cli
 from tests.cli.gitops.conftest import lines, ndjson, realm, summary, tenant
-from tests.support.databases import database_url, migrated_database
-from tests.support.postgres import postgres_server
 
-__all__ = ["database_url", "migrated_database", "postgres_server"]
 Write = Callable[..., str]
 
 EVERYTHING = [

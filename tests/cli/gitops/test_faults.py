@@ -21,11 +21,10 @@ import pytest
 
 from tests.cli.conftest import Cli, Said
 from tests.cli.gitops.conftest import ndjson, slugs, summary, tenant
-from tests.support.databases import migrated_database, postgres_copy
-from tests.support.postgres import OWNER, SUPERUSER, PostgresServer, postgres_server
+from tests.support.databases import postgres_copy
+from tests.support.postgres import OWNER, SUPERUSER, PostgresServer
 from tests.support.processes import wait_for
 
-__all__ = ["migrated_database", "postgres_server"]
 pytestmark = [pytest.mark.servers]
 on_postgres = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
 Write = Callable[..., str]
