@@ -120,6 +120,11 @@ class Database:
             async with session.begin():
                 yield session
 
+    async def ping(self) -> None:
+        """Ask the database for nothing. Raises SQLAlchemyError or OSError where it does not answer."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("select 1"))
+
     async def aclose(self) -> None:
         """Close it. A cancelled reader gives its connection back in a task of its own: that is waited for, a while."""
         pool = self.engine.pool

@@ -15,7 +15,10 @@ from tenants_api.keycloak.fetch import RealmClient
 from tenants_api.keycloak.targets import Resolver, TargetPolicy
 from tenants_api.keycloak.urls import lower_host
 from tenants_api.observability.metrics import Metrics
-from tenants_api.onboarding import Onboarding, Reconciler
+from tenants_api.onboarding import Commands, Reconciler
+from tenants_api.onboarding.checking import RealmChecks
+from tenants_api.onboarding.drafts import Vocabulary
+from tenants_api.onboarding.runner import Runner
 from tenants_api.onboarding.sample import SampleToken
 from tenants_api.readiness import load_registry, open_database
 from tenants_api.registry.sessions import SessionStorage
@@ -39,7 +42,7 @@ PLATFORM_ROLE = "platform-admin"
 _PLATFORM_ID = uuid.uuid5(uuid.NAMESPACE_URL, "tenants-api/platform-realm")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Services:
     """What the edges use. `platform` verifies tokens of the platform realm and of no other.
 
@@ -55,7 +58,7 @@ class Services:
     platform: TokenVerifier | None
     realms: RealmClient
     policy: TargetPolicy
-    onboarding: Onboarding
+    commands: Commands
     roles: RoleModel
     clocks: Clocks
     metrics: Metrics
@@ -141,13 +144,20 @@ def _build(
     rings = KeyRings(
         source=source, policy=parts.keys, clocks=clocks, on_new=lambda ring: None, on_event=observer(metrics)
     )
-    onboarding = Onboarding(
-        database,
-        trust=trust,
+    runner = Runner(database, replica=trust)
+    checks = RealmChecks(
+        runner,
+        replica=trust,
         client=client,
         policy=policy,
         clocks=clocks,
         sample=lambda raw: SampleToken(raw, roles=roles.names, policy=claims, clocks=clocks),
+    )
+    commands = Commands(
+        runner,
+        checks=checks,
+        vocabulary=Vocabulary(policy, roles.names),
+        clocks=clocks,
         reserved_issuers=(settings.platform_issuer,) if settings.platform_issuer else (),
     )
     reconciler = Reconciler(
@@ -168,7 +178,7 @@ def _build(
         platform=_platform(settings, rings=rings, policy=claims, clocks=clocks, reporter=parts.outcomes),
         realms=client,
         policy=policy,
-        onboarding=onboarding,
+        commands=commands,
         roles=roles,
         clocks=clocks,
         metrics=metrics,

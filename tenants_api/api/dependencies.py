@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from tenants_api.api.authentication import PRINCIPAL, credential_of, services_of
 from tenants_api.api.resources import add_metadata
 from tenants_api.observability.request_ids import request_id_in
+from tenants_api.onboarding import Commands
 from tenants_api.registry.models import Tenant
 from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import InsufficientRole, InvalidToken, Refusal, TenantMismatch, TokenError
@@ -46,6 +47,14 @@ def get_roles(connection: HTTPConnection) -> RoleModel:
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+def get_commands(services: ServicesDep) -> Commands:
+    """The commands: all that a route needs which only changes something."""
+    return services.commands
+
+
+CommandsDep = Annotated[Commands, Depends(get_commands)]
 
 
 async def current_principal(connection: HTTPConnection) -> Principal:

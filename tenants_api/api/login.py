@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, Form, Path, Request
-from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.problems import problem_responses
@@ -27,7 +26,7 @@ from tenants_api.errors import (
 from tenants_api.keycloak.errors import LoginRefused, RealmFault
 from tenants_api.keycloak.tokens import TokenResponse, password_grant
 from tenants_api.registry.errors import RegistryUnavailable
-from tenants_api.registry.login_tries import LoginTry, count_try
+from tenants_api.registry.login_tries import LoginTry, admit_try
 from tenants_api.registry.values import RealmRow, TenantRow, TenantState
 from tenants_api.verification.credentials import Credential
 from tenants_api.verification.errors import REALM, KeysUnavailable, TenantSuspended, TokenError
@@ -118,26 +117,13 @@ async def login(
     """Exchange a user name and a password for tokens of the tenant's realm."""
     tenant, realm = _login_realm(services, slug=tenant_slug)
     address = request.client.host if request.client is not None else ""
-    await _count(services, LoginTry(tenant_slug, username, address))
+    await admit_try(
+        services.database, LoginTry(tenant_slug, username, address), rate=services.settings.login_rate,
+        now=services.clocks.wall(),
+    )  # fmt: skip
     tokens = await _grant(services, realm=realm, username=username, password=password)
     await _verified(services, tokens=tokens, tenant=tenant, realm=realm)
     return tokens
-
-
-async def _count(services: Services, tried: LoginTry) -> None:
-    """Without the database nobody logs in: guessing passwords without a limit is worse than waiting."""
-    refused = None
-    try:
-        async with services.database.begin() as session:
-            try:
-                await count_try(session, tried, rate=services.settings.login_rate, now=services.clocks.wall())
-            except RateLimited as error:
-                refused = error
-    except (SQLAlchemyError, OSError) as error:
-        log.warning("login_not_counted", error=type(error).__name__)
-        raise RegistryUnavailable from error
-    if refused is not None:
-        raise refused
 
 
 def _login_realm(services: Services, *, slug: str) -> tuple[TenantRow, RealmRow]:

@@ -10,9 +10,9 @@ import typer
 from tenants_api.cli import shapes
 from tenants_api.cli.exits import USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_table, say
-from tenants_api.cli.session import Reason, change, reading, run, writing
+from tenants_api.cli.session import Reason, change, commands, reading, run
 from tenants_api.db import utc_now
-from tenants_api.registry.admin_keys import create_admin_key, list_admin_keys, revoke_admin_key
+from tenants_api.registry.admin_keys import list_admin_keys
 from tenants_api.registry.models import AdminApiKey
 from tenants_api.registry.values import SCOPES
 
@@ -67,8 +67,10 @@ def revoke(
 async def _create(
     name: str, *, scopes: tuple[str, ...], expires_at: datetime | None, reason: str | None
 ) -> tuple[AdminApiKey, str]:
-    async with writing() as session:
-        return await create_admin_key(session, name=name, scopes=scopes, expires_at=expires_at, change=change(reason))
+    async with commands() as opened:
+        return await opened.create_admin_key(
+            name, scopes=scopes, expires_at=expires_at, held=SCOPES, change=change(reason)
+        )
 
 
 async def _list() -> list[AdminApiKey]:
@@ -77,8 +79,8 @@ async def _list() -> list[AdminApiKey]:
 
 
 async def _revoke(key_id: str, *, reason: str | None) -> None:
-    async with writing() as session:
-        await revoke_admin_key(session, key_id=key_id, change=change(reason))
+    async with commands() as opened:
+        await opened.revoke_admin_key(key_id, held=SCOPES, change=change(reason))
 
 
 def _scopes(text: str) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from tenants_api.cli.exits import CHECK_FAILED
 from tenants_api.cli.output import AsJson, print_json, print_table
 from tenants_api.cli.session import run
 from tenants_api.cli.session import settings as load_quietly
-from tenants_api.onboarding.checks import check_realm
 from tenants_api.readiness import NotReady
 from tenants_api.registry import service
 from tenants_api.registry.changes import load_all
@@ -103,9 +102,7 @@ async def _registry(services: Services, *, realms: bool) -> AsyncGenerator[Findi
 async def _ask(services: Services, *, tenant: TenantRow, realm: RealmRow) -> Finding:
     async with services.database.read() as session:
         draft = registered_draft(await service.get_realm(session, ref=str(tenant.id), realm_id=realm.id))
-    report = await check_realm(
-        draft, client=services.realms, policy=services.policy, clocks=services.clocks, sample=None, issuer_taken=False
-    )
+    report = await services.commands.check_realm(draft)
     failed = next((c for c in reversed(report.conditions) if c.status == "False" and c.type != "Ready"), None)
     if report.ready or failed is None:
         return Finding(f"realm of {tenant.slug}", "ok", realm.issuer)

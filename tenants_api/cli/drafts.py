@@ -7,33 +7,34 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tenants_api.api.admin.wire import RealmIn, RuleIn, TenantIn, TenantPatch, to_draft, to_rules, to_tenant_draft
+from tenants_api.api.admin import wire
+from tenants_api.api.admin.wire import RealmIn, RuleIn, TenantFields, TenantPatch, to_draft, to_rules
 from tenants_api.errors import FieldError, ValidationFailed
+from tenants_api.onboarding.drafts import Vocabulary
 from tenants_api.registry.values import RealmDraft, TenantDraft
-from tenants_api.wiring import Services
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def tenant_draft(fields: Mapping[str, Any], *, services: Services) -> TenantDraft:
+def tenant_draft(fields: Mapping[str, Any], *, vocabulary: Vocabulary) -> TenantDraft:
     """A new tenant; None counts as left out, in its realms too. Raises ValidationFailed."""
     realms = [_given(realm) for realm in fields["realms"]]
-    body = checked(TenantIn, {**_given(fields), "realms": realms})
-    return to_tenant_draft(body, slug=body.slug, policy=services.policy, roles=services.roles.names)
+    body = checked(TenantFields, {**_given(fields), "realms": realms})
+    return wire.tenant_draft(body, vocabulary=vocabulary)
 
 
-def realm_draft(fields: Mapping[str, Any], *, services: Services) -> RealmDraft:
+def realm_draft(fields: Mapping[str, Any], *, vocabulary: Vocabulary) -> RealmDraft:
     """One realm; None counts as left out. Raises ValidationFailed."""
-    return to_draft(checked(RealmIn, _given(fields)), policy=services.policy)
+    return to_draft(checked(RealmIn, _given(fields)), policy=vocabulary.policy)
 
 
-def changed_fields(fields: Mapping[str, Any], *, services: Services) -> dict[str, Any]:
+def changed_fields(fields: Mapping[str, Any], *, vocabulary: Vocabulary) -> dict[str, Any]:
     """What of a tenant changes: the fields that were given. Raises ValidationFailed."""
     body = checked(TenantPatch, _given(fields))
     changed = {name: getattr(body, name) for name in body.model_fields_set}
     if "role_mapping" in changed:
         rules: Sequence[RuleIn] = changed["role_mapping"]
-        changed["role_mapping"] = to_rules(rules, roles=services.roles.names)
+        changed["role_mapping"] = to_rules(rules, roles=vocabulary.roles)
     return changed
 
 

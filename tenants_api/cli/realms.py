@@ -15,7 +15,7 @@ from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.inputs import read_text
 from tenants_api.cli.options import given_members, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
-from tenants_api.cli.session import Reason, TenantRef, change, reading, run, services, writing
+from tenants_api.cli.session import Reason, TenantRef, change, commands, reading, run
 from tenants_api.onboarding import Report
 from tenants_api.registry import service
 from tenants_api.registry.models import Realm, Tenant
@@ -113,15 +113,14 @@ def _exit_unless(ready: bool) -> None:
 
 
 async def _add(ref: str, *, fields: dict[str, Any], reason: str | None) -> Realm:
-    async with services() as opened:
-        draft = realm_draft(fields, services=opened)
-        return await opened.onboarding.add_realm(ref, draft, change=change(reason))
+    async with commands() as opened:
+        return await opened.add_realm(ref, realm_draft(fields, vocabulary=opened.vocabulary), change=change(reason))
 
 
 async def _set(ref: str, realm_id: uuid.UUID, *, fields: dict[str, Any], reason: str | None) -> Realm:
     patch = checked(RealmPatch, fields).model_dump(exclude_unset=True)
-    async with services() as opened:
-        return await opened.onboarding.change_realm(ref, realm_id, patch, if_match=None, change=change(reason))
+    async with commands() as opened:
+        return await opened.update_realm(ref, realm_id, patch, change=change(reason))
 
 
 async def _tenant(ref: str) -> Tenant:
@@ -135,18 +134,18 @@ async def _realm(ref: str, *, realm_id: uuid.UUID) -> Realm:
 
 
 async def _remove(ref: str, *, realm_id: uuid.UUID, reason: str | None) -> None:
-    async with writing() as session:
-        await service.remove_realm(session, ref=ref, realm_id=realm_id, if_match=None, change=change(reason))
+    async with commands() as opened:
+        await opened.remove_realm(ref, realm_id, change=change(reason))
 
 
 async def _checked(ref: str, *, reason: str | None) -> Tenant:
-    async with services() as opened:
-        return await opened.onboarding.check_tenant(ref, change=change(reason))
+    async with commands() as opened:
+        return await opened.check_tenant(ref, change=change(reason))
 
 
 async def _preflight(*, issuer_check: str, **fields: str | None) -> Report:
-    async with services() as opened:
-        return await opened.onboarding.preflight(issuer_check=issuer_check, **fields)
+    async with commands() as opened:
+        return await opened.preflight(issuer_check=issuer_check, **fields)
 
 
 def _print(realm: Realm, *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.observability import logging
+from tenants_api.onboarding import Commands
 from tenants_api.registry.values import Actor, Change
 from tenants_api.settings import Settings, load_settings
 from tenants_api.wiring import Services, open_services
@@ -57,10 +58,10 @@ async def services(*, load: bool = True) -> AsyncIterator[Services]:
 
 
 @asynccontextmanager
-async def writing() -> AsyncIterator[AsyncSession]:
-    """One transaction: committed at the end of the block."""
-    async with services(load=False) as opened, opened.database.begin() as session:
-        yield session
+async def commands() -> AsyncIterator[Commands]:
+    """The commands: what changes something. They need none of the registry in memory."""
+    async with services(load=False) as opened:
+        yield opened.commands
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from tenants_api.cli.gitops.verbs import apply, export
 from tenants_api.cli.inputs import parse_object
 from tenants_api.cli.options import Activation, Rules, given_members, parse_rules, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
-from tenants_api.cli.session import Reason, TenantRef, change, reading, run, services, writing
+from tenants_api.cli.session import Reason, TenantRef, change, commands, reading, run
 from tenants_api.registry import service
 from tenants_api.registry.models import Rejection, Tenant
 from tenants_api.registry.rejections import list_rejections
@@ -189,31 +189,30 @@ async def _rejections(ref: str) -> list[Rejection]:
 
 
 async def _onboard(fields: dict[str, Any], *, activate: Activation, reason: str | None) -> Tenant:
-    async with services() as opened:
-        draft = tenant_draft(fields, services=opened)
-        return await opened.onboarding.onboard(draft, activate=activate.value, change=change(reason))
+    async with commands() as opened:
+        draft = tenant_draft(fields, vocabulary=opened.vocabulary)
+        return await opened.create(draft, activate=activate.value, change=change(reason))
 
 
 async def _update(ref: str, *, fields: dict[str, Any], reason: str | None) -> Tenant:
-    async with services() as opened:
-        changed = changed_fields(fields, services=opened)
-        async with opened.database.begin() as session:
-            return await service.update_tenant(session, ref=ref, fields=changed, if_match=None, change=change(reason))
+    async with commands() as opened:
+        changed = changed_fields(fields, vocabulary=opened.vocabulary)
+        return await opened.update(ref, lambda _: changed, change=change(reason))
 
 
 async def _activate(ref: str, *, reason: str | None) -> Tenant:
-    async with services() as opened:
-        return await opened.onboarding.activate(ref, if_match=None, change=change(reason))
+    async with commands() as opened:
+        return await opened.activate(ref, change=change(reason))
 
 
 async def _move(ref: str, *, transition: Transition, reason: str | None) -> Tenant:
-    async with writing() as session:
-        return await service.move(session, ref=ref, transition=transition, change=change(reason))
+    async with commands() as opened:
+        return await opened.move(ref, transition, change=change(reason))
 
 
 async def _purge(ref: str, *, reason: str | None) -> None:
-    async with writing() as session:
-        await service.purge_tenant(session, ref=ref, change=change(reason))
+    async with commands() as opened:
+        await opened.purge(ref, change=change(reason))
 
 
 def _print(tenant: Tenant, *, as_json: bool) -> None:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.errors import RealmFault
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.keycloak.urls import lower_host, parse_issuer, parse_realm_url
-from tenants_api.registry.values import RealmDraft, frozen, names_of
+from tenants_api.registry.models import Tenant
+from tenants_api.registry.rows import registered_draft, rules_of
+from tenants_api.registry.values import RealmDraft, TenantDraft, frozen, names_of
 from tenants_api.verification.jwk import ALGORITHMS
 
 MAX_CA_BUNDLE = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What descriptions are checked against: where realms may be, and the roles of this application."""
+
+    policy: TargetPolicy
+    roles: frozenset[str]
 
 
 def realm_draft(*, issuer: str, client_id: str, policy: TargetPolicy, **members: Any) -> RealmDraft:
@@ -90,3 +100,16 @@ def _check_ca_bundle(bundle: str | None, *, wrong: list[FieldError]) -> None:
         ssl.create_default_context(cadata=bundle)
     except (ssl.SSLError, ValueError):
         wrong.append(FieldError("/ca_bundle", "not a PEM bundle of CA certificates in US-ASCII of at most 64 KiB"))
+
+
+def registered_tenant(tenant: Tenant) -> TenantDraft:
+    """What the registry holds of a tenant, as a draft; its realms and rules must be loaded."""
+    return TenantDraft(
+        slug=tenant.slug,
+        name=tenant.name,
+        external_id=tenant.external_id,
+        realms=tuple(registered_draft(realm) for realm in tenant.realms),
+        role_mapping=rules_of(tenant),
+        metadata=tenant.metadata_,
+        resource_metadata=tenant.resource_metadata,
+    )

@@ -8,17 +8,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Network, ip_address
 
+import structlog
 from sqlalchemy import delete
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.db import upsert
+from tenants_api.db import Database, upsert
 from tenants_api.errors import RateLimited
+from tenants_api.registry.errors import RegistryUnavailable
 from tenants_api.registry.models import LoginTries
 
 MINUTE = 60
 # Many people stand behind one address, and many users in one tenant.
 PER_ADDRESS, PER_TENANT = 10, 100
 SWEPT_AFTER = 2  # minutes
+log = structlog.get_logger("tenants_api.login")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,27 @@ class LoginTry:
     tenant: str
     username: str
     address: str
+
+
+async def admit_try(database: Database, tried: LoginTry, *, rate: int, now: float) -> None:
+    """Count one try in a transaction of its own; see `count_try`.
+
+    Raises:
+        RateLimited: it is one too many.
+        RegistryUnavailable: it cannot be counted. Guessing passwords without a limit is worse than waiting.
+    """
+    refused = None
+    try:
+        async with database.begin() as session:
+            try:
+                await count_try(session, tried, rate=rate, now=now)
+            except RateLimited as error:
+                refused = error
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("login_not_counted", error=type(error).__name__)
+        raise RegistryUnavailable from error
+    if refused is not None:
+        raise refused
 
 
 async def count_try(session: AsyncSession, tried: LoginTry, *, rate: int, now: float) -> None:

@@ -86,4 +86,4 @@ async def _register(
         for name, realm in server.realms.items():
             own = realm_draft(issuer=realm.issuer, client_id=server.client_id, policy=services.policy)
             tenant = TenantDraft(slug=name, name=name.title(), realms=(own,), role_mapping=rules)
-            await services.onboarding.onboard(tenant, activate="now", change=CHANGE)
+            await services.commands.create(tenant, activate="now", change=CHANGE)

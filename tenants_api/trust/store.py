@@ -146,8 +146,10 @@ class Trust:
         """Bring this replica up to a change that is committed.
 
         A failure is logged and left to the change feed, which looks again within its interval: it is never the answer
-        to the change.
+        to the change. A process that never loaded the registry has nothing to bring up.
         """
+        if not self.loaded:
+            return
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS):
                 await self.refresh()

@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -44,7 +45,7 @@ async def client(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[ApiCli
 
 def stop_counting_minutes(client: ApiClient) -> None:
     """Tries are counted by the minute: all tries of a test fall into the same one."""
-    client.app.state.services.clocks = Clocks(wall=lambda: NOON)
+    client.app.state.services = replace(client.app.state.services, clocks=Clocks(wall=lambda: NOON))
 
 
 @pytest.fixture

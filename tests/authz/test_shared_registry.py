@@ -38,7 +38,7 @@ class Pair:
 
     async def onboard(self, name: str) -> None:
         draft = tenant_draft(self.api, self.realms, name)
-        await self.api.onboarding.onboard(draft, activate="now", change=CHANGE)
+        await self.api.commands.create(draft, activate="now", change=CHANGE)
 
     async def said(self, token: str) -> int:
         return (await self.alone.get("/authz", headers=bearer(token))).status_code

@@ -113,7 +113,7 @@ class RegistryMachine(RuleBasedStateMachine):
             slug = f"{name}-{next(self.serial)}"
             draft = tenant_draft(self.here, self.realms, name)
             draft = type(draft)(slug=slug, name=slug, realms=draft.realms)
-            self.runner.run(self.here.onboarding.onboard(draft, activate="now", change=CHANGE))
+            self.runner.run(self.here.commands.create(draft, activate="now", change=CHANGE))
             self.model.state[name], self.model.slugs[name] = "active", slug
             self.runner.run(self.there.trust.refresh())
 

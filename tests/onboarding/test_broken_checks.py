@@ -53,7 +53,7 @@ async def services(server: DevRealmServer, tmp_path: Path, resolver: Resolving) 
 
 async def onboard(services: Services, server: DevRealmServer, name: str) -> Tenant:
     draft = tenant_draft(services, server, name)
-    return await services.onboarding.onboard(draft, activate="when_ready", change=CHANGE)
+    return await services.commands.create(draft, activate="when_ready", change=CHANGE)
 
 
 def reasons(tenant: Tenant) -> dict[str, str]:
@@ -68,9 +68,9 @@ async def test_change_whose_check_breaks_is_answered_as_made(
     assert tenant.state == TenantState.DRAFT
     assert reasons(tenant)["RealmReachable"] == reasons(tenant)["Ready"] == "Unexpected"
     added = tenant_draft(services, server, "globex").realms[0]
-    assert (await services.onboarding.add_realm("acme", added, change=CHANGE)).issuer == added.issuer
+    assert (await services.commands.add_realm("acme", added, change=CHANGE)).issuer == added.issuer
     resolver.broken = False
-    assert (await services.onboarding.check_tenant("acme", change=CHANGE, activate=True)).state == TenantState.ACTIVE
+    assert (await services.commands.check_tenant("acme", change=CHANGE, activate=True)).state == TenantState.ACTIVE
 
 
 async def test_check_that_breaks_ends_neither_the_reconciler_nor_the_checks_of_other_realms(

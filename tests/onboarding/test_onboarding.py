@@ -45,7 +45,7 @@ def outcome(report: Report) -> dict[str, tuple[str, str]]:
 async def test_foreign_token_is_accepted_after_one_onboarding_call(services: Services, realms: DevRealmServer) -> None:
     token = realms.realm("acme").mint()
     assert await accepted(services, token) == "unknown_issuer"
-    tenant = await services.onboarding.onboard(
+    tenant = await services.commands.create(
         tenant_draft(services, realms, "acme"), activate="when_ready", change=CHANGE
     )
     assert (tenant.state, tenant.realms[0].health) == ("active", "healthy")
@@ -56,22 +56,22 @@ async def test_foreign_token_is_accepted_after_one_onboarding_call(services: Ser
 
 async def test_failed_check_leaves_a_draft_that_goes_on_later(services: Services, realms: DevRealmServer) -> None:
     realms.realm("acme").faults.down = True
-    tenant = await services.onboarding.onboard(
+    tenant = await services.commands.create(
         tenant_draft(services, realms, "acme"), activate="when_ready", change=CHANGE
     )
     assert tenant.state == "draft"
     assert [one.reason for one in tenant.realms[0].conditions][:3] == ["Valid", "HttpStatus", "NotReached"]
     with pytest.raises(RealmNotReady):
-        await services.onboarding.activate("acme", change=CHANGE)
+        await services.commands.activate("acme", change=CHANGE)
     realms.realm("acme").faults.down = False
-    assert (await services.onboarding.activate("acme", change=CHANGE)).state == "active"
+    assert (await services.commands.activate("acme", change=CHANGE)).state == "active"
     assert await accepted(services, realms.realm("acme").mint()) == "accepted"
 
 
 async def test_now_stores_nothing_when_a_check_fails(services: Services, realms: DevRealmServer) -> None:
     realms.realm("acme").faults.wrong_issuer = "https://elsewhere.example/realms/acme"
     with pytest.raises(RealmNotReady) as refused:
-        await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
+        await services.commands.create(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
     report = refused.value.extra["report"]["realms"][0]
     assert report["suggested_issuer"] == "https://elsewhere.example/realms/acme"
     async with services.database.read() as session:
@@ -80,7 +80,7 @@ async def test_now_stores_nothing_when_a_check_fails(services: Services, realms:
 
 
 async def test_never_leaves_a_ready_realm_as_a_draft(services: Services, realms: DevRealmServer) -> None:
-    tenant = await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="never", change=CHANGE)
+    tenant = await services.commands.create(tenant_draft(services, realms, "acme"), activate="never", change=CHANGE)
     assert tenant.state == "draft"
     assert tenant.realms[0].conditions[-1].reason == "Ready"
     assert await accepted(services, realms.realm("acme").mint()) == "unknown_issuer"
@@ -88,13 +88,13 @@ async def test_never_leaves_a_ready_realm_as_a_draft(services: Services, realms:
 
 async def test_issuer_that_is_registered_is_taken(services: Services, realms: DevRealmServer) -> None:
     draft = tenant_draft(services, realms, "acme")
-    await services.onboarding.onboard(draft, activate="when_ready", change=CHANGE)
+    await services.commands.create(draft, activate="when_ready", change=CHANGE)
     with pytest.raises(IssuerTaken):
-        await services.onboarding.onboard(replace(draft, slug="other"), activate="when_ready", change=CHANGE)
+        await services.commands.create(replace(draft, slug="other"), activate="when_ready", change=CHANGE)
 
 
 async def preflight(services: Services, realms: DevRealmServer, *, token: str | None = None) -> Report:
-    return await services.onboarding.preflight(
+    return await services.commands.preflight(
         issuer=realms.realm("acme").issuer, realm_url=None, client_id="tenants-api", sample_token=token
     )
 
@@ -151,7 +151,7 @@ async def test_suggested_issuer_with_capitals_can_be_registered(services: Servic
     assert suggested == "https://KC.example.com/realms/acme"
     draft = realm_draft(issuer=suggested, client_id="tenants-api", policy=services.policy)
     assert (draft.issuer, draft.realm_url) == (suggested, "https://kc.example.com/realms/acme")
-    report = await services.onboarding.preflight(
+    report = await services.commands.preflight(
         issuer=suggested, realm_url=realms.realm("acme").issuer, client_id="tenants-api", sample_token=None
     )
     assert report.ready
@@ -166,7 +166,7 @@ async def test_token_whose_issuer_has_capitals_is_accepted_and_its_twin_in_lower
         tenant_draft(services, realms, "acme"),
         realms=(realm_draft(issuer=issuer, realm_url=acme.issuer, client_id="tenants-api", policy=services.policy),),
     )
-    assert (await services.onboarding.onboard(draft, activate="now", change=CHANGE)).state == "active"
+    assert (await services.commands.create(draft, activate="now", change=CHANGE)).state == "active"
     assert await accepted(services, acme.mint(claims={"iss": issuer})) == "accepted"
     assert await accepted(services, acme.mint(claims={"iss": issuer.lower()})) == "unknown_issuer"
 
@@ -197,7 +197,7 @@ async def test_sample_of_another_realm_is_refused_with_its_reason(services: Serv
 
 
 async def test_pasted_well_known_url_is_stripped_with_a_note(services: Services, realms: DevRealmServer) -> None:
-    report = await services.onboarding.preflight(
+    report = await services.commands.preflight(
         issuer=f"{realms.realm('acme').issuer}/.well-known/openid-configuration",
         realm_url=None,
         client_id="tenants-api",
@@ -210,26 +210,26 @@ async def test_pasted_well_known_url_is_stripped_with_a_note(services: Services,
 async def test_preflight_of_a_registered_issuer_says_that_it_is_taken(
     services: Services, realms: DevRealmServer
 ) -> None:
-    await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="when_ready", change=CHANGE)
+    await services.commands.create(tenant_draft(services, realms, "acme"), activate="when_ready", change=CHANGE)
     assert outcome(await preflight(services, realms))["IssuerValid"] == ("False", "IssuerTaken")
 
 
 async def test_tenant_without_a_realm_cannot_be_activated(services: Services, realms: DevRealmServer) -> None:
     draft = replace(tenant_draft(services, realms, "acme"), realms=())
-    assert (await services.onboarding.onboard(draft, activate="when_ready", change=CHANGE)).state == "draft"
+    assert (await services.commands.create(draft, activate="when_ready", change=CHANGE)).state == "draft"
     with pytest.raises(RealmNotReady):
-        await services.onboarding.activate("acme", change=CHANGE)
+        await services.commands.activate("acme", change=CHANGE)
 
 
 async def test_second_realm_of_an_active_tenant_serves_at_once(services: Services, realms: DevRealmServer) -> None:
-    await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="when_ready", change=CHANGE)
+    await services.commands.create(tenant_draft(services, realms, "acme"), activate="when_ready", change=CHANGE)
     draft = realm_draft(issuer=realms.realm("globex").issuer, client_id="tenants-api", policy=services.policy)
-    await services.onboarding.add_realm("acme", draft, change=CHANGE)
+    await services.commands.add_realm("acme", draft, change=CHANGE)
     assert (await services.verifier.verify(Credential.bearer(realms.realm("globex").mint()))).tenant.slug == "acme"
 
 
 async def test_suspend_and_resume_are_explicit(services: Services, realms: DevRealmServer) -> None:
-    await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="when_ready", change=CHANGE)
+    await services.commands.create(tenant_draft(services, realms, "acme"), activate="when_ready", change=CHANGE)
     token = realms.realm("acme").mint()
     for transition, expected in ((Transition.SUSPEND, "tenant_suspended"), (Transition.RESUME, "accepted")):
         async with services.database.begin() as session:
@@ -237,7 +237,7 @@ async def test_suspend_and_resume_are_explicit(services: Services, realms: DevRe
         await services.trust.refresh()
         assert await accepted(services, token) == expected
     with pytest.raises(InvalidStateTransition):
-        await services.onboarding.activate("acme", change=CHANGE)
+        await services.commands.activate("acme", change=CHANGE)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def message(report: Report, condition: str) -> str:
 
 
 async def preflight(services: Services, realms: DevRealmServer, *, token: str | None = None) -> Report:
-    return await services.onboarding.preflight(
+    return await services.commands.preflight(
         issuer=realms.realm("acme").issuer, realm_url=None, client_id="tenants-api", sample_token=token
     )
 
@@ -70,7 +70,7 @@ async def test_registered_algorithms_that_cover_the_realm_are_not_warned_of(
 ) -> None:
     realms.realm("acme").rotate(algorithm="ES256")
     draft = tenant_draft(services, realms, "acme", algorithms=["ES256", "RS256"])
-    tenant = await services.onboarding.onboard(draft, activate="now", change=CHANGE)
+    tenant = await services.commands.create(draft, activate="now", change=CHANGE)
     covered = next(one for one in tenant.realms[0].conditions if one.type == "AlgorithmsCovered")
     assert (covered.status, covered.reason) == ("True", "Covered")
 
@@ -106,7 +106,7 @@ async def without_hostname(
 ) -> Report:
     """The tokens have the external issuer; the discovery document states the URL at which the realm is reached."""
     realms.realm("acme").faults.wrong_issuer = INTERNAL
-    return await services.onboarding.preflight(
+    return await services.commands.preflight(
         issuer=EXTERNAL,
         realm_url=realms.realm("acme").issuer,
         client_id="tenants-api",
@@ -156,7 +156,7 @@ async def onboard_external(services: Services, realms: DevRealmServer, *, issuer
         issuer_check=issuer_check,
         policy=services.policy,
     )
-    return await services.onboarding.onboard(
+    return await services.commands.create(
         TenantDraft(slug="acme", name="Acme", realms=(draft,)), activate="when_ready", change=CHANGE
     )
 

@@ -37,7 +37,7 @@ async def services(realms: DevRealmServer, database_url: str, tmp_path: Path) ->
     settings = settings_for(realms, tmp_path, database_url=database_url, database_pool_size=2, registry_poll=0.05)
     async with services_for(settings) as opened:
         for name in ("acme", "globex"):
-            await opened.onboarding.onboard(tenant_draft(opened, realms, name), activate="now", change=CHANGE)
+            await opened.commands.create(tenant_draft(opened, realms, name), activate="now", change=CHANGE)
         yield opened
 
 

@@ -140,40 +140,40 @@ class Admin:
 
     async def create(self, slug: str, *, realms_in: list[dict[str, Any]], activate: str) -> None:
         body = TenantIn.model_validate(_tenant(slug, realms_in) | {"slug": slug, "activate": activate})
-        await tenants.create_tenant(body, Response(), self._caller, self._services)
+        await tenants.create_tenant(body, Response(), self._caller, self._services.commands)
 
     async def put(self, slug: str, *, realms_in: list[dict[str, Any]], role: str, activate: str) -> None:
         body = TenantPut.model_validate(_tenant(slug, realms_in) | {"activate": activate, "role_mapping": _rules(role)})
-        await tenants.put_tenant(slug, body, Response(), self._caller, self._services)
+        await tenants.put_tenant(slug, body, Response(), self._caller, self._services.commands)
 
     async def move(self, slug: str, transition: str) -> None:
         if transition == "delete":
-            await tenants.delete_tenant(slug, self._caller, self._services, "*")
+            await tenants.delete_tenant(slug, self._caller, self._services.commands, "*")
             return
-        wanted = transitions.Wanted(slug, None, self._change(), self._services, Response())
+        wanted = transitions.Wanted(slug, None, self._change(), self._services.commands, Response())
         await wanted.move(Transition(transition))
 
     async def activate(self, slug: str) -> None:
-        wanted = transitions.Wanted(slug, None, self._change(), self._services, Response())
+        wanted = transitions.Wanted(slug, None, self._change(), self._services.commands, Response())
         await transitions.activate_tenant(wanted)
 
     async def purge(self, slug: str) -> None:
-        wanted = transitions.Wanted(slug, None, self._change(), self._services, Response())
+        wanted = transitions.Wanted(slug, None, self._change(), self._services.commands, Response())
         await transitions.purge_tenant(wanted)
 
     async def map_roles(self, slug: str, role: str) -> None:
         body = TenantPatch.model_validate({"role_mapping": _rules(role)})
-        await tenants.update_tenant(slug, body, Response(), self._caller, self._services, "*")
+        await tenants.update_tenant(slug, body, Response(), self._caller, self._services.commands, "*")
 
     async def add_realm(self, slug: str, realm: dict[str, Any]) -> None:
-        await realms.add_realm(slug, RealmIn.model_validate(realm), Response(), self._caller, self._services)
+        await realms.add_realm(slug, RealmIn.model_validate(realm), Response(), self._caller, self._services.commands)
 
     async def patch_realm(self, slug: str, realm_id: str, patch: dict[str, Any]) -> None:
         body = RealmPatch.model_validate(patch)
-        await realms.update_realm(slug, UUID(realm_id), body, Response(), self._caller, self._services, "*")
+        await realms.update_realm(slug, UUID(realm_id), body, Response(), self._caller, self._services.commands, "*")
 
     async def remove_realm(self, slug: str, realm_id: str) -> None:
-        await realms.remove_realm(slug, UUID(realm_id), self._caller, self._services, "*")
+        await realms.remove_realm(slug, UUID(realm_id), self._caller, self._services.commands, "*")
 
     async def refresh_keys(self, slug: str, realm_id: str) -> None:
         await keys.refresh_keys(slug, UUID(realm_id), self._caller, self._services)

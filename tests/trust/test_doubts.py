@@ -35,7 +35,7 @@ async def replica(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[Servi
     """It looks when a test says so."""
     async with services_for(settings_for(realms, tmp_path), background=False) as services:
         for name in ("acme", "globex"):
-            await services.onboarding.onboard(tenant_draft(services, realms, name), activate="now", change=CHANGE)
+            await services.commands.create(tenant_draft(services, realms, name), activate="now", change=CHANGE)
         await services.trust.refresh()
         yield services
 

@@ -84,7 +84,7 @@ async def test_moved_issuer_never_has_the_old_realms_keys(
     services: Services, realms: DevRealmServer, settings: Settings
 ) -> None:
     for name in ("acme", "globex"):
-        await services.onboarding.onboard(tenant_draft(services, realms, name), activate="now", change=CHANGE)
+        await services.commands.create(tenant_draft(services, realms, name), activate="now", change=CHANGE)
     assert await reason(services, realms.realm("acme").mint()) == "accepted"
     realms.realm("moved").faults.down = True
     await move(services, realms)
@@ -103,7 +103,7 @@ async def test_moved_issuer_never_has_the_old_realms_keys(
 async def test_replica_that_has_not_heard_of_the_move_stores_nothing(
     services: Services, realms: DevRealmServer, settings: Settings
 ) -> None:
-    await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
+    await services.commands.create(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
     async with services_for(settings, background=False) as late:
         assert await reason(late, realms.realm("acme").mint()) == "accepted"
         await move(services, realms)
@@ -121,7 +121,7 @@ async def test_report_of_a_realm_that_was_changed_while_it_was_checked_is_droppe
 ) -> None:
     """The change comes while the reconciler waits for the name server."""
     async with overtaken(settings, realms) as (services, moving):
-        await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
+        await services.commands.create(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
         async with services.database.begin() as session:
             (await session.get_one(Realm, (await registered(services)).id)).checked_at = None
         assert services.reconciler is not None
@@ -140,9 +140,9 @@ async def test_draft_whose_issuer_is_changed_while_it_is_checked_is_checked_agai
     settings: Settings, realms: DevRealmServer
 ) -> None:
     async with overtaken(settings, realms) as (services, moving):
-        await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="never", change=CHANGE)
+        await services.commands.create(tenant_draft(services, realms, "acme"), activate="never", change=CHANGE)
         moving.append(services)
-        tenant = await services.onboarding.activate("acme", change=CHANGE)
+        tenant = await services.commands.activate("acme", change=CHANGE)
         assert (tenant.state, tenant.realms[0].issuer) == ("active", realms.realm("moved").issuer)
         assert await reason(services, realms.realm("moved").mint()) == "accepted"
         assert [row["issuer"] for row in await rows_of(services.database, RealmKeys)] == [realms.realm("moved").issuer]
@@ -150,9 +150,9 @@ async def test_draft_whose_issuer_is_changed_while_it_is_checked_is_checked_agai
 
 async def test_keys_of_a_check_that_a_move_overtook_are_not_taken(settings: Settings, realms: DevRealmServer) -> None:
     async with overtaken(settings, realms) as (services, moving):
-        await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
+        await services.commands.create(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
         moving.append(services)
-        tenant = await services.onboarding.check_tenant("acme", change=CHANGE)
+        tenant = await services.commands.check_tenant("acme", change=CHANGE)
         assert tenant.realms[0].issuer == realms.realm("moved").issuer
         realms.realm("moved").faults.down = True
         assert await reason(services, forged(realms)) == "keys_unavailable"
@@ -162,7 +162,7 @@ async def test_keys_of_a_check_that_a_move_overtook_are_not_taken(settings: Sett
 async def test_fetch_under_way_for_the_old_issuer_reaches_neither_the_new_one_nor_the_database(
     services: Services, realms: DevRealmServer
 ) -> None:
-    await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
+    await services.commands.create(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
     realm_id = (await registered(services)).id
     under_way = asyncio.create_task(services.trust.refresh_keys(realm_id))
     await asyncio.sleep(0)

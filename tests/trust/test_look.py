@@ -16,7 +16,7 @@ async def test_look_keeps_nothing_of_what_it_reads(tmp_path: Path) -> None:
     with dev_realms("acme") as realms:
         settings = settings_for(realms, tmp_path)
         async with services_for(settings, background=False) as services:
-            await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
+            await services.commands.create(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
         async with services_for(settings, background=False, load=False) as looking:
             assert (looking.trust.realm_count, looking.trust.loaded) == (0, False)
         async with services_for(settings, background=False) as serving:
@@ -28,7 +28,7 @@ async def test_look_finds_a_table_that_cannot_be_read(tmp_path: Path, table: str
     with dev_realms("acme") as realms:
         settings = settings_for(realms, tmp_path)
         async with services_for(settings, background=False) as services:
-            await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
+            await services.commands.create(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
             async with services.database.engine.begin() as connection:
                 await connection.exec_driver_sql(f"alter table {table} rename to gone")
         with pytest.raises(NotReady):

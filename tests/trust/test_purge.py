@@ -21,7 +21,7 @@ async def test_purged_tenant_is_forgotten_by_a_replica_that_never_saw_it_deleted
         settings = settings_for(realms, tmp_path, registry_poll=60)
         async with services_for(settings) as here, services_for(settings) as there:
             for name in ("acme", "globex"):
-                await here.onboarding.onboard(tenant_draft(here, realms, name), activate="now", change=CHANGE)
+                await here.commands.create(tenant_draft(here, realms, name), activate="now", change=CHANGE)
             await there.trust.refresh()
             tokens = [realms.realm(name).mint() for name in ("acme", "globex")]
             assert [(await explain(there.verifier, Credential.bearer(raw))).reason for raw in tokens] == [

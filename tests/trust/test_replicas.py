@@ -34,7 +34,7 @@ class Replicas:
 
     async def onboard(self, name: str) -> TenantDraft:
         draft = tenant_draft(self.here, self.realms, name)
-        await self.here.onboarding.onboard(draft, activate="now", change=CHANGE)
+        await self.here.commands.create(draft, activate="now", change=CHANGE)
         return draft
 
 
@@ -185,7 +185,7 @@ async def test_manual_refresh_has_a_cooldown_and_says_when_a_realm_is_gone(repli
 async def test_restart_with_every_realm_gone_serves_from_stored_keys(realms: DevRealmServer, tmp_path: Path) -> None:
     settings = settings_for(realms, tmp_path)
     async with services_for(settings) as first:
-        await first.onboarding.onboard(tenant_draft(first, realms, "acme"), activate="now", change=CHANGE)
+        await first.commands.create(tenant_draft(first, realms, "acme"), activate="now", change=CHANGE)
     token = realms.realm("acme").mint()
     realms.realm("acme").faults.down = True
     async with services_for(settings) as second:
@@ -198,7 +198,7 @@ async def test_restart_with_every_realm_gone_serves_from_stored_keys(realms: Dev
 async def test_health_follows_what_is_observed_and_the_state_does_not(realms: DevRealmServer, tmp_path: Path) -> None:
     settings = settings_for(realms, tmp_path, key_lifetime=1)
     async with services_for(settings) as services:
-        await services.onboarding.onboard(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
+        await services.commands.create(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
 
         async def observed() -> str:
             await services.verifier.verify(Credential.bearer(realms.realm("acme").mint()))

@@ -12,10 +12,10 @@ from pydantic import Field
 from tenants_api.api.admin.fields import Instant, Name
 from tenants_api.api.admin.guard import KeyWriter
 from tenants_api.api.admin.idempotency import ShownOnceRoute
-from tenants_api.api.dependencies import ReadSession, ServicesDep
+from tenants_api.api.dependencies import CommandsDep, ReadSession
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.wire import Time, WireIn, WireOut
-from tenants_api.errors import FieldError, ValidationFailed
+from tenants_api.errors import ValidationFailed
 from tenants_api.registry import admin_keys
 from tenants_api.registry.errors import ApiKeyNotFound
 from tenants_api.registry.models import AdminApiKey
@@ -64,26 +64,19 @@ async def list_api_keys(caller: KeyWriter, session: ReadSession) -> dict[str, An
     status_code=status.HTTP_201_CREATED,
     responses=problem_responses(ValidationFailed),
 )
-async def create_api_key(body: ApiKeyIn, response: Response, caller: KeyWriter, services: ServicesDep) -> Any:
+async def create_api_key(body: ApiKeyIn, response: Response, caller: KeyWriter, commands: CommandsDep) -> Any:
     """Make a key. It can have no scope that its maker lacks."""
-    caller.must_have(*body.scopes)
-    if body.expires_at is not None and body.expires_at.timestamp() <= services.clocks.wall():
-        raise ValidationFailed(errors=[FieldError("/expires_at", "must be in the future")])
-    async with services.database.begin() as session:
-        row, key = await admin_keys.create_admin_key(
-            session, name=body.name, scopes=body.scopes, expires_at=body.expires_at, change=caller.change()
-        )
+    row, key = await commands.create_admin_key(
+        body.name, scopes=body.scopes, expires_at=body.expires_at, held=caller.scopes, change=caller.change()
+    )
     response.headers["Location"] = f"/admin/v1/api-keys/{row.id}"
     return {**_fields(row), "key": key}
 
 
 @router.delete("/{key_id}", status_code=status.HTTP_204_NO_CONTENT, responses=problem_responses(ApiKeyNotFound))
-async def revoke_api_key(key_id: Annotated[str, Path(max_length=64)], caller: KeyWriter, services: ServicesDep) -> None:
+async def revoke_api_key(key_id: Annotated[str, Path(max_length=64)], caller: KeyWriter, commands: CommandsDep) -> None:
     """Revoke a key; it is refused from the next request on. The caller must have every scope of that key."""
-    async with services.database.begin() as session:
-        # A key that may only make keys could otherwise lock out every stronger one.
-        caller.must_have(*(await admin_keys.get_admin_key(session, key_id=key_id)).scopes)
-        await admin_keys.revoke_admin_key(session, key_id=key_id, change=caller.change())
+    await commands.revoke_admin_key(key_id, held=caller.scopes, change=caller.change())
 
 
 def _fields(row: AdminApiKey) -> dict[str, uuid.UUID | str | list[str] | datetime | None]:

@@ -13,7 +13,7 @@ from tenants_api.api.admin.guard import Reader, Writer
 from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import Ref
 from tenants_api.api.admin.wire import ConditionOut, IssuerCheckMode
-from tenants_api.api.dependencies import ReadSession, ServicesDep
+from tenants_api.api.dependencies import CommandsDep, ReadSession
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.wire import PlainText, WireIn, WireOut
 from tenants_api.errors import FieldError, ValidationFailed
@@ -64,14 +64,14 @@ class TenantChecks(WireOut):
 
 
 @router.post("/issuer-checks", response_model=IssuerCheck, responses=problem_responses(ValidationFailed))
-async def check_issuer(body: IssuerCheckIn, caller: Writer, services: ServicesDep) -> Any:
+async def check_issuer(body: IssuerCheckIn, caller: Writer, commands: CommandsDep) -> Any:
     """Check a realm before it is registered. Stores nothing, and is 200 also when checks fail.
 
     It makes this API call a host and tells which rule blocked it, so it needs `tenants:write`.
     """
     if body.issuer is None and body.realm_url is None:
         raise ValidationFailed(errors=[FieldError("/issuer", "give issuer or realm_url")])
-    return await services.onboarding.preflight(
+    return await commands.preflight(
         issuer=body.issuer,
         realm_url=body.realm_url,
         client_id=body.client_id,
@@ -81,9 +81,9 @@ async def check_issuer(body: IssuerCheckIn, caller: Writer, services: ServicesDe
 
 
 @router.post("/tenants/{ref}/checks", response_model=TenantChecks, responses=problem_responses(TenantNotFound))
-async def run_checks(ref: Ref, caller: Writer, services: ServicesDep) -> dict[str, Any]:
+async def run_checks(ref: Ref, caller: Writer, commands: CommandsDep) -> dict[str, Any]:
     """Run all checks of the tenant's realms now."""
-    return _checks(await services.onboarding.check_tenant(ref, change=caller.change()))
+    return _checks(await commands.check_tenant(ref, change=caller.change()))
 
 
 @router.get("/tenants/{ref}/checks", response_model=TenantChecks, responses=problem_responses(TenantNotFound))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from tenants_api.api.wire import PlainText
+from tenants_api.ids import is_id
 
 MAX_METADATA = 16_384  # bytes of JSON
 MAX_DEPTH = 20
@@ -20,15 +20,6 @@ _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 def is_slug(text: str) -> bool:
     """Whether a tenant may have this slug, or had it before ids were refused as slugs."""
     return _SLUG.fullmatch(text) is not None
-
-
-def is_id(text: str) -> bool:
-    """Whether the registry takes the text for an id; it then never looks for a slug."""
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def merge_patch(target: Mapping[str, Any], *, patch: Mapping[str, Any]) -> dict[str, Any]:

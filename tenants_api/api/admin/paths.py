@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path
 
-from tenants_api.api.admin.fields import is_id, is_slug
+from tenants_api.api.admin.fields import is_slug
+from tenants_api.ids import is_id
 from tenants_api.registry.errors import TenantNotFound
 
 

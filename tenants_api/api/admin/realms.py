@@ -7,12 +7,11 @@ from typing import Any
 
 from fastapi import APIRouter, Response, status
 
-from tenants_api.api.admin.changing import changing
 from tenants_api.api.admin.guard import Reader, Writer
 from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import IfMatch, Ref
 from tenants_api.api.admin.wire import RealmIn, RealmOut, RealmPatch, to_draft
-from tenants_api.api.dependencies import ReadSession, ServicesDep
+from tenants_api.api.dependencies import CommandsDep, ReadSession
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.versions import require_if_match
 from tenants_api.api.wire import WireOut
@@ -42,10 +41,10 @@ async def list_realms(ref: Ref, caller: Reader, session: ReadSession) -> dict[st
 
 
 @router.post("", response_model=RealmOut, status_code=status.HTTP_201_CREATED, responses=problem_responses(IssuerTaken))
-async def add_realm(ref: Ref, realm: RealmIn, response: Response, caller: Writer, services: ServicesDep) -> RealmOut:
+async def add_realm(ref: Ref, realm: RealmIn, response: Response, caller: Writer, commands: CommandsDep) -> RealmOut:
     """Add a realm and check it at once; it serves as soon as the tenant is active."""
-    draft = to_draft(realm, policy=services.policy)
-    row = await services.onboarding.add_realm(ref, draft, change=caller.change())
+    draft = to_draft(realm, policy=commands.vocabulary.policy)
+    row = await commands.add_realm(ref, draft, change=caller.change())
     response.headers["Location"] = f"/admin/v1/tenants/{row.tenant_id}/realms/{row.id}"
     return _answer(row, response=response)
 
@@ -65,11 +64,11 @@ async def update_realm(
     realm: RealmPatch,
     response: Response,
     caller: Writer,
-    services: ServicesDep,
+    commands: CommandsDep,
     if_match: IfMatch = None,
 ) -> RealmOut:
     """Change a realm by merge patch; what decides about tokens is checked again."""
-    row = await services.onboarding.change_realm(
+    row = await commands.update_realm(
         ref,
         realm_id,
         realm.model_dump(exclude_unset=True),
@@ -84,13 +83,11 @@ async def remove_realm(
     ref: Ref,
     realm_id: uuid.UUID,
     caller: Writer,
-    services: ServicesDep,
+    commands: CommandsDep,
     if_match: IfMatch = None,
 ) -> None:
     """Remove a realm: its tokens are refused at once, and its issuer is free again."""
-    version, change = require_if_match(if_match), caller.change()
-    async with changing(services) as session:
-        await service.remove_realm(session, ref=ref, realm_id=realm_id, if_match=version, change=change)
+    await commands.remove_realm(ref, realm_id, if_match=require_if_match(if_match), change=caller.change())
 
 
 def _out(realm: Realm) -> RealmOut:

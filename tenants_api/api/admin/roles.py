@@ -5,13 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from tenants_api.api.admin.changing import changing
 from tenants_api.api.admin.fields import Claims
 from tenants_api.api.admin.guard import Reader, Writer
 from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import IfMatch, Ref
 from tenants_api.api.admin.wire import RuleOut, Rules, to_rules
-from tenants_api.api.dependencies import ReadSession, ServicesDep
+from tenants_api.api.dependencies import CommandsDep, ReadSession, ServicesDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.versions import parse_if_match
 from tenants_api.api.wire import WireIn, WireOut
@@ -54,14 +53,12 @@ async def put_role_mapping(
     mapping: Rules,
     response: Response,
     caller: Writer,
-    services: ServicesDep,
+    commands: CommandsDep,
     if_match: IfMatch = None,
 ) -> list[RuleOut]:
     """Replace the mapping; it holds for the next request of every token, cached ones included."""
-    rules = to_rules(mapping, roles=services.roles.names, prefix="")
-    version, change = parse_if_match(if_match), caller.change()
-    async with changing(services) as session:
-        row = await service.set_role_mapping(session, ref=ref, rules=rules, if_match=version, change=change)
+    rules = to_rules(mapping, roles=commands.vocabulary.roles, prefix="")
+    row = await commands.set_role_mapping(ref, rules, if_match=parse_if_match(if_match), change=caller.change())
     return _answer(row, response=response)
 
 

@@ -6,19 +6,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response, status
 
-from tenants_api.api.admin.changing import changing
 from tenants_api.api.admin.fields import check_metadata, merge_patch
 from tenants_api.api.admin.guard import Reader, Writer
 from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import IfMatch, Ref
-from tenants_api.api.admin.upsert import Condition, put, tenant_draft
-from tenants_api.api.admin.wire import TenantIn, TenantOut, TenantPatch, TenantPut, tenant_out, to_rules
-from tenants_api.api.dependencies import ReadSession, ServicesDep
+from tenants_api.api.admin.wire import TenantIn, TenantOut, TenantPatch, TenantPut, tenant_draft, tenant_out, to_rules
+from tenants_api.api.dependencies import CommandsDep, ReadSession
 from tenants_api.api.items import PageDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.versions import parse_if_match, require_if_match
 from tenants_api.api.wire import Paged, paged
 from tenants_api.errors import EtagMismatch, FieldError, IfMatchRequired, ValidationFailed
+from tenants_api.ids import is_id
 from tenants_api.registry import service
 from tenants_api.registry.errors import (
     ExternalIdTaken,
@@ -42,11 +41,10 @@ _VERSIONED = problem_responses(TenantNotFound, EtagMismatch, IfMatchRequired)
     status_code=status.HTTP_201_CREATED,
     responses={**_TAKEN, **problem_responses(ValidationFailed, RealmNotReady)},
 )
-async def create_tenant(tenant: TenantIn, response: Response, caller: Writer, services: ServicesDep) -> TenantOut:
+async def create_tenant(tenant: TenantIn, response: Response, caller: Writer, commands: CommandsDep) -> TenantOut:
     """Onboard a tenant: reserve it, check its realms, activate it when they are ready."""
-    draft = tenant_draft(tenant, slug=tenant.slug, services=services)
-    change = caller.change()
-    row = await services.onboarding.onboard(draft, activate=tenant.activate, change=change)
+    draft = tenant_draft(tenant, vocabulary=commands.vocabulary)
+    row = await commands.create(draft, activate=tenant.activate, change=caller.change())
     return _answer(row, response=response, created=True)
 
 
@@ -82,18 +80,16 @@ async def update_tenant(
     tenant: TenantPatch,
     response: Response,
     caller: Writer,
-    services: ServicesDep,
+    commands: CommandsDep,
     if_match: IfMatch = None,
 ) -> TenantOut:
     """Change some members by merge patch."""
-    version = require_if_match(if_match)
-    async with changing(services) as session:
-        before = await service.get_tenant(session, ref=ref)
-        fields = _patched(tenant, before=before, roles=services.roles.names)
-        change = caller.change()
-        # What was merged must be what is stored still, also with `If-Match: *`.
-        expected = version if version is not None else before.version
-        row = await service.update_tenant(session, ref=ref, fields=fields, if_match=expected, change=change)
+    version, roles = require_if_match(if_match), commands.vocabulary.roles
+
+    def patched(before: Tenant) -> dict[str, Any]:
+        return _patched(tenant, before=before, roles=roles)
+
+    row = await commands.update(ref, patched, if_match=version, change=caller.change())
     return _answer(row, response=response)
 
 
@@ -111,7 +107,7 @@ async def put_tenant(
     tenant: TenantPut,
     response: Response,
     caller: Writer,
-    services: ServicesDep,
+    commands: CommandsDep,
     if_match: IfMatch = None,
     if_none_match: Annotated[str | None, Header(description="`*` creates only")] = None,
 ) -> TenantOut:
@@ -119,8 +115,18 @@ async def put_tenant(
 
     Checks run when a realm is new or changed, and for a draft, which they activate unless `activate` is `never`.
     """
-    condition = Condition(parse_if_match(if_match), (if_none_match or "").strip() == "*")
-    row, created = await put(ref, body=tenant, condition=condition, services=services, change=caller.change())
+    slug = None if is_id(ref) else ref
+    if slug is not None and tenant.slug not in (None, slug):
+        detail = f"the path names {ref!r}; to rename a tenant, name it by its id there"
+        raise ValidationFailed(errors=[FieldError("/slug", detail)])
+    row, created = await commands.make(
+        ref,
+        tenant_draft(tenant, vocabulary=commands.vocabulary, slug=slug),
+        activate=tenant.activate,
+        if_match=parse_if_match(if_match),
+        create_only=(if_none_match or "").strip() == "*",
+        change=caller.change(),
+    )
     return _answer(row, response=response, created=created)
 
 
@@ -129,11 +135,10 @@ async def put_tenant(
     status_code=status.HTTP_204_NO_CONTENT,
     responses={**_VERSIONED, **problem_responses(InvalidStateTransition)},
 )
-async def delete_tenant(ref: Ref, caller: Writer, services: ServicesDep, if_match: IfMatch = None) -> None:
+async def delete_tenant(ref: Ref, caller: Writer, commands: CommandsDep, if_match: IfMatch = None) -> None:
     """Delete a tenant: its tokens are refused at once; slug and issuers stay reserved until it is purged."""
     version = require_if_match(if_match)
-    async with changing(services) as session:
-        await service.move(session, ref=ref, transition=Transition.DELETE, if_match=version, change=caller.change())
+    await commands.move(ref, Transition.DELETE, if_match=version, change=caller.change())
 
 
 def _patched(patch: TenantPatch, *, before: Tenant, roles: frozenset[str]) -> dict[str, Any]:

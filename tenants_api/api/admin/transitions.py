@@ -7,20 +7,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from tenants_api.api.admin.changing import changing
 from tenants_api.api.admin.guard import Writer
 from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import IfMatch, Ref
 from tenants_api.api.admin.wire import Reason, TenantOut, tenant_out
-from tenants_api.api.dependencies import ServicesDep
+from tenants_api.api.dependencies import CommandsDep
 from tenants_api.api.problems import problem_responses
 from tenants_api.api.versions import parse_if_match
 from tenants_api.errors import EtagMismatch, ValidationFailed
+from tenants_api.onboarding import Commands
 from tenants_api.registry import service
 from tenants_api.registry.errors import InvalidStateTransition, RealmNotReady, TenantNotFound
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Change, Transition
-from tenants_api.wiring import Services
 
 router = APIRouter(
     prefix="/v1/tenants/{ref}",
@@ -37,16 +36,12 @@ class Wanted:
     ref: str
     if_match: int | None
     change: Change
-    services: Services
+    commands: Commands
     response: Response
 
     async def move(self, transition: Transition) -> TenantOut:
         """Make the transition and answer with the tenant as it is then."""
-        async with changing(self.services) as session:
-            row = await service.move(
-                session, ref=self.ref, transition=transition, if_match=self.if_match, change=self.change
-            )
-        return self.answer(row)
+        return self.answer(await self.commands.move(self.ref, transition, if_match=self.if_match, change=self.change))
 
     def answer(self, row: Tenant) -> TenantOut:
         self.response.headers["ETag"] = service.etag(row)
@@ -57,12 +52,12 @@ async def _wanted(
     ref: Ref,
     response: Response,
     caller: Writer,
-    services: ServicesDep,
+    commands: CommandsDep,
     body: Reason | None = None,
     if_match: IfMatch = None,
 ) -> Wanted:
     change = caller.change(body.reason if body is not None else None)
-    return Wanted(ref, parse_if_match(if_match), change, services, response)
+    return Wanted(ref, parse_if_match(if_match), change, commands, response)
 
 
 WantedDep = Annotated[Wanted, Depends(_wanted)]
@@ -71,8 +66,7 @@ WantedDep = Annotated[Wanted, Depends(_wanted)]
 @router.post("/activate", response_model=TenantOut, responses=problem_responses(RealmNotReady))
 async def activate_tenant(wanted: WantedDep) -> TenantOut:
     """Check the realms of a draft and let its tokens in; 422 with the report when a check fails."""
-    onboarding = wanted.services.onboarding
-    return wanted.answer(await onboarding.activate(wanted.ref, if_match=wanted.if_match, change=wanted.change))
+    return wanted.answer(await wanted.commands.activate(wanted.ref, if_match=wanted.if_match, change=wanted.change))
 
 
 @router.post("/suspend", response_model=TenantOut)
@@ -96,8 +90,4 @@ async def restore_tenant(wanted: WantedDep) -> TenantOut:
 @router.post("/purge", response_model=TenantOut)
 async def purge_tenant(wanted: WantedDep) -> TenantOut:
     """Remove a deleted tenant for good; its slug and issuers are free again. The answer is what it was."""
-    async with changing(wanted.services) as session:
-        last = await service.get_tenant(session, ref=wanted.ref)
-        answer = tenant_out(last)
-        await service.purge_tenant(session, ref=wanted.ref, change=wanted.change)
-    return answer
+    return tenant_out(await wanted.commands.purge(wanted.ref, change=wanted.change))

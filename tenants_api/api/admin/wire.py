@@ -13,6 +13,7 @@ from tenants_api.api.wire import PlainText, Time, WireIn, WireOut
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.onboarding import realm_draft
+from tenants_api.onboarding.drafts import Vocabulary
 from tenants_api.registry.models import Rejection, Tenant
 from tenants_api.registry.values import Health, RealmDraft, TenantDraft
 from tenants_api.role_rules import RoleRule
@@ -85,8 +86,8 @@ Rules = Annotated[list[RuleIn], Field(max_length=200)]
 _PUBLISHED = "whether everybody may read at which realms this tenant's tokens are issued (RFC 9728)"
 
 
-class TenantDescription(WireIn):
-    """A tenant as an admin describes it, in a request or in a file."""
+class TenantFields(WireIn):
+    """What an admin says of a tenant."""
 
     slug: Slug
     name: Name
@@ -97,7 +98,7 @@ class TenantDescription(WireIn):
     resource_metadata: bool = Field(default=False, description=_PUBLISHED)
 
 
-class TenantIn(TenantDescription):
+class TenantIn(TenantFields):
     """A new tenant."""
 
     activate: Activate = "when_ready"
@@ -197,6 +198,19 @@ def tenant_out(tenant: Tenant) -> TenantOut:
     return TenantOut.model_validate(tenant)
 
 
+def tenant_draft(body: TenantFields, *, vocabulary: Vocabulary, slug: str | None = None) -> TenantDraft:
+    """The tenant that the body describes; `slug` where the body has none. Raises ValidationFailed."""
+    return TenantDraft(
+        slug=body.slug or slug or "",
+        name=body.name,
+        external_id=body.external_id,
+        realms=to_drafts(body.realms, policy=vocabulary.policy),
+        role_mapping=to_rules(body.role_mapping, roles=vocabulary.roles),
+        metadata=body.metadata,
+        resource_metadata=body.resource_metadata,
+    )
+
+
 def to_draft(realm: RealmIn, *, policy: TargetPolicy) -> RealmDraft:
     """Check a realm's form. Raises ValidationFailed."""
     return realm_draft(policy=policy, **realm.model_dump())
@@ -215,21 +229,6 @@ def to_drafts(realms: Sequence[RealmIn], *, policy: TargetPolicy) -> tuple[Realm
             raise ValidationFailed(errors=[FieldError(f"/realms/{n}/issuer", "the same realm stands here twice")])
         drafts.append(draft)
     return tuple(drafts)
-
-
-def to_tenant_draft(
-    tenant: TenantDescription, *, slug: str, policy: TargetPolicy, roles: frozenset[str]
-) -> TenantDraft:
-    """Check a tenant's realms and role mapping. Raises ValidationFailed."""
-    return TenantDraft(
-        slug=slug,
-        name=tenant.name,
-        external_id=tenant.external_id,
-        realms=to_drafts(tenant.realms, policy=policy),
-        role_mapping=to_rules(tenant.role_mapping, roles=roles),
-        metadata=tenant.metadata,
-        resource_metadata=tenant.resource_metadata,
-    )
 
 
 def to_rules(

@@ -12,7 +12,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.cli.exits import CHECK_FAILED, CONFLICT, USAGE, Stopped, exit_code, report
-from tenants_api.cli.gitops.documents import Vocabulary, Wanted
+from tenants_api.cli.gitops.documents import Wanted
 from tenants_api.cli.gitops.execute import ORDER, Executor, is_check_failure
 from tenants_api.cli.gitops.intake import MOST_FAULTS, Counting, Fault, Format, opened, take_in
 from tenants_api.cli.gitops.plan import Conflict, make_plan
@@ -21,7 +21,8 @@ from tenants_api.cli.gitops.workbench import Workbench
 from tenants_api.cli.options import BulkActivation
 from tenants_api.cli.output import print_line, say
 from tenants_api.cli.session import change, services
-from tenants_api.wiring import Services
+from tenants_api.db import Database
+from tenants_api.onboarding import Commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +39,29 @@ class Order:
     reason: str | None
     as_json: bool
 
-    @property
-    def asks_realms(self) -> bool:
-        return self.activate in (BulkActivation.WHEN_READY, BulkActivation.NOW)
-
 
 async def carry_out(order: Order, *, bench: Workbench) -> None:
     """Raises Stopped before anything is changed, or typer.Exit with the code of what failed in between."""
-    async with services(load=order.asks_realms and not order.dry_run) as opened:
-        vocabulary = Vocabulary(opened.policy, opened.roles.names)
-        _read(order, bench=bench, vocabulary=vocabulary, services=opened)
-        await _plan(order, bench=bench, vocabulary=vocabulary, services=opened)
+    async with services(load=False) as opened:
+        _read(order, bench=bench, commands=opened.commands)
+        await _plan(order, bench=bench, database=opened.database)
         if order.dry_run:
             _summarize(order, bench.counts(), failed=0)
             return
         _ask(order, deletes=bench.counts().get("delete", 0))
-        executor = Executor(opened, vocabulary=vocabulary, activate=order.activate, change=change(order.reason))
+        executor = Executor(opened.commands, activate=order.activate, change=change(order.reason))
         await _execute(order, executor, bench=bench)
 
 
-def _read(order: Order, *, bench: Workbench, vocabulary: Vocabulary, services: Services) -> None:
+def _read(order: Order, *, bench: Workbench, commands: Commands) -> None:
     def refuse(wanted: Wanted) -> None:
-        services.onboarding.refuse_reserved(wanted.draft.realms)
+        commands.refuse_reserved(wanted.draft.realms)
 
     with opened(order.file) as stream:
         size = os.fstat(stream.fileno()).st_size if order.file != "-" else None
         with bar("reading", total=size, counts=False) as progress:
             counting = io.BufferedReader(Counting(stream, on_read=progress.advance), 65_536)
-            faults = take_in(counting, of=order.format, bench=bench, vocabulary=vocabulary, refuse=refuse)
+            faults = take_in(counting, of=order.format, bench=bench, vocabulary=commands.vocabulary, refuse=refuse)
     if faults:
         more = " at least" if len(faults) == MOST_FAULTS else ""
         _say_all(faults, as_json=order.as_json)
@@ -75,8 +71,8 @@ def _read(order: Order, *, bench: Workbench, vocabulary: Vocabulary, services: S
         raise Stopped("there is no tenant in the file; nothing was changed", code=USAGE)
 
 
-async def _plan(order: Order, *, bench: Workbench, vocabulary: Vocabulary, services: Services) -> None:
-    async with services.database.read() as session:
+async def _plan(order: Order, *, bench: Workbench, database: Database) -> None:
+    async with database.read() as session:
         conflicts = await make_plan(session, bench=bench, activate=order.activate, prune=order.prune)
     if conflicts:
         _say_all(conflicts[:MOST_FAULTS], as_json=order.as_json)

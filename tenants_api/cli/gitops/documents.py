@@ -10,19 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tenants_api.api.admin.wire import TenantDescription, to_tenant_draft
+from tenants_api.api.admin.wire import TenantFields, tenant_draft
 from tenants_api.cli.drafts import checked
 from tenants_api.errors import FieldError, ValidationFailed
-from tenants_api.keycloak.targets import TargetPolicy
 from tenants_api.onboarding import members_of
-from tenants_api.registry.models import Tenant
-from tenants_api.registry.rows import registered_draft, rules_of
+from tenants_api.onboarding.drafts import Vocabulary
 from tenants_api.registry.values import TenantDraft
 
 State = Literal["draft", "active", "suspended"]
 
 
-class TenantDocument(TenantDescription):
+class TenantDocument(TenantFields):
     """A tenant in a file; `state` is left alone where it is left out."""
 
     state: State | None = None
@@ -36,21 +34,12 @@ class Wanted:
     state: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """What a document is checked against: where realms may be, and the roles of this application."""
-
-    policy: TargetPolicy
-    roles: frozenset[str]
-
-
 def read_document(value: Any, *, vocabulary: Vocabulary) -> Wanted:
     """Check a document. Raises ValidationFailed with a pointer to each wrong member."""
     if not isinstance(value, dict):
         raise ValidationFailed(errors=[FieldError("", "a document must be one tenant: an object")])
     body = checked(TenantDocument, value)
-    draft = to_tenant_draft(body, slug=body.slug, policy=vocabulary.policy, roles=vocabulary.roles)
-    return Wanted(draft, body.state)
+    return Wanted(tenant_draft(body, vocabulary=vocabulary), body.state)
 
 
 def document(draft: TenantDraft, *, state: str | None = None) -> dict[str, Any]:
@@ -72,19 +61,6 @@ def document(draft: TenantDraft, *, state: str | None = None) -> dict[str, Any]:
 def line(value: Any) -> str:
     """Canonical JSON on one line. Compared as text, for Python calls 1, 1.0 and true equal."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def draft_of(tenant: Tenant) -> TenantDraft:
-    """What the registry holds, as a draft; its realms and rules must be loaded."""
-    return TenantDraft(
-        slug=tenant.slug,
-        name=tenant.name,
-        external_id=tenant.external_id,
-        realms=tuple(registered_draft(realm) for realm in tenant.realms),
-        role_mapping=rules_of(tenant),
-        metadata=tenant.metadata_,
-        resource_metadata=tenant.resource_metadata,
-    )
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

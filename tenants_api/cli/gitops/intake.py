@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tenants_api.cli.exits import USAGE, Stopped
-from tenants_api.cli.gitops.documents import Vocabulary, Wanted, read_document
+from tenants_api.cli.gitops.documents import Wanted, read_document
 from tenants_api.cli.gitops.entries import Entry, Peekable
 from tenants_api.cli.gitops.ndjson import read_ndjson
 from tenants_api.cli.gitops.workbench import Workbench
 from tenants_api.cli.gitops.yaml_files import read_yaml
 from tenants_api.errors import ApiError
+from tenants_api.onboarding.drafts import Vocabulary
 
 MOST_FAULTS = 20  # are told; a file in a wrong format would have as many as lines
 

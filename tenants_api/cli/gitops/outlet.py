@@ -7,11 +7,12 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tenants_api.cli.gitops.documents import document, draft_of, line
+from tenants_api.cli.gitops.documents import document, line
 from tenants_api.cli.gitops.intake import Format
 from tenants_api.cli.gitops.yaml_files import write_yaml
 from tenants_api.cli.session import services
 from tenants_api.db import Database
+from tenants_api.onboarding.drafts import registered_tenant
 from tenants_api.registry.bulk import living_tenants
 
 
@@ -38,5 +39,5 @@ async def exported(database: Database, *, of: Format) -> AsyncIterator[bytes]:
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         async for tenants in living_tenants(session):
             for tenant in tenants:
-                value = document(draft_of(tenant), state=tenant.state)
+                value = document(registered_tenant(tenant), state=tenant.state)
                 yield write_yaml(value) if of is Format.YAML else f"{line(value)}\n".encode()

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.cli.gitops.documents import differences, document, draft_of
+from tenants_api.cli.gitops.documents import differences, document
 from tenants_api.cli.gitops.workbench import Step, Workbench
 from tenants_api.cli.options import BulkActivation
+from tenants_api.onboarding.drafts import registered_tenant
 from tenants_api.registry import bulk
 from tenants_api.registry.bulk import Owner
 from tenants_api.registry.models import Tenant
@@ -74,7 +75,7 @@ def _decide(step: Step, wanted: Any, tenant: Tenant | None, *, activate: BulkAct
     goal = str(goal_of(step.state, present=tenant.state, activate=activate))
     if goal == TenantState.DRAFT and tenant.state != TenantState.DRAFT:
         return Conflict(step.line, step.slug, f"it is {tenant.state}, and no tenant goes back to draft")
-    changes = differences(document(draft_of(tenant)), wanted)
+    changes = differences(document(registered_tenant(tenant)), wanted)
     changes += ["state"] if goal != tenant.state else []
     action = "update" if changes else "unchanged"
     return replace(
