@@ -349,9 +349,10 @@ class Commands:
 
         The answer is the tenant as it was committed where nothing newer could be stored.
         """
+        found = tenant
         with after_commit("realms_not_checked", tenant=tenant.slug):
-            tenant = await self._check_and_store(tenant, activate=activate, change=change)
-        return tenant
+            found = await self._check_and_store(tenant, activate=activate, change=change)
+        return found  # noqa: RET504 (where the check failed it is the tenant as committed)
 
     async def _check_and_store(self, tenant: Tenant, *, activate: bool, change: Change) -> Tenant:
         ref = str(tenant.id)
