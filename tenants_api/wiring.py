@@ -144,22 +144,16 @@ def _build(
     rings = KeyRings(
         source=source, policy=parts.keys, clocks=clocks, on_new=lambda ring: None, on_event=observer(metrics)
     )
-    runner = Runner(database, replica=trust)
+    runner = Runner(database, trust)
     checks = RealmChecks(
         runner,
-        replica=trust,
         client=client,
         policy=policy,
         clocks=clocks,
         sample=lambda raw: SampleToken(raw, roles=roles.names, policy=claims, clocks=clocks),
+        reserved=(settings.platform_issuer,) if settings.platform_issuer else (),
     )
-    commands = Commands(
-        runner,
-        checks=checks,
-        vocabulary=Vocabulary(policy, roles.names),
-        clocks=clocks,
-        reserved_issuers=(settings.platform_issuer,) if settings.platform_issuer else (),
-    )
+    commands = Commands(runner, checks=checks, vocabulary=Vocabulary(policy, roles.names), clocks=clocks)
     reconciler = Reconciler(
         database,
         trust=trust,

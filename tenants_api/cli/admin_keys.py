@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +10,7 @@ import typer
 from tenants_api.cli import shapes
 from tenants_api.cli.exits import USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_table, say
-from tenants_api.cli.session import Reason, change, commands, reading, run
+from tenants_api.cli.session import Reason, change, execute, query
 from tenants_api.db import utc_now
 from tenants_api.registry.admin_keys import list_admin_keys
 from tenants_api.registry.models import AdminApiKey
@@ -31,7 +31,10 @@ def create(
 ) -> None:
     """Make a key and print it on stdout; it cannot be shown again."""
     expires_at = utc_now() + timedelta(days=expires_in) if expires_in else None
-    row, key = run(_create(name, scopes=_scopes(scopes), expires_at=expires_at, reason=reason))
+    chosen, who = _scopes(scopes), change(reason)
+    row, key = execute(
+        lambda commands: commands.create_admin_key(name, scopes=chosen, expires_at=expires_at, held=SCOPES, change=who)
+    )
     if as_json:
         print_json({**_shape(row), "key": key})
         return
@@ -42,7 +45,7 @@ def create(
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the keys, without their secrets."""
-    rows = run(_list())
+    rows = query(list_admin_keys)
     if as_json:
         print_json([_shape(row) for row in rows])
         return
@@ -57,30 +60,11 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Refuse a key from now on."""
-    run(_revoke(key_id, reason=reason))
+    execute(lambda commands: commands.revoke_admin_key(key_id, held=SCOPES, change=change(reason)))
     if as_json:
         print_json({"revoked": key_id})
         return
     say(f"{key_id} is revoked")
-
-
-async def _create(
-    name: str, *, scopes: tuple[str, ...], expires_at: datetime | None, reason: str | None
-) -> tuple[AdminApiKey, str]:
-    async with commands() as opened:
-        return await opened.create_admin_key(
-            name, scopes=scopes, expires_at=expires_at, held=SCOPES, change=change(reason)
-        )
-
-
-async def _list() -> list[AdminApiKey]:
-    async with reading() as session:
-        return list(await list_admin_keys(session))
-
-
-async def _revoke(key_id: str, *, reason: str | None) -> None:
-    async with commands() as opened:
-        await opened.revoke_admin_key(key_id, held=SCOPES, change=change(reason))
 
 
 def _scopes(text: str) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ import typer
 
 from tenants_api.cli import shapes
 from tenants_api.cli.output import AsJson, print_json, print_line, print_table
-from tenants_api.cli.session import reading, run, services
+from tenants_api.cli.session import query, run, services
 from tenants_api.registry.audit import list_events
 from tenants_api.registry.models import AuditEvent
-from tenants_api.registry.values import Page, PageRequest
+from tenants_api.registry.values import PageRequest
 
 app = typer.Typer(no_args_is_help=True, help="Audit: every change, with who and why.")
 
@@ -32,7 +32,9 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Show the newest events, newest first."""
-    page = run(_page(PageRequest(limit=lines), action=action, target=target, actor=actor))
+    page = query(
+        lambda session: list_events(session, page=PageRequest(limit=lines), action=action, target=target, actor=actor)
+    )
     if as_json:
         print_json(shapes.page(page, shape=shapes.event))
         return
@@ -55,11 +57,6 @@ def tail(
 def export(action: Action = None, target: Target = None, actor: ActorId = None, as_json: AsJson = False) -> None:
     """Write every event on stdout, newest first, one JSON document on each line (with or without --json)."""
     run(_export(action=action, target=target, actor=actor))
-
-
-async def _page(request: PageRequest, **where: str | None) -> Page[AuditEvent]:
-    async with reading() as session:
-        return await list_events(session, page=request, **where)
 
 
 async def _export(**where: str | None) -> None:

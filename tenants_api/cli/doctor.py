@@ -102,7 +102,7 @@ async def _registry(services: Services, *, realms: bool) -> AsyncGenerator[Findi
 async def _ask(services: Services, *, tenant: TenantRow, realm: RealmRow) -> Finding:
     async with services.database.read() as session:
         draft = registered_draft(await service.get_realm(session, ref=str(tenant.id), realm_id=realm.id))
-    report = await services.commands.check_realm(draft)
+    report = await services.commands.checks.check(draft)
     failed = next((c for c in reversed(report.conditions) if c.status == "False" and c.type != "Ready"), None)
     if report.ready or failed is None:
         return Finding(f"realm of {tenant.slug}", "ok", realm.issuer)

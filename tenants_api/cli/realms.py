@@ -15,10 +15,9 @@ from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.inputs import read_text
 from tenants_api.cli.options import given_members, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
-from tenants_api.cli.session import Reason, TenantRef, change, commands, reading, run
-from tenants_api.onboarding import Report
+from tenants_api.cli.session import Reason, TenantRef, change, execute, query
 from tenants_api.registry import service
-from tenants_api.registry.models import Realm, Tenant
+from tenants_api.registry.models import Realm
 
 app = typer.Typer(no_args_is_help=True, help="Realms: the issuers of a tenant.")
 
@@ -29,7 +28,13 @@ RealmId = Annotated[uuid.UUID, typer.Argument(metavar="REALM", help="Id of the r
 @realm_options(RealmIn)
 def add(ref: TenantRef, reason: Reason = None, as_json: AsJson = False, **members: Any) -> None:
     """Add an issuer to a tenant (host rename, blue/green, migration)."""
-    _print(run(_add(ref, fields=given_members(members), reason=reason)), as_json=as_json)
+    fields = given_members(members)
+    realm = execute(
+        lambda commands: commands.add_realm(
+            ref, realm_draft(fields, vocabulary=commands.vocabulary), change=change(reason)
+        )
+    )
+    _print(realm, as_json=as_json)
 
 
 @app.command("set")
@@ -39,13 +44,15 @@ def set_(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: AsJs
     fields = given_members(members)
     if not fields:
         raise Stopped("nothing to change", cure="tenants-api realms set --help", code=USAGE)
-    _print(run(_set(ref, realm_id, fields=fields, reason=reason)), as_json=as_json)
+    patch = checked(RealmPatch, fields).model_dump(exclude_unset=True)
+    realm = execute(lambda commands: commands.update_realm(ref, realm_id, patch, change=change(reason)))
+    _print(realm, as_json=as_json)
 
 
 @app.command("list")
 def list_(ref: TenantRef, as_json: AsJson = False) -> None:
     """List a tenant's realms."""
-    tenant = run(_tenant(ref))
+    tenant = query(lambda session: service.get_tenant(session, ref=ref))
     if as_json:
         print_json([shapes.realm(realm) for realm in tenant.realms])
         return
@@ -58,13 +65,13 @@ def list_(ref: TenantRef, as_json: AsJson = False) -> None:
 @app.command()
 def show(ref: TenantRef, realm_id: RealmId, as_json: AsJson = False) -> None:
     """Show one realm with its conditions."""
-    _print(run(_realm(ref, realm_id=realm_id)), as_json=as_json)
+    _print(query(lambda session: service.get_realm(session, ref=ref, realm_id=realm_id)), as_json=as_json)
 
 
 @app.command()
 def remove(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: AsJson = False) -> None:
     """Remove an issuer: its tokens are refused on every worker within a second."""
-    run(_remove(ref, realm_id=realm_id, reason=reason))
+    execute(lambda commands: commands.remove_realm(ref, realm_id, change=change(reason)))
     if as_json:
         print_json({"removed": str(realm_id)})
         return
@@ -89,8 +96,11 @@ def check(
     if issuer is None and realm_url is None:
         raise Stopped("give a TENANT, --issuer or --realm-url", cure="tenants-api realms check --help", code=USAGE)
     token = read_text(sample) if sample else None
-    given = {"issuer": issuer, "realm_url": realm_url, "client_id": client_id, "sample_token": token}
-    report = run(_preflight(**given, issuer_check=issuer_check))
+    report = execute(
+        lambda commands: commands.checks.preflight(
+            issuer=issuer, realm_url=realm_url, client_id=client_id, sample_token=token, issuer_check=issuer_check
+        )
+    )
     if as_json:
         print_json(shapes.report(report))
     else:
@@ -99,7 +109,7 @@ def check(
 
 
 def _check_tenant(ref: str, *, reason: str | None, as_json: bool) -> None:
-    tenant = run(_checked(ref, reason=reason))
+    tenant = execute(lambda commands: commands.check_tenant(ref, change=change(reason)))
     if as_json:
         print_json([shapes.realm(realm) for realm in tenant.realms])
     else:
@@ -110,42 +120,6 @@ def _check_tenant(ref: str, *, reason: str | None, as_json: bool) -> None:
 def _exit_unless(ready: bool) -> None:
     if not ready:
         raise typer.Exit(CHECK_FAILED)
-
-
-async def _add(ref: str, *, fields: dict[str, Any], reason: str | None) -> Realm:
-    async with commands() as opened:
-        return await opened.add_realm(ref, realm_draft(fields, vocabulary=opened.vocabulary), change=change(reason))
-
-
-async def _set(ref: str, realm_id: uuid.UUID, *, fields: dict[str, Any], reason: str | None) -> Realm:
-    patch = checked(RealmPatch, fields).model_dump(exclude_unset=True)
-    async with commands() as opened:
-        return await opened.update_realm(ref, realm_id, patch, change=change(reason))
-
-
-async def _tenant(ref: str) -> Tenant:
-    async with reading() as session:
-        return await service.get_tenant(session, ref=ref)
-
-
-async def _realm(ref: str, *, realm_id: uuid.UUID) -> Realm:
-    async with reading() as session:
-        return await service.get_realm(session, ref=ref, realm_id=realm_id)
-
-
-async def _remove(ref: str, *, realm_id: uuid.UUID, reason: str | None) -> None:
-    async with commands() as opened:
-        await opened.remove_realm(ref, realm_id, change=change(reason))
-
-
-async def _checked(ref: str, *, reason: str | None) -> Tenant:
-    async with commands() as opened:
-        return await opened.check_tenant(ref, change=change(reason))
-
-
-async def _preflight(*, issuer_check: str, **fields: str | None) -> Report:
-    async with commands() as opened:
-        return await opened.preflight(issuer_check=issuer_check, **fields)
 
 
 def _print(realm: Realm, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 
@@ -57,18 +57,24 @@ async def services(*, load: bool = True) -> AsyncIterator[Services]:
         yield opened
 
 
-@asynccontextmanager
-async def commands() -> AsyncIterator[Commands]:
-    """The commands: what changes something. They need none of the registry in memory."""
-    async with services(load=False) as opened:
-        yield opened.commands
+def execute(work: Callable[[Commands], Awaitable[T]]) -> T:
+    """Run one command; it needs none of the registry in memory."""
+
+    async def executed() -> T:
+        async with services(load=False) as opened:
+            return await work(opened.commands)
+
+    return run(executed())
 
 
-@asynccontextmanager
-async def reading() -> AsyncIterator[AsyncSession]:
-    """One transaction that only reads."""
-    async with services(load=False) as opened, opened.database.read() as session:
-        yield session
+def query(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """Run something that only reads, in one transaction."""
+
+    async def read() -> T:
+        async with services(load=False) as opened, opened.database.read() as session:
+            return await work(session)
+
+    return run(read())
 
 
 def _os_user() -> str:

@@ -14,11 +14,11 @@ from tenants_api.cli.gitops.verbs import apply, export
 from tenants_api.cli.inputs import parse_object
 from tenants_api.cli.options import Activation, Rules, given_members, parse_rules, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
-from tenants_api.cli.session import Reason, TenantRef, change, commands, reading, run
+from tenants_api.cli.session import Reason, TenantRef, change, execute, query
 from tenants_api.registry import service
-from tenants_api.registry.models import Rejection, Tenant
+from tenants_api.registry.models import Tenant
 from tenants_api.registry.rejections import list_rejections
-from tenants_api.registry.values import Health, Page, PageRequest, TenantFilter, TenantState, Transition
+from tenants_api.registry.values import Health, PageRequest, TenantFilter, TenantState, Transition
 
 PUBLISHED = "Let everybody read at which realms this tenant's tokens are issued (RFC 9728)."
 app = typer.Typer(no_args_is_help=True, help="Tenants: the customers and their states.")
@@ -37,7 +37,7 @@ def list_(
 ) -> None:
     """List tenants, a page at a time."""
     where = TenantFilter(state=state, health=health, issuer=issuer, external_id=external_id, q=q)
-    page = run(_page(where, PageRequest(limit=limit, after=after)))
+    page = query(lambda session: service.list_tenants(session, where=where, page=PageRequest(limit=limit, after=after)))
     if as_json:
         print_json(shapes.page(page, shape=shapes.tenant))
         return
@@ -52,7 +52,7 @@ def list_(
 @app.command()
 def show(ref: TenantRef, as_json: AsJson = False) -> None:
     """Show one tenant with its realms and their conditions."""
-    _print(run(_get(ref)), as_json=as_json)
+    _print(query(lambda session: service.get_tenant(session, ref=ref)), as_json=as_json)
 
 
 @app.command()
@@ -78,7 +78,13 @@ def create(
         "resource_metadata": resource_metadata,
         "role_mapping": parse_rules(rule or []),
     }
-    created = run(_onboard({**tenant, "realms": [given_members(members)]}, activate=activate, reason=reason))
+    created = execute(
+        lambda commands: commands.create(
+            tenant_draft({**tenant, "realms": [given_members(members)]}, vocabulary=commands.vocabulary),
+            activate=activate.value,
+            change=change(reason),
+        )
+    )
     _print(created, as_json=as_json)
     if created.state == TenantState.DRAFT and activate is not Activation.NEVER:
         say("a check failed: the tenant stays a draft; cure it, then: tenants-api tenants activate " + slug)
@@ -106,43 +112,48 @@ def update(
     }
     if all(value is None for value in fields.values()):
         raise Stopped("nothing to change", cure="tenants-api tenants update --help", code=USAGE)
-    _print(run(_update(ref, fields=fields, reason=reason)), as_json=as_json)
+    updated = execute(
+        lambda commands: commands.update(
+            ref, lambda _: changed_fields(fields, vocabulary=commands.vocabulary), change=change(reason)
+        )
+    )
+    _print(updated, as_json=as_json)
 
 
 @app.command()
 def activate(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
     """Run the checks of a draft and let its tokens in."""
-    _print(run(_activate(ref, reason=reason)), as_json=as_json)
+    _print(execute(lambda commands: commands.activate(ref, change=change(reason))), as_json=as_json)
 
 
 @app.command()
 def suspend(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
     """Refuse a tenant's tokens, on every worker within a second."""
-    _print(run(_move(ref, transition=Transition.SUSPEND, reason=reason)), as_json=as_json)
+    _move(ref, Transition.SUSPEND, reason=reason, as_json=as_json)
 
 
 @app.command()
 def resume(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
     """Let a suspended tenant's tokens in again."""
-    _print(run(_move(ref, transition=Transition.RESUME, reason=reason)), as_json=as_json)
+    _move(ref, Transition.RESUME, reason=reason, as_json=as_json)
 
 
 @app.command()
 def delete(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
     """Take a tenant out of service; its issuers stay reserved until `purge`."""
-    _print(run(_move(ref, transition=Transition.DELETE, reason=reason)), as_json=as_json)
+    _move(ref, Transition.DELETE, reason=reason, as_json=as_json)
 
 
 @app.command()
 def restore(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
     """Bring a deleted tenant back, suspended."""
-    _print(run(_move(ref, transition=Transition.RESTORE, reason=reason)), as_json=as_json)
+    _move(ref, Transition.RESTORE, reason=reason, as_json=as_json)
 
 
 @app.command()
 def rejections(ref: TenantRef, as_json: AsJson = False) -> None:
     """Show why a tenant's tokens were refused lately, counted by what they have in common."""
-    rows = run(_rejections(ref))
+    rows = query(lambda session: list_rejections(session, ref=ref))
     if as_json:
         print_json({"data": [rejection_out(row).model_dump(mode="json") for row in rows]})
         return
@@ -162,7 +173,7 @@ def purge(
     """Erase a deleted tenant and everything of it, for good."""
     if not yes:
         typer.confirm(f"Erase {ref} and all its data for good?", abort=True, err=True)
-    run(_purge(ref, reason=reason))
+    execute(lambda commands: commands.purge(ref, change=change(reason)))
     if as_json:
         print_json({"purged": ref})
         return
@@ -173,46 +184,8 @@ app.command()(apply)
 app.command()(export)
 
 
-async def _page(where: TenantFilter, request: PageRequest) -> Page[Tenant]:
-    async with reading() as session:
-        return await service.list_tenants(session, where=where, page=request)
-
-
-async def _get(ref: str) -> Tenant:
-    async with reading() as session:
-        return await service.get_tenant(session, ref=ref)
-
-
-async def _rejections(ref: str) -> list[Rejection]:
-    async with reading() as session:
-        return await list_rejections(session, ref=ref)
-
-
-async def _onboard(fields: dict[str, Any], *, activate: Activation, reason: str | None) -> Tenant:
-    async with commands() as opened:
-        draft = tenant_draft(fields, vocabulary=opened.vocabulary)
-        return await opened.create(draft, activate=activate.value, change=change(reason))
-
-
-async def _update(ref: str, *, fields: dict[str, Any], reason: str | None) -> Tenant:
-    async with commands() as opened:
-        changed = changed_fields(fields, vocabulary=opened.vocabulary)
-        return await opened.update(ref, lambda _: changed, change=change(reason))
-
-
-async def _activate(ref: str, *, reason: str | None) -> Tenant:
-    async with commands() as opened:
-        return await opened.activate(ref, change=change(reason))
-
-
-async def _move(ref: str, *, transition: Transition, reason: str | None) -> Tenant:
-    async with commands() as opened:
-        return await opened.move(ref, transition, change=change(reason))
-
-
-async def _purge(ref: str, *, reason: str | None) -> None:
-    async with commands() as opened:
-        await opened.purge(ref, change=change(reason))
+def _move(ref: str, transition: Transition, *, reason: str | None, as_json: bool) -> None:
+    _print(execute(lambda commands: commands.move(ref, transition, change=change(reason))), as_json=as_json)
 
 
 def _print(tenant: Tenant, *, as_json: bool) -> None:

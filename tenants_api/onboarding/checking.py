@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,27 +20,30 @@ from tenants_api.registry.errors import RealmNotReady
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.rows import registered_draft
 from tenants_api.registry.values import Health, PageRequest, RealmDraft, TenantDraft, TenantFilter
-from tenants_api.trust import Trust, to_stored
+from tenants_api.trust import to_stored
 from tenants_api.verification.clocks import Clocks
 
 Reports = Sequence[tuple[Realm, Report]]
 
 
 class RealmChecks:
-    """What realms answer, and what the registry and this replica take over of it."""
+    """What realms answer, and what the registry and this replica take over of it.
+
+    No tenant may have an issuer of `reserved`: that of the platform realm.
+    """
 
     def __init__(
         self,
         runner: Runner,
         *,
-        replica: Trust,
         client: RealmClient,
         policy: TargetPolicy,
         clocks: Clocks,
         sample: Callable[[str], SampleToken],
+        reserved: Iterable[str] = (),
     ) -> None:
-        self._runner, self._replica = runner, replica
-        self._client, self._policy, self._clocks, self._sample = client, policy, clocks, sample
+        self._runner, self._client, self._policy = runner, client, policy
+        self._clocks, self._sample, self.reserved = clocks, sample, frozenset(reserved)
 
     async def preflight(
         self,
@@ -49,22 +52,26 @@ class RealmChecks:
         realm_url: str | None,
         client_id: str | None,
         sample_token: str | None,
-        issuer_check: str,
-        reserved: frozenset[str],
+        issuer_check: str = "discovery",
     ) -> Report:
-        """See `Commands.preflight`; an issuer of `reserved` counts as taken."""
+        """Check a realm that is not registered; stores nothing, and failing checks do not raise.
+
+        Raises:
+            ValidationFailed: neither an issuer nor a realm URL was given, or one is not well-formed in a way that
+                no check can report.
+        """
         draft = _preflight_draft(issuer or realm_url or "", realm_url=realm_url, client_id=client_id)
         draft = replace(draft, issuer_check=issuer_check)
         issuer = draft.issuer.removesuffix(WELL_KNOWN)
-        taken = issuer in reserved or await self._is_registered(issuer)
+        taken = issuer in self.reserved or await self._is_registered(issuer)
         sample = self._sample(sample_token) if sample_token is not None else None
         return await check_realm(
             draft, client=self._client, policy=self._policy, clocks=self._clocks, sample=sample, issuer_taken=taken
         )
 
     async def check(self, draft: RealmDraft) -> Report:
-        """Check a realm as it is, or will be, registered."""
-        async with self._runner.reading() as session:
+        """Check a realm as it is, or will be, registered; stores nothing, and failing checks do not raise."""
+        async with self._runner.database.read() as session:
             shared = await repository.shares_issuer(session, issuer=draft.issuer, organization=draft.organization)
         return await check_realm(draft, client=self._client, policy=self._policy, clocks=self._clocks, shared=shared)
 
@@ -115,13 +122,13 @@ class RealmChecks:
         with after_commit("keys_not_adopted"):
             for realm, report in reports:
                 if report.ready and report.fetched is not None:
-                    self._replica.adopt_keys(
+                    self._runner.replica.adopt_keys(
                         realm.id, issuer=realm.issuer, realm_url=realm.realm_url, fetched=report.fetched,
                         asked_at=report.asked_at,
                     )  # fmt: skip
 
     async def _is_registered(self, issuer: str) -> bool:
-        async with self._runner.reading() as session:
+        async with self._runner.database.read() as session:
             page = await service.list_tenants(session, where=TenantFilter(issuer=issuer), page=PageRequest(limit=1))
         return bool(page.items)
 

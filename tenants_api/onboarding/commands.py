@@ -18,7 +18,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tenants_api.errors import EtagMismatch, FieldError, ValidationFailed
 from tenants_api.ids import is_id
 from tenants_api.onboarding.checking import RealmChecks, Reports, all_ready, enabled, not_ready
-from tenants_api.onboarding.checks import Report
 from tenants_api.onboarding.drafts import Vocabulary, members_of, realm_draft
 from tenants_api.onboarding.runner import Runner, after_commit
 from tenants_api.registry import admin_keys, repository, service
@@ -47,25 +46,14 @@ _WAYS: Mapping[tuple[str, str], tuple[Transition, ...]] = {
 
 
 class Commands:
-    """The use cases that change something. `vocabulary` is what drafts for them are checked against.
+    """The use cases that change something. Drafts for them are checked against `vocabulary`; `checks` ask realms.
 
     A command that returned is committed; one that raised left nothing behind, but for what `activate` stores of checks.
     """
 
-    def __init__(
-        self,
-        runner: Runner,
-        *,
-        checks: RealmChecks,
-        vocabulary: Vocabulary,
-        clocks: Clocks,
-        reserved_issuers: Iterable[str] = (),
-    ) -> None:
-        self._runner, self._checks, self._clocks = runner, checks, clocks
-        self.vocabulary = vocabulary
-        self._reserved = frozenset(reserved_issuers)
-
-    # --- tenants -----------------------------------------------------------------------------------------------------
+    def __init__(self, runner: Runner, *, checks: RealmChecks, vocabulary: Vocabulary, clocks: Clocks) -> None:
+        self._runner, self._clocks = runner, clocks
+        self.checks, self.vocabulary = checks, vocabulary
 
     async def create(
         self, draft: TenantDraft, *, activate: Activation, state: TenantState | None = None, change: Change
@@ -80,7 +68,7 @@ class Commands:
         goal = _goal(state, present=TenantState.DRAFT, activate=activate)
         if goal == TenantState.ACTIVE and activate == "now":
             return await self._at_once(
-                draft, lambda session: service.create_tenant(session, draft=draft, change=change), change=change
+                draft, lambda session: create(session, draft=draft, change=change), change=change
             )
         waits = goal == TenantState.ACTIVE and activate != "unchecked"
         ways = () if waits else _WAYS.get((TenantState.DRAFT, goal), ())
@@ -116,7 +104,7 @@ class Commands:
             RealmNotReady: with `now`, a check failed; nothing was changed then.
         """
         self.refuse_reserved(draft.realms)
-        async with self._runner.reading() as session:
+        async with self._runner.database.read() as session:
             present = await repository.find_tenant(session, ref=ref)
         if present is None:
             if is_id(ref):
@@ -178,10 +166,10 @@ class Commands:
             InvalidStateTransition, EtagMismatch: see `registry.service.move`.
         """
         for _ in range(MAX_CHANGES):
-            reports = await self._checks.check_all(enabled(await self._read(ref)))
+            reports = await self.checks.check_all(enabled(await self._read(ref)))
             ready = all_ready(reports)
             async with self._runner.transaction() as session:
-                tenant, current = await self._checks.store(session, ref=ref, reports=reports)
+                tenant, current = await self.checks.store(session, ref=ref, reports=reports)
                 if ready and current:
                     tenant = await service.move(
                         session, ref=ref, transition=Transition.ACTIVATE, if_match=if_match, change=change
@@ -190,7 +178,7 @@ class Commands:
                 break
         if not ready or not current:
             raise not_ready([(realm.issuer, report) for realm, report in reports])
-        self._checks.adopt_keys(reports)
+        self.checks.adopt_keys(reports)
         return tenant
 
     async def purge(self, ref: str, *, change: Change) -> Tenant:
@@ -200,8 +188,6 @@ class Commands:
             session.expunge(last)
             await service.purge_tenant(session, ref=ref, change=change)
         return last
-
-    # --- realms ------------------------------------------------------------------------------------------------------
 
     async def add_realm(self, ref: str, draft: RealmDraft, *, change: Change) -> Realm:
         """Add a realm to a tenant and check it at once; it serves when the tenant is active.
@@ -213,12 +199,12 @@ class Commands:
         async with self._runner.transaction() as session:
             realm = await service.add_realm(session, ref=ref, draft=draft, change=change)
         with after_commit("realms_not_checked", realm_id=str(realm.id)):
-            reports = await self._checks.check_all([realm])
+            reports = await self.checks.check_all([realm])
             async with self._runner.transaction() as session:
-                await self._checks.store_each(session, reports=reports)
+                await self.checks.store_each(session, reports=reports)
                 checked = await service.get_realm(session, ref=ref, realm_id=realm.id)
             realm = checked  # only now: what a commit that fails has read is no answer
-            self._checks.adopt_keys(reports)
+            self.checks.adopt_keys(reports)
         return realm
 
     async def update_realm(
@@ -257,8 +243,6 @@ class Commands:
         async with self._runner.transaction() as session:
             await service.remove_realm(session, ref=ref, realm_id=realm_id, if_match=if_match, change=change)
 
-    # --- checks ------------------------------------------------------------------------------------------------------
-
     async def check_tenant(self, ref: str, *, change: Change, activate: bool = False) -> Tenant:
         """Run the checks of all enabled realms of a tenant and store what they found; activate a ready draft if asked.
 
@@ -267,42 +251,12 @@ class Commands:
         """
         return await self._check_and_store(await self._read(ref), activate=activate, change=change)
 
-    async def check_realm(self, draft: RealmDraft) -> Report:
-        """Check a realm as it is registered; stores nothing, and failing checks do not raise."""
-        return await self._checks.check(draft)
-
-    async def preflight(
-        self,
-        *,
-        issuer: str | None,
-        realm_url: str | None,
-        client_id: str | None,
-        sample_token: str | None,
-        issuer_check: str = "discovery",
-    ) -> Report:
-        """Check a realm that is not registered; stores nothing, and failing checks do not raise.
-
-        Raises:
-            ValidationFailed: neither an issuer nor a realm URL was given, or one is not well-formed in a way that
-                no check can report.
-        """
-        return await self._checks.preflight(
-            issuer=issuer,
-            realm_url=realm_url,
-            client_id=client_id,
-            sample_token=sample_token,
-            issuer_check=issuer_check,
-            reserved=self._reserved,
-        )
-
     def refuse_reserved(self, drafts: Iterable[RealmDraft]) -> None:
         """Every command does this itself; an import asks before it begins. Raises IssuerTaken."""
         for draft in drafts:
-            if draft.issuer in self._reserved:
+            if draft.issuer in self.checks.reserved:
                 # The platform realm's users administer this API; a tenant must never be able to stand beside them.
                 raise IssuerTaken(draft.issuer)
-
-    # --- admin keys --------------------------------------------------------------------------------------------------
 
     async def create_admin_key(
         self, name: str, *, scopes: Sequence[str], expires_at: datetime | None, held: Collection[str], change: Change
@@ -328,20 +282,18 @@ class Commands:
             _must_hold(held, scopes=(await admin_keys.get_admin_key(session, key_id=key_id)).scopes)
             await admin_keys.revoke_admin_key(session, key_id=key_id, change=change)
 
-    # -----------------------------------------------------------------------------------------------------------------
-
     async def _at_once(
         self, draft: TenantDraft, write: Callable[[AsyncSession], Awaitable[Tenant]], *, change: Change
     ) -> Tenant:
         """Write and activate in one transaction, after the checks of what is described. Raises RealmNotReady."""
-        checked = await self._checks.passed(draft)
+        checked = await self.checks.passed(draft)
         async with self._runner.transaction() as session:
             tenant = await write(session)
             reports = [(realm, checked[realm.issuer, realm.organization]) for realm in tenant.realms]
-            await self._checks.store_each(session, reports=reports)
+            await self.checks.store_each(session, reports=reports)
             await service.move(session, ref=str(tenant.id), transition=Transition.ACTIVATE, change=change)
             tenant = await service.get_tenant(session, ref=str(tenant.id))
-        self._checks.adopt_keys(reports)
+        self.checks.adopt_keys(reports)
         return tenant
 
     async def _check_after(self, tenant: Tenant, *, change: Change, activate: bool = False) -> Tenant:
@@ -356,16 +308,16 @@ class Commands:
 
     async def _check_and_store(self, tenant: Tenant, *, activate: bool, change: Change) -> Tenant:
         ref = str(tenant.id)
-        reports: Reports = await self._checks.check_all(enabled(tenant))
+        reports: Reports = await self.checks.check_all(enabled(tenant))
         async with self._runner.transaction() as session:
-            tenant, current = await self._checks.store(session, ref=ref, reports=reports)
+            tenant, current = await self.checks.store(session, ref=ref, reports=reports)
             if activate and all_ready(reports) and current and tenant.state == TenantState.DRAFT:
                 tenant = await service.move(session, ref=ref, transition=Transition.ACTIVATE, change=change)
-        self._checks.adopt_keys(reports)
+        self.checks.adopt_keys(reports)
         return tenant
 
     async def _read(self, ref: str) -> Tenant:
-        async with self._runner.reading() as session:
+        async with self._runner.database.read() as session:
             return await service.get_tenant(session, ref=ref)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -17,11 +18,12 @@ from tenants_api.trust import Trust
 log = structlog.get_logger("tenants_api.onboarding")
 
 
+@dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs the transactions of commands."""
+    """Runs the transactions of commands on `database`, for which `replica` holds the registry in memory."""
 
-    def __init__(self, database: Database, *, replica: Trust) -> None:
-        self._database, self._replica = database, replica
+    database: Database
+    replica: Trust
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -29,15 +31,9 @@ class Runner:
 
         What fails after the commit is logged and never raised: a change that is committed is not answered as failed.
         """
-        async with self._database.begin() as session:
+        async with self.database.begin() as session:
             yield session
-        await self._replica.catch_up()
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
-        """One transaction that only reads: what a command must know before it asks a realm."""
-        async with self._database.read() as session:
-            yield session
+        await self.replica.catch_up()
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from tenants_api.errors import EtagMismatch
 from tenants_api.paging import Page, PageRequest
 from tenants_api.registry import audit, repository
 from tenants_api.registry.changes import bump_version, mark_purged
-from tenants_api.registry.creation import create
 from tenants_api.registry.errors import InvalidStateTransition
 from tenants_api.registry.keys import forget_keys
 from tenants_api.registry.models import Realm, Tenant
@@ -42,16 +41,6 @@ from tenants_api.role_rules import RoleRule
 def etag(row: Any) -> str:
     """The strong ETag (RFC 9110 section 8.8.3) of a row with a `version`."""
     return f'"{row.version}"'
-
-
-async def create_tenant(session: AsyncSession, *, draft: TenantDraft, change: Change) -> Tenant:
-    """A new tenant in state `draft`.
-
-    Raises:
-        SlugTaken, ExternalIdTaken, IssuerTaken
-    """
-    tenant = await create(session, draft=draft, change=change)
-    return await repository.get_tenant(session, ref=str(tenant.id))
 
 
 async def get_tenant(session: AsyncSession, *, ref: str) -> Tenant:
@@ -206,15 +195,6 @@ async def remove_realm(
     tenant.realms.remove(realm)
     await session.flush()
     await record_change(session, tenant=tenant, action="realm.removed", change=change, before=before, realm=realm)
-
-
-async def set_role_mapping(
-    session: AsyncSession, *, ref: str, rules: Sequence[RoleRule], if_match: int | None, change: Change
-) -> Tenant:
-    """Replace the role mapping. Raises TenantNotFound, EtagMismatch."""
-    return await update_tenant(
-        session, ref=ref, fields={"role_mapping": tuple(rules)}, if_match=if_match, change=change
-    )
 
 
 async def _refill(session: AsyncSession, *, realm: Realm, draft: RealmDraft) -> None:

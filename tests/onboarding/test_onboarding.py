@@ -94,7 +94,7 @@ async def test_issuer_that_is_registered_is_taken(services: Services, realms: De
 
 
 async def preflight(services: Services, realms: DevRealmServer, *, token: str | None = None) -> Report:
-    return await services.commands.preflight(
+    return await services.commands.checks.preflight(
         issuer=realms.realm("acme").issuer, realm_url=None, client_id="tenants-api", sample_token=token
     )
 
@@ -151,7 +151,7 @@ async def test_suggested_issuer_with_capitals_can_be_registered(services: Servic
     assert suggested == "https://KC.example.com/realms/acme"
     draft = realm_draft(issuer=suggested, client_id="tenants-api", policy=services.policy)
     assert (draft.issuer, draft.realm_url) == (suggested, "https://kc.example.com/realms/acme")
-    report = await services.commands.preflight(
+    report = await services.commands.checks.preflight(
         issuer=suggested, realm_url=realms.realm("acme").issuer, client_id="tenants-api", sample_token=None
     )
     assert report.ready
@@ -197,7 +197,7 @@ async def test_sample_of_another_realm_is_refused_with_its_reason(services: Serv
 
 
 async def test_pasted_well_known_url_is_stripped_with_a_note(services: Services, realms: DevRealmServer) -> None:
-    report = await services.commands.preflight(
+    report = await services.commands.checks.preflight(
         issuer=f"{realms.realm('acme').issuer}/.well-known/openid-configuration",
         realm_url=None,
         client_id="tenants-api",

@@ -46,7 +46,7 @@ def message(report: Report, condition: str) -> str:
 
 
 async def preflight(services: Services, realms: DevRealmServer, *, token: str | None = None) -> Report:
-    return await services.commands.preflight(
+    return await services.commands.checks.preflight(
         issuer=realms.realm("acme").issuer, realm_url=None, client_id="tenants-api", sample_token=token
     )
 
@@ -106,7 +106,7 @@ async def without_hostname(
 ) -> Report:
     """The tokens have the external issuer; the discovery document states the URL at which the realm is reached."""
     realms.realm("acme").faults.wrong_issuer = INTERNAL
-    return await services.commands.preflight(
+    return await services.commands.checks.preflight(
         issuer=EXTERNAL,
         realm_url=realms.realm("acme").issuer,
         client_id="tenants-api",

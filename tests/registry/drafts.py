@@ -6,6 +6,7 @@ from typing import Any
 
 from tenants_api.db import Database
 from tenants_api.registry import service
+from tenants_api.registry.creation import create as create_tenant
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Actor, Change, RealmDraft, TenantDraft, Transition
 from tenants_api.role_rules import RoleRule
@@ -38,7 +39,8 @@ def draft(slug: str, **changes: Any) -> TenantDraft:
 async def create(database: Database, slug: str, **changes: Any) -> Tenant:
     """A tenant, committed."""
     async with database.begin() as session:
-        return await service.create_tenant(session, draft=draft(slug, **changes), change=CHANGE)
+        await create_tenant(session, draft=draft(slug, **changes), change=CHANGE)
+        return await service.get_tenant(session, ref=slug)
 
 
 async def move(database: Database, slug: str, *transitions: Transition) -> Tenant:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from tenants_api.db import Database
 from tenants_api.registry import audit, service
+from tenants_api.registry.creation import create as create_tenant
 from tenants_api.registry.models import AuditEvent
 from tenants_api.registry.values import PageRequest, Transition
 from tests.registry.drafts import CHANGE, RULES, create, draft, move, purge, realm
@@ -25,7 +26,7 @@ async def events(database: Database, **where: str) -> list[AuditEvent]:
 
 async def test_event_is_rolled_back_with_its_change(database: Database) -> None:
     async with database.sessions() as session:
-        await service.create_tenant(session, draft=draft("acme"), change=CHANGE)
+        await create_tenant(session, draft=draft("acme"), change=CHANGE)
         assert len((await audit.list_events(session, page=PageRequest())).items) == 1
         await session.rollback()
     assert await events(database) == []
@@ -59,7 +60,7 @@ async def test_every_change_of_a_life_is_there_newest_first(database: Database) 
             session, ref="acme", realm_id=added.id, draft=realm("two", client_id="x"), if_match=None, change=CHANGE
         )
         await service.remove_realm(session, ref="acme", realm_id=added.id, if_match=None, change=CHANGE)
-        await service.set_role_mapping(session, ref="acme", rules=RULES, if_match=None, change=CHANGE)
+        await service.update_tenant(session, ref="acme", fields={"role_mapping": RULES}, if_match=None, change=CHANGE)
     await purge(database, "acme")
     assert [event.action for event in await events(database)][::-1] == [
         "tenant.created",

@@ -9,8 +9,8 @@ import pytest
 
 from tenants_api import migrating
 from tenants_api.db import Database
-from tenants_api.registry import service
 from tenants_api.registry.changes import changed_since, current_version, load_all
+from tenants_api.registry.creation import create as create_tenant
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.sessions import SessionStorage
 from tenants_api.registry.values import TenantRow, TenantState, Transition
@@ -42,7 +42,7 @@ async def test_every_change_raises_the_version_by_one(database: Database) -> Non
 
 async def test_change_that_is_rolled_back_raises_nothing(database: Database) -> None:
     async with database.sessions() as session:
-        await service.create_tenant(session, draft=draft("acme"), change=CHANGE)
+        await create_tenant(session, draft=draft("acme"), change=CHANGE)
         assert await current_version(session) == 1
         await session.rollback()
     assert await version_of(database) == 0

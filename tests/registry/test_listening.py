@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from tenants_api.db import Database
-from tenants_api.registry import service
+from tenants_api.registry.creation import create as create_tenant
 from tenants_api.registry.feed import ChangeFeed
 from tenants_api.registry.listener import Listener
 from tenants_api.registry.sessions import SessionStorage
@@ -103,7 +103,7 @@ async def test_change_that_is_rolled_back_is_not_announced(server_database: Data
     running = asyncio.create_task(listener.run())
     await until(lambda: listener.listening)
     async with server_database.sessions() as session:
-        await service.create_tenant(session, draft=draft("globex"), change=CHANGE)
+        await create_tenant(session, draft=draft("globex"), change=CHANGE)
         await session.rollback()
     await create(server_database, "acme")
     await until(lambda: heard != [])

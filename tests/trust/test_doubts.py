@@ -14,6 +14,7 @@ from sqlalchemy import delete, event, text
 
 from tenants_api.devrealms import DevRealmServer
 from tenants_api.registry import service
+from tenants_api.registry.creation import create as create_tenant
 from tenants_api.registry.models import PurgedTenant
 from tenants_api.registry.values import Transition
 from tenants_api.verification.credentials import Credential
@@ -122,7 +123,7 @@ async def test_issuer_that_went_from_one_tenant_to_another_is_the_others_whateve
     async with replica.database.begin() as session:
         tenant = await service.get_tenant(session, ref="acme")
         await service.remove_realm(session, ref="acme", realm_id=tenant.realms[0].id, if_match=None, change=CHANGE)
-        await service.create_tenant(session, draft=replace(draft, slug="heir"), change=CHANGE)
+        await create_tenant(session, draft=replace(draft, slug="heir"), change=CHANGE)
         await service.move(session, ref="heir", transition=Transition.ACTIVATE, change=CHANGE)
     await move(replica, Transition.SUSPEND)
     await replica.trust.refresh()

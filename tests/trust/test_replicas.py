@@ -105,7 +105,7 @@ async def test_role_mapping_holds_for_cached_tokens_everywhere(replicas: Replica
     assert (await replicas.there.verifier.verify(Credential.bearer(token))).roles == {"editor"}
     async with replicas.here.database.begin() as session:
         rules = (RoleRule("realm", "tenant-user", "viewer"),)
-        await service.set_role_mapping(session, ref="acme", rules=rules, if_match=None, change=CHANGE)
+        await service.update_tenant(session, ref="acme", fields={"role_mapping": rules}, if_match=None, change=CHANGE)
 
     async def roles() -> str:
         return ",".join((await replicas.there.verifier.verify(Credential.bearer(token))).roles)

@@ -71,7 +71,7 @@ async def check_issuer(body: IssuerCheckIn, caller: Writer, commands: CommandsDe
     """
     if body.issuer is None and body.realm_url is None:
         raise ValidationFailed(errors=[FieldError("/issuer", "give issuer or realm_url")])
-    return await commands.preflight(
+    return await commands.checks.preflight(
         issuer=body.issuer,
         realm_url=body.realm_url,
         client_id=body.client_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response, status
@@ -84,12 +85,9 @@ async def update_tenant(
     if_match: IfMatch = None,
 ) -> TenantOut:
     """Change some members by merge patch."""
-    version, roles = require_if_match(if_match), commands.vocabulary.roles
-
-    def patched(before: Tenant) -> dict[str, Any]:
-        return _patched(tenant, before=before, roles=roles)
-
-    row = await commands.update(ref, patched, if_match=version, change=caller.change())
+    version = require_if_match(if_match)
+    patch = partial(_patched, tenant, roles=commands.vocabulary.roles)
+    row = await commands.update(ref, patch, if_match=version, change=caller.change())
     return _answer(row, response=response)
 
 
@@ -141,7 +139,7 @@ async def delete_tenant(ref: Ref, caller: Writer, commands: CommandsDep, if_matc
     await commands.move(ref, Transition.DELETE, if_match=version, change=caller.change())
 
 
-def _patched(patch: TenantPatch, *, before: Tenant, roles: frozenset[str]) -> dict[str, Any]:
+def _patched(patch: TenantPatch, before: Tenant, *, roles: frozenset[str]) -> dict[str, Any]:
     fields = patch.model_dump(exclude_unset=True)
     if "metadata" in fields:
         fields["metadata"] = _merged(before.metadata_, patch=patch.metadata)

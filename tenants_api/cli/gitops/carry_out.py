@@ -12,7 +12,6 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.cli.exits import CHECK_FAILED, CONFLICT, USAGE, Stopped, exit_code, report
-from tenants_api.cli.gitops.documents import Wanted
 from tenants_api.cli.gitops.execute import ORDER, Executor, is_check_failure
 from tenants_api.cli.gitops.intake import MOST_FAULTS, Counting, Fault, Format, opened, take_in
 from tenants_api.cli.gitops.plan import Conflict, make_plan
@@ -54,14 +53,11 @@ async def carry_out(order: Order, *, bench: Workbench) -> None:
 
 
 def _read(order: Order, *, bench: Workbench, commands: Commands) -> None:
-    def refuse(wanted: Wanted) -> None:
-        commands.refuse_reserved(wanted.draft.realms)
-
     with opened(order.file) as stream:
         size = os.fstat(stream.fileno()).st_size if order.file != "-" else None
         with bar("reading", total=size, counts=False) as progress:
             counting = io.BufferedReader(Counting(stream, on_read=progress.advance), 65_536)
-            faults = take_in(counting, of=order.format, bench=bench, vocabulary=commands.vocabulary, refuse=refuse)
+            faults = take_in(counting, of=order.format, bench=bench, commands=commands)
     if faults:
         more = " at least" if len(faults) == MOST_FAULTS else ""
         _say_all(faults, as_json=order.as_json)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tenants_api.cli.exits import USAGE, Stopped
-from tenants_api.cli.gitops.documents import Wanted, read_document
+from tenants_api.cli.gitops.documents import read_document
 from tenants_api.cli.gitops.entries import Entry, Peekable
 from tenants_api.cli.gitops.ndjson import read_ndjson
 from tenants_api.cli.gitops.workbench import Workbench
 from tenants_api.cli.gitops.yaml_files import read_yaml
 from tenants_api.errors import ApiError
-from tenants_api.onboarding.drafts import Vocabulary
+from tenants_api.onboarding import Commands
 
 MOST_FAULTS = 20  # are told; a file in a wrong format would have as many as lines
 
@@ -71,18 +71,12 @@ def opened(path: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def take_in(
-    stream: Peekable, *, of: Format | None, bench: Workbench, vocabulary: Vocabulary,
-    refuse: Callable[[Wanted], None],
-) -> list[Fault]:  # fmt: skip
-    """Read all documents into the workbench; the faults found, at most `MOST_FAULTS` and then the reading ends.
-
-    `refuse` raises an ApiError for what the registry would never take.
-    """
+def take_in(stream: Peekable, *, of: Format | None, bench: Workbench, commands: Commands) -> list[Fault]:
+    """Read all documents into the workbench; the faults found, at most `MOST_FAULTS` and then the reading ends."""
     faults: list[Fault] = []
     entries = read_ndjson(stream) if (of or guess(stream)) is Format.NDJSON else read_yaml(stream)
     for entry in entries:
-        faults += _take(entry, bench=bench, vocabulary=vocabulary, refuse=refuse)
+        faults += _take(entry, bench=bench, commands=commands)
         if len(faults) >= MOST_FAULTS:
             return faults[:MOST_FAULTS]
     return faults
@@ -99,12 +93,12 @@ def format_of(path: str) -> Format | None:
     return endings.get(Path(path).suffix.lower())
 
 
-def _take(entry: Entry, *, bench: Workbench, vocabulary: Vocabulary, refuse: Callable[[Wanted], None]) -> list[Fault]:
+def _take(entry: Entry, *, bench: Workbench, commands: Commands) -> list[Fault]:
     if entry.fault is not None:
         return [Fault(entry.line, entry.fault)]
     try:
-        wanted = read_document(entry.value, vocabulary=vocabulary)
-        refuse(wanted)
+        wanted = read_document(entry.value, vocabulary=commands.vocabulary)
+        commands.refuse_reserved(wanted.draft.realms)
     except ApiError as refused:
         reasons = [f"{error.pointer}: {error.detail}" if error.pointer else error.detail for error in refused.errors]
         return [Fault(entry.line, reason) for reason in reasons or [refused.detail]]
