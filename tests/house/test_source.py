@@ -1,4 +1,4 @@
-"""What the source must never say: a check of a certificate, a signature or a claim that is switched off."""
+"""What the source must never say: a check that is switched off, or SQL at an edge."""
 
 from __future__ import annotations
 
@@ -35,3 +35,19 @@ def test_only_the_check_of_the_signature_makes_claims_verified_ones() -> None:
         if (count := len(re.findall(r"(?<!NewType\()\bVerifiedClaims\(", path.read_text(encoding="utf-8"))))
     }
     assert made == {"tenants_api/verification/signed.py": 1}
+
+
+# An edge runs commands; what it writes itself is HTTP's own: answers to repeat, and the rows of the sample resource.
+_EDGES = ("tenants_api/api", "tenants_api/cli")
+_WRITES_ITSELF = {"idempotency.py", "dependencies.py"}
+_TRANSACTION = re.compile(r"\.begin\(|import select\b|\btext\(\"(?:select|insert|update|delete)")
+
+
+def test_no_edge_begins_a_transaction_that_writes_or_speaks_sql() -> None:
+    found = {
+        path.name
+        for edge in _EDGES
+        for path in files(edge, suffix=".py")
+        if _TRANSACTION.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == _WRITES_ITSELF
