@@ -18,6 +18,7 @@ from tenants_api.registry.values import RealmDraft, TenantDraft, frozen, names_o
 from tenants_api.verification.jwk import ALGORITHMS
 
 MAX_CA_BUNDLE = 65_536
+_MEMBERS = names_of(RealmDraft)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def realm_draft(*, issuer: str, client_id: str, policy: TargetPolicy, **members:
 def members_of(draft: RealmDraft) -> dict[str, Any]:
     """The members from which `realm_draft` makes this draft, in JSON; what follows from the rest is left out."""
     plain = _plain(draft.issuer, client_id=draft.client_id)
-    members = {name: getattr(draft, name) for name in names_of(RealmDraft)}
+    members = {name: getattr(draft, name) for name in _MEMBERS}
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in members.items()
