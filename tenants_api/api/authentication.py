@@ -18,16 +18,15 @@ def services_of(scope: Scope) -> Services | None:
 
 
 def credential_of(scope: Scope, *, services: Services) -> Credential:
-    """The one credential of a request; see `TokenVerifier.credential_of`."""
+    """The one credential of a request; see `TokenVerifier.credential_of`.
+
+    Its URL is the one that its sender sees, without the query; None where that is not known. The Host header is not
+    asked.
+    """
+    base, path = services.settings.public_url, scope.get("raw_path")
     return services.verifier.credential_of(
         scope["headers"],
         query=scope.get("query_string", b""),
         method=scope.get("method", "GET"),  # a WebSocket is opened by one
-        url=_url_of(scope, services=services),
+        url=None if base is None or path is None else base.rstrip("/") + path.decode("latin-1"),
     )
-
-
-def _url_of(scope: Scope, *, services: Services) -> str | None:
-    """The URL as its sender sees it, without the query; None where that is not known. The Host header is not asked."""
-    base, path = services.settings.public_url, scope.get("raw_path")
-    return base.rstrip("/") + path.decode("latin-1") if base is not None and path is not None else None
