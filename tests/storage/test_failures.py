@@ -178,23 +178,6 @@ async def test_feed_follows_changes_outages_and_a_version_that_falls(store: Stor
     assert feed.version == 1
 
 
-@pytest.mark.postgres
-@pytest.mark.xdist_group("postgres")
-async def test_notification_brings_a_change_without_a_poll(server_url: str, server_database: Database) -> None:
-    told: list[int] = []
-
-    async def on_change(version: int) -> None:
-        told.append(version)
-
-    async with opened_store(server_url) as store:
-        feed = ChangeFeed(store.registry, interval=3600, on_change=on_change, listen=server_url)
-        feed.loaded(0)
-        async with followed(feed):
-            await until(lambda: feed.state == "listening")
-            await create(server_database, "acme")
-            await until(lambda: told == [1])
-
-
 @asynccontextmanager
 async def followed(feed: ChangeFeed) -> AsyncIterator[None]:
     running = asyncio.create_task(feed.run())

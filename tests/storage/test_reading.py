@@ -72,6 +72,7 @@ async def test_only_what_changed_is_read_and_what_was_purged_comes_first(store: 
     assert [(row.id, row.state) for row in rows] == [(tenant.id, TenantState.DELETED), (again.id, TenantState.DRAFT)]
     assert (rows[0].realms, rows[0].rules, rows[0].slug) == ((), (), "")
     assert await store.version() == rows[1].changed_version
+    assert await store.since(rows[1].changed_version) == []
 
 
 async def test_restored_backup_is_read_with_its_lower_version(store: Store, database: Database) -> None:

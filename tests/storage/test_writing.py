@@ -20,7 +20,7 @@ from tenants_api.ids import new_id
 from tenants_api.registry import service
 from tenants_api.registry.models import AuditEvent, Realm, Rejection
 from tenants_api.registry.values import CHANNEL, KEPT_REJECTIONS, Health, Refused
-from tests.registry.drafts import CHANGE, create, origin_of, purge
+from tests.registry.drafts import CHANGE, create, origin_of, purge, realm
 from tests.storage.stores import NOON, Store, opened_store, rows_of, stored_keys
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +74,36 @@ async def test_keys_of_a_realm_that_is_gone_are_not_kept_and_are_no_error(store:
     assert not await store.registry.store_keys(stored_keys(gone), tell=True)
     await store.registry.set_health(gone, **origin_of("acme"), health=Health.FAILING, reason=None)
     assert (await store.version(), await store.stored()) == (version, [])
+
+
+@pytest.mark.parametrize("changed", ["issuer", "realm_url"])
+async def test_keys_fetched_for_another_origin_are_neither_kept_nor_stored(
+    store: Store, database: Database, changed: str
+) -> None:
+    """An issuer that was changed must not get, or keep, the keys of the one before."""
+    keys = stored_keys(await realm_of(database, "acme"))
+    await create(database, "globex")
+    assert await store.registry.store_keys(keys, tell=False)
+    new = {changed: "https://id.example/realms/moved"}
+    async with database.begin() as session:
+        await service.update_realm(
+            session, ref="acme", realm_id=keys.realm_id, draft=realm("acme", **new), if_match=None, change=CHANGE
+        )
+    assert await store.stored() == [], "the change drops what was stored"
+    late = replace(keys, digest="b" * 64, fetched_at=NOON + timedelta(minutes=5))
+    assert not await store.registry.store_keys(late, tell=False), "a replica that has not read the change yet"
+    assert await store.stored() == []
+    ours = replace(keys, **new, fetched_at=NOON - timedelta(minutes=5))
+    assert await store.registry.store_keys(ours, tell=False)
+    assert await store.stored() == [ours]
+
+
+async def test_keys_go_with_their_realm(store: Store, database: Database) -> None:
+    keys = stored_keys(await realm_of(database, "acme"))
+    await store.registry.store_keys(keys, tell=False)
+    async with database.begin() as session:
+        await service.remove_realm(session, ref="acme", realm_id=keys.realm_id, if_match=None, change=CHANGE)
+    assert await store.stored() == []
 
 
 async def test_replicas_at_the_same_instant_store_one_set_and_deadlock_with_no_change(
@@ -135,6 +165,17 @@ async def test_refused_tokens_are_counted_and_bounded_by_tenant(store: Store, da
     (row,) = await rows_of(database, Rejection, tenant_id=globex.id)
     assert (row["count"], row["first_at"], row["last_at"], row["kid"]) == (7, NOON, later, "k")
     await store.registry.add_rejections({}, now=later)
+
+
+async def test_replicas_that_count_the_same_refusals_at_once_lose_none(database: Database, database_url: str) -> None:
+    tenants = [await create(database, f"t{number}") for number in range(5)]
+    some = [Refused(tenant.id, "bad_signature", f"k{number}") for tenant in tenants for number in range(5)]
+    counts = dict.fromkeys(some, 1), dict.fromkeys(some[::-1], 1)
+    async with two_replicas(database_url) as stores:
+        await asyncio.gather(
+            *(stores[turn % 2].registry.add_rejections(counts[turn % 2], now=NOON) for turn in range(6))
+        )
+    assert [row["count"] for row in await rows_of(database, Rejection)] == [6] * 25
 
 
 async def test_texts_of_refused_tokens_are_stored_as_they_are(store: Store, database: Database) -> None:
