@@ -2,7 +2,7 @@
 
 Start is from the beginning of the process to its first answer of /livez, and the CPU time until then; memory is what
 is mapped after a hundred answers: resident, and proportional (shared pages by share).
-    python benchmarks/authz_only.py
+    python -m benchmarks.authz_only
 """
 
 from __future__ import annotations
