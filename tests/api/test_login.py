@@ -43,6 +43,15 @@ async def client(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[ApiCli
         yield opened
 
 
+@pytest.fixture(scope="module")
+async def unlimited(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiClient]:
+    """One application for tests that are not about the limit and leave the realm as it is."""
+    with dev_realms("acme") as server:
+        async with running_app(tmp_path_factory.mktemp("unlimited"), server, login_rate=1000) as opened:
+            await onboard(opened, "acme", login_client_id="web")
+            yield opened
+
+
 def stop_counting_minutes(client: ApiClient) -> None:
     """Tries are counted by the minute: all tries of a test fall into the same one."""
     client.app.state.services = replace(client.app.state.services, clocks=Clocks(wall=lambda: NOON))
@@ -57,15 +66,15 @@ async def login(client: ApiClient, *, slug: str = "acme", **form: str) -> httpx.
     return await client.post(f"/t/{slug}/login", data={**ALICE, **form})
 
 
-async def test_right_password_gives_tokens_that_the_api_accepts(client: ApiClient) -> None:
-    answer = await login(client)
+async def test_right_password_gives_tokens_that_the_api_accepts(unlimited: ApiClient) -> None:
+    answer = await login(unlimited)
     tokens = answer.json()
     assert answer.status_code == 200
     assert set(tokens) == {
         "access_token", "refresh_token", "expires_in", "refresh_expires_in", "token_type", "scope",
     }  # fmt: skip
     assert answer.headers["Cache-Control"] == "no-store"
-    assert (await client.me(tokens["access_token"])).json()["username"] == "alice"
+    assert (await unlimited.me(tokens["access_token"])).json()["username"] == "alice"
 
 
 async def test_wrong_password_unknown_user_and_account_that_is_not_ready_look_the_same(
@@ -183,15 +192,15 @@ async def test_realm_that_leaves_the_organization_out_cannot_make_a_login_hand_o
     ids=lambda value: value[:40].decode() if isinstance(value, bytes) else None,
 )
 async def test_form_that_two_readers_could_read_differently_is_refused(
-    client: ApiClient, form: bytes, status: int, code: str
+    unlimited: ApiClient, form: bytes, status: int, code: str
 ) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = await client.post("/t/acme/login", content=form, headers=headers)
+    answer = await unlimited.post("/t/acme/login", content=form, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-async def test_nothing_but_user_and_password_travels_from_the_form(client: ApiClient) -> None:
-    answer = await login(client, scope="offline_access", client_id="admin-cli", grant_type="refresh_token")
+async def test_nothing_but_user_and_password_travels_from_the_form(unlimited: ApiClient) -> None:
+    answer = await login(unlimited, scope="offline_access", client_id="admin-cli", grant_type="refresh_token")
     assert answer.status_code == 200
     assert "offline_access" not in answer.json()["scope"]
 

@@ -100,10 +100,15 @@ async def test_missing_credentials_are_no_refusal_of_a_token(client: ApiClient) 
     assert (refused(events), reasons) == ([], [])
 
 
-@pytest.fixture
-async def large(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[ApiClient]:
-    """An API that takes tokens of 64 KiB, with two tenants."""
-    async with running_app(tmp_path, realms, max_token_bytes=LARGE) as opened:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("large")
+
+
+@pytest.fixture(scope="module")
+async def large(realms: DevRealmServer, folder: Path) -> AsyncIterator[ApiClient]:
+    """An API that takes tokens of 64 KiB, with two tenants, on the database of `folder`."""
+    async with running_app(folder, realms, max_token_bytes=LARGE) as opened:
         await onboard(opened, "acme")
         await onboard(opened, "globex")
         yield opened
@@ -157,10 +162,10 @@ async def test_token_over_the_bound_is_explained_as_one(client: ApiClient) -> No
 
 @pytest.mark.parametrize(("values", "expected"), CASES.values(), ids=CASES)
 async def test_standalone_forward_auth_logs_and_counts_them_too(
-    large: ApiClient, tmp_path: Path, values: list[str], expected: dict[str, Any]
+    large: ApiClient, folder: Path, values: list[str], expected: dict[str, Any]
 ) -> None:
     """A8: on the same registry, with the default bound."""
-    settings = settings_for(large.server, tmp_path, admin_api_key=ADMIN_KEY)
+    settings = settings_for(large.server, folder, admin_api_key=ADMIN_KEY)
     good = large.server.realm("acme").mint()
     app = AuthzApp(lambda: open_authorizer(settings))
     async with lived(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a.test") as alone:
@@ -173,9 +178,9 @@ async def test_standalone_forward_auth_logs_and_counts_them_too(
         assert (await alone.get("/authz", headers=bearer(good))).status_code == 200
 
 
-async def test_standalone_forward_auth_follows_the_setting(large: ApiClient, tmp_path: Path) -> None:
+async def test_standalone_forward_auth_follows_the_setting(large: ApiClient, folder: Path) -> None:
     """A8"""
-    settings = settings_for(large.server, tmp_path, admin_api_key=ADMIN_KEY, max_token_bytes=LARGE)
+    settings = settings_for(large.server, folder, admin_api_key=ADMIN_KEY, max_token_bytes=LARGE)
     app = AuthzApp(lambda: open_authorizer(settings))
     async with lived(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a.test") as alone:
         assert (await alone.get("/authz", headers=bearer(sized(large, LARGE)))).status_code == 200

@@ -151,7 +151,7 @@ async def test_i6_tokens_full_of_text_stay_within_the_budget_of_the_cache(claims
     key = Key("acme", algorithm="EdDSA")
     stage.add("acme", algorithms=frozenset({"EdDSA"}))
     stage.world.answers[stage.issuer("acme")] = jwks(key)
-    raws = [key.token(stage.claims(**claims, jti=str(number))) for number in range(1000)]
+    raws = [key.token(stage.claims(**claims, jti=str(number))) for number in range(600)]
     assert await stage.outcome(raws[0]) == "accepted:acme"
     tracemalloc.start()
     try:
@@ -161,29 +161,29 @@ async def test_i6_tokens_full_of_text_stay_within_the_budget_of_the_cache(claims
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert 1 < stage.verifier.cached_tokens <= 1000
+    assert 1 < stage.verifier.cached_tokens < 600
     assert taken < 1.2 * 1000 * BYTES_PER_TOKEN
     assert await stage.outcome(stage.token("globex")) == "accepted:globex"
 
 
-async def test_i6_ten_thousand_tokens_full_of_text_stay_below_twenty_megabytes() -> None:
+async def test_i6_two_thousand_tokens_full_of_text_stay_below_four_megabytes() -> None:
     """I6, D8: the budget is that of the tokens that the cache was made for, 2 KiB each."""
     stage = Stage()
     principal = await stage.verifier.verify(Credential.bearer(stage.token()))
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
-    cache = VerifiedTokens(10_000, clocks=CLOCKS)
+    cache = VerifiedTokens(2000, clocks=CLOCKS)
     tracemalloc.start()
     try:
-        for number in range(10_000):
+        for number in range(2000):
             full = principal._replace(scope=f"{number} " * 1000, full_name=f"{WIDE}{number}" * 100)
             keep(cache, b"%d" % number, principal=full, realm=realm)
         gc.collect()
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert taken < 10_000 * BYTES_PER_TOKEN
-    assert len(cache) > 1000
+    assert taken < 2000 * BYTES_PER_TOKEN
+    assert len(cache) > 200
 
 
 async def test_i6_usual_tokens_fill_the_cache_to_its_capacity() -> None:
@@ -191,11 +191,11 @@ async def test_i6_usual_tokens_fill_the_cache_to_its_capacity() -> None:
     stage = Stage()
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
-    cache = VerifiedTokens(1000, clocks=CLOCKS)
-    for number in range(1000):
+    cache = VerifiedTokens(200, clocks=CLOCKS)
+    for number in range(200):
         usual = await stage.verifier.verify(Credential.bearer(stage.token(jti=str(number))))
         keep(cache, b"%d" % number, principal=usual, realm=realm)
-    assert len(cache) == 1000
+    assert len(cache) == 200
 
 
 async def test_i6_entry_that_is_used_again_is_counted_again_and_none_is_lost_for_it() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.fuzz.inputs import bytes_for
 from tests.fuzz.targets import CORPUS, TARGETS, seeds
 
-EXAMPLES = {"discovery": 60}  # each of its examples starts an event loop
+EXAMPLES = [50, pytest.param(250, marks=pytest.mark.search)]
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -23,10 +23,11 @@ def test_every_folder_of_the_corpus_belongs_to_a_target() -> None:
     assert {folder.name for folder in CORPUS.iterdir()} == set(TARGETS)
 
 
+@pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("name", TARGETS)
-def test_any_bytes_end_as_the_contract_says(name: str) -> None:
+def test_any_bytes_end_as_the_contract_says(name: str, examples: int) -> None:
     @settings(
-        max_examples=EXAMPLES.get(name, 250),
+        max_examples=examples,
         deadline=None,
         derandomize=True,
         database=None,
