@@ -214,4 +214,6 @@ async def _follow(services: Services) -> list[asyncio.Task[None]]:
     if services.assertion is not None:
         await services.assertion.renew()  # a first start makes the first key before anybody wants an assertion
         loops["assertion keys"] = services.assertion.run
+    if services.metrics.is_shared:
+        loops["metrics"] = services.metrics.publish
     return start_loops(loops, on_death=services.metrics.restarted)

@@ -64,6 +64,8 @@ async def open_authorizer(
     loops = {"registry changes": parts.trust.feed.run, "rejections": parts.rejections.run}
     if assertion is not None:
         loops["assertion keys"] = assertion.run
+    if metrics.is_shared:
+        loops["metrics"] = metrics.publish
     try:
         await load_registry(
             parts.trust, database=database, assertion=assertion, environment=settings.environment, tenants=load

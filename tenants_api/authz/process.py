@@ -15,6 +15,7 @@ import uvicorn
 
 from tenants_api.authz.alone import AuthzApp, open_authorizer
 from tenants_api.observability import logging
+from tenants_api.observability.metrics import shared_by
 from tenants_api.readiness import NotReady
 from tenants_api.serving.frozen import frozen
 from tenants_api.serving.options import server_options
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         uds=chosen.uds,
         max_token_bytes=settings.max_token_bytes,
     )
-    uvicorn.run(FACTORY, **options)
+    with shared_by(chosen.workers):
+        uvicorn.run(FACTORY, **options)
     return 0
 
 

@@ -1,7 +1,7 @@
 """`tenants-api serve`: uvicorn with the limits that this API wants, in one process or several.
 
 Options that uvicorn would choose otherwise are written out here. With several workers each one is a process of its
-own; they share nothing but the database.
+own; they share nothing but the database and the folder that they count their metrics into.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from starlette.types import ASGIApp
 from tenants_api.app import create_app
 from tenants_api.cli.exits import USAGE, Stopped
 from tenants_api.cli.session import run
-from tenants_api.cli.worker import METRICS_HOST, SHOW_WORKER, WORKERS, MetricsPort, with_worker_header
+from tenants_api.cli.worker import METRICS_HOST, SHOW_WORKER, MetricsPort, open_metrics_port, with_worker_header
 from tenants_api.observability import logging
+from tenants_api.observability.metrics import registry_of_workers, shared_by
 from tenants_api.serving.frozen import frozen
 from tenants_api.serving.options import server_options
 from tenants_api.settings import Settings, load_settings
@@ -47,8 +48,7 @@ def serve(
         os.environ["TENANTS_LOG_FORMAT"] = "json"
     if authz_only:
         _become_authz(host=host, port=port, workers=workers, uds=uds)
-    os.environ[METRICS_HOST] = host
-    os.environ[WORKERS] = str(workers)
+    os.environ[METRICS_HOST] = host if workers == 1 else ""
     os.environ[SHOW_WORKER] = "1" if show_worker else ""
     options = server_options(
         host=host,
@@ -57,7 +57,10 @@ def serve(
         uds=str(uds) if uds else None,
         max_token_bytes=settings.max_token_bytes,
     )
-    uvicorn.run(FACTORY, **options)
+    with shared_by(workers):
+        if workers > 1 and settings.metrics_port is not None:
+            open_metrics_port(registry_of_workers(), host=host, port=settings.metrics_port)
+        uvicorn.run(FACTORY, **options)
 
 
 def served_app() -> ASGIApp:
@@ -68,8 +71,10 @@ def served_app() -> ASGIApp:
     lifespan: Any = api.router.lifespan_context
     api.router.lifespan_context = lambda app: frozen(lifespan(app))
     app: ASGIApp = api
-    if settings.metrics_port is not None:
-        app = MetricsPort(api, port=settings.metrics_port, registry=lambda: api.state.services.metrics.registry)
+    if settings.metrics_port is not None and (host := os.environ.get(METRICS_HOST)):
+        app = MetricsPort(
+            api, host=host, port=settings.metrics_port, registry=lambda: api.state.services.metrics.registry
+        )
     return with_worker_header(app) if os.environ.get(SHOW_WORKER) else app
 
 

@@ -1,7 +1,4 @@
-"""What one worker process adds around the application: a metrics port of its own, and on request its process id.
-
-Both are ASGI wrappers, so the application knows nothing of workers.
-"""
+"""The metrics port of `serve`, and what one worker process adds around the application: on request its process id."""
 
 from __future__ import annotations
 
@@ -15,8 +12,7 @@ from tenants_api.observability import logging
 from tenants_api.serving.metrics_server import MetricsServer, serve_metrics
 
 # Between `serve` and its workers: uvicorn starts them as new interpreters, which inherit the environment alone.
-METRICS_HOST = "TENANTS_SERVE_METRICS_HOST"
-WORKERS = "TENANTS_SERVE_WORKERS"
+METRICS_HOST = "TENANTS_SERVE_METRICS_HOST"  # set where the one worker opens the metrics port
 SHOW_WORKER = "TENANTS_SERVE_SHOW_WORKER"
 
 
@@ -38,12 +34,11 @@ def with_worker_header(app: ASGIApp) -> ASGIApp:
 class MetricsPort:
     """Serve /metrics on a port of its own from the end of the start to the end of the application.
 
-    Counters are a worker's own. With several workers each one takes the next free port from `port` on, so that
-    Prometheus scrapes every one as a target; when none is free the worker serves without.
+    For one worker; of several their parent opens the port.
     """
 
-    def __init__(self, app: ASGIApp, *, port: int, registry: Callable[[], CollectorRegistry]) -> None:
-        self._app, self._port, self._registry = app, port, registry
+    def __init__(self, app: ASGIApp, *, host: str, port: int, registry: Callable[[], CollectorRegistry]) -> None:
+        self._app, self._host, self._port, self._registry = app, host, port, registry
         self._server: MetricsServer | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +48,7 @@ class MetricsPort:
 
         async def send_started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                self._server = _open_port(self._registry(), first=self._port)
+                self._server = open_metrics_port(self._registry(), host=self._host, port=self._port)
             elif message["type"] == "lifespan.shutdown.complete":
                 self.close()
             await send(message)
@@ -68,14 +63,12 @@ class MetricsPort:
             self._server = None
 
 
-def _open_port(registry: CollectorRegistry, *, first: int) -> MetricsServer | None:
-    host = os.environ.get(METRICS_HOST, "127.0.0.1")
-    for port in range(first, first + int(os.environ.get(WORKERS, "1"))):
-        try:
-            server = serve_metrics(registry, host=host, port=port)
-        except OSError:
-            continue
-        logging.get_logger().info("metrics_port_opened", host=host, port=port)
-        return server
-    logging.get_logger().warning("metrics_port_taken", host=host, port=first)
-    return None
+def open_metrics_port(registry: CollectorRegistry, *, host: str, port: int) -> MetricsServer | None:
+    """Serve the registry there; None, and a warning in the log, where the port is taken."""
+    try:
+        server = serve_metrics(registry, host=host, port=port)
+    except OSError as error:
+        logging.get_logger().warning("metrics_port_taken", host=host, port=port, error=str(error))
+        return None
+    logging.get_logger().info("metrics_port_opened", host=host, port=port)
+    return server

@@ -1,20 +1,35 @@
 """The Prometheus metrics of one process, in a registry of their own, so that two applications in one test differ.
 
+Where a server has several workers they count into files in one folder (prometheus_client's multiprocess mode), and a
+scrape of any of them, or of their parent, answers for all.
+
 No metric has a tenant label: a hundred thousand tenants would be a hundred thousand series. Reasons and routes are
 from fixed lists; nothing that a caller sent becomes a label. Knows nothing of what it counts.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is imported
+PUBLISH_SECONDS = 5.0  # between two readings of the gauges, where several workers share a folder
+# What a gauge is for several workers: the sum of those that live, their highest value, or their lowest.
+Across = Literal["livesum", "livemax", "livemin"]
 
 FETCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds; a fetch has 5 s
 VERIFY_BUCKETS = (
@@ -70,6 +85,7 @@ class Metrics:
             "tenants_jwks_last_success_timestamp_seconds",
             "When keys of a realm were last fetched",
             registry=self.registry,
+            multiprocess_mode="max",
         )
         self.jwks_not_asked = Counter(
             "tenants_jwks_not_asked",
@@ -83,6 +99,7 @@ class Metrics:
         self.http_requests = Counter(
             "tenants_http_requests", "Answered HTTP requests", ["method", "route", "status"], registry=self.registry
         )
+        self._watched: list[_Watched] = []
         self._children: dict[tuple[Counter, tuple[str | int, ...]], Counter] = {}
         self._add_process()
 
@@ -91,15 +108,35 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
-    def watch(self, name: str, read: Callable[[], float], *, about: str) -> None:
+    def watch(self, name: str, read: Callable[[], float], *, about: str, across: Across) -> None:
         """A gauge `tenants_<name>` that is read at each scrape; `read` is called in another thread."""
-        Gauge(f"tenants_{name}", about, registry=self.registry).set_function(read)
+        self.watch_each(name, lambda: {(): read()}, about=about, labels=(), across=across)
 
     def watch_each(
-        self, name: str, read: Callable[[], Mapping[tuple[str, ...], float]], *, about: str, labels: Sequence[str]
+        self,
+        name: str,
+        read: Callable[[], Mapping[tuple[str, ...], float]],
+        *,
+        about: str,
+        labels: Sequence[str],
+        across: Across,
     ) -> None:
         """The same with labels: `read` gives all values of one scrape by their labels."""
-        self.registry.register(_Read(f"tenants_{name}", about, labels=labels, read=read))
+        watched = _Watched(f"tenants_{name}", about, labels=labels, read=read, across=across)
+        self._watched.append(watched)
+        self.registry.register(watched)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether this process counts into a folder that several workers share."""
+        return FOLDER in os.environ
+
+    async def publish(self) -> None:
+        """Write the watched gauges where a scrape of another process finds them, again and again."""
+        while True:
+            for watched in self._watched:
+                await asyncio.to_thread(watched.publish)
+            await asyncio.sleep(PUBLISH_SECONDS)
 
     def token_verified(self, result: str, *, reason: str = "none", seconds: float | None = None) -> None:
         """One verification: `accepted`, or `refused` for a reason; and how long it took, where one was begun."""
@@ -131,10 +168,45 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """The exposition for a scrape: body and content type."""
-        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+        return generate_latest(registry_of_workers() if self.is_shared else self.registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
-class _Read(Collector):
+@contextmanager
+def shared_by(workers: int) -> Iterator[None]:
+    """Workers that are started in this block as new interpreters count into one folder, if they are several."""
+    if workers == 1:
+        yield
+        return
+    with TemporaryDirectory(prefix="tenants-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]
+
+
+def registry_of_workers() -> CollectorRegistry:
+    """What all workers of the folder counted; those of `process_` and `python_` are not in it."""
+    registry = CollectorRegistry()
+    registry.register(_Workers())
+    return registry
+
+
+class _Workers(Collector):
+    """Reads the folder. The gauges of a worker that has died are removed first; what it counted stays."""
+
+    def collect(self) -> Iterator[Metric]:
+        folder = os.environ[FOLDER]
+        for pid in {int(file.stem.rpartition("_")[2]) for file in Path(folder).glob("gauge_live*.db")}:
+            if not _is_alive(pid):
+                with suppress(FileNotFoundError):  # another scrape removed them
+                    mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]  # of prometheus_client
+        yield from MultiProcessCollector(None, folder).collect()  # type: ignore[no-untyped-call]  # the same
+
+
+class _Watched(Collector):
+    """A gauge that is read: at a scrape, or by `publish` into the folder of several workers."""
+
     def __init__(
         self,
         name: str,
@@ -142,11 +214,35 @@ class _Read(Collector):
         *,
         labels: Sequence[str],
         read: Callable[[], Mapping[tuple[str, ...], float]],
+        across: Across,
     ) -> None:
-        self._name, self._about, self._labels, self._read = name, about, labels, read
+        self._name, self._about, self._labels, self._read, self._across = name, about, labels, read, across
+        self._gauge: Gauge | None = None
+        self._published: set[tuple[str, ...]] = set()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         family = GaugeMetricFamily(self._name, self._about, labels=self._labels)
         for values, number in self._read().items():
-            family.add_metric(values, number)
+            family.add_metric(values, float(number))
         yield family
+
+    def publish(self) -> None:
+        if self._gauge is None:  # not before there is a value: it would be 0, and that the lowest of all workers
+            self._gauge = Gauge(
+                self._name, self._about, self._labels, registry=None, multiprocess_mode=self._across
+            )  # fmt: skip
+        found = self._read()
+        for values in self._published | found.keys():
+            gauge = self._gauge.labels(*values) if values else self._gauge
+            gauge.set(found.get(values, 0.0))
+        self._published |= found.keys()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's, with the number of one that is gone or not
+    return True

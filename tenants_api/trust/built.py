@@ -106,25 +106,38 @@ def observer(metrics: Metrics) -> Callable[[KeyRing, str], None]:
 
 
 def watch(metrics: Metrics, *, trust: Trust, verifier: TokenVerifier) -> None:
-    """What is read at each scrape."""
+    """What is read at each scrape; of several workers the one that is worst off counts, or their sum."""
     gauge = metrics.watch
-    gauge("registry_version", lambda: trust.version, about="Registry version that this process applied")
-    gauge("registry_lag_seconds", lambda: trust.feed.lag, about="Seconds since the change feed last saw the database")
     gauge(
-        "registry_listening", lambda: trust.feed.state == "listening",
+        "registry_version", lambda: trust.version, across="livemin",
+        about="Registry version that this process applied",
+    )  # fmt: skip
+    gauge(
+        "registry_lag_seconds", lambda: trust.feed.lag, across="livemax",
+        about="Seconds since the change feed last saw the database",
+    )  # fmt: skip
+    gauge(
+        "registry_listening", lambda: trust.feed.state == "listening", across="livemin",
         about="1 while PostgreSQL notifies of changes, 0 while they are polled for alone",
     )  # fmt: skip
-    gauge("verified_tokens", lambda: verifier.cached_tokens, about="Tokens in the verified-token cache")
-    gauge("realms", lambda: trust.realm_count, about="Realms whose tokens are read")
-    gauge("jwks_in_flight", trust.rings.in_flight, about="Fetches of key sets that are under way")
-    gauge("jwks_oldest_age_seconds", trust.rings.oldest_age, about="Age of the oldest key set in use")
+    gauge(
+        "verified_tokens", lambda: verifier.cached_tokens, across="livesum",
+        about="Tokens in the verified-token cache",
+    )  # fmt: skip
+    gauge("realms", lambda: trust.realm_count, across="livemax", about="Realms whose tokens are read")
+    gauge(
+        "jwks_in_flight", trust.rings.in_flight, across="livesum", about="Fetches of key sets that are under way"
+    )  # fmt: skip
+    gauge(
+        "jwks_oldest_age_seconds", trust.rings.oldest_age, across="livemax", about="Age of the oldest key set in use"
+    )  # fmt: skip
     metrics.watch_each(
-        "jwks_realms", lambda: realms_by_health_and_source(trust.rings), labels=("health", "source"),
+        "jwks_realms", lambda: realms_by_health_and_source(trust.rings), labels=("health", "source"), across="livemax",
         about="Realms that were used, by the health of their keys and where those come from",
     )  # fmt: skip
     metrics.watch_each(
         "tenants",
         lambda: tenants_by_state_and_health(trust.states, rings=trust.rings, realm_by_id=trust.realm_by_id),
-        labels=("state", "health"),
+        labels=("state", "health"), across="livemax",
         about="Tenants, by state and by the worst health of the keys of their realms that were used",
     )  # fmt: skip

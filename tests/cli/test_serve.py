@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.support.ports import free_port
-from tests.support.processes import wait_for
+from tests.support.processes import stop_group, wait_for
 from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.servers
@@ -37,41 +39,55 @@ class Served:
         ) as client:
             return client.get(path)
 
+    def scrape(self) -> str:
+        url = f"http://127.0.0.1:{self.metrics_port}/metrics"
+        return httpx.get(url, trust_env=False, timeout=60).raise_for_status().text
+
     def is_up(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self.path)) == 0
 
 
-@pytest.fixture
-def served(cli: Cli, tmp_path: Path) -> Iterator[Served]:
-    path, metrics_port = tmp_path / "api.sock", free_port()
-    environment = {**os.environ, **cli.environment, "TENANTS_METRICS_PORT": str(metrics_port)}
-    with (tmp_path / "serve.log").open("wb") as log:
+@contextmanager
+def serving(cli: Cli, folder: Path, *words: str) -> Iterator[Served]:
+    """`serve` with these options, from its first connection on."""
+    path, metrics_port = folder / "api.sock", free_port()
+    environment = {
+        **os.environ, **cli.environment, "TENANTS_METRICS_PORT": str(metrics_port), "TMPDIR": str(folder),
+        "TENANTS_ENVIRONMENT": "development",
+    }  # fmt: skip
+    with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tenants_api.cli", "serve", "--uds", str(path)],
+            [sys.executable, "-m", "tenants_api.cli", "serve", "--uds", str(path), *words],
             cwd=ROOT,
             env=environment,
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
     running = Served(process, path, metrics_port)
     try:
         wait_for(lambda: running.is_up() or process.poll() is not None, what="serve takes connections or has ended")
-        assert running.is_up(), (tmp_path / "serve.log").read_text("utf-8")
+        assert running.is_up(), (folder / "serve.log").read_text("utf-8")
         yield running
     finally:
-        process.kill()
-        process.wait()
+        stop_group(process)
+
+
+@pytest.fixture
+def served(cli: Cli, tmp_path: Path) -> Iterator[Served]:
+    with serving(cli, tmp_path) as running:
+        yield running
 
 
 def test_serve_answers_on_its_socket_measures_on_its_port_and_ends_on_sigterm(served: Served) -> None:
     answer = served.get("/livez")
-    scrape = httpx.get(f"http://127.0.0.1:{served.metrics_port}/metrics", trust_env=False, timeout=60)
+    scrape = served.scrape()
 
     assert answer.status_code == 200
     assert "server" not in answer.headers
     assert "x-worker" not in answer.headers
-    assert "tenants_registry_version 0.0" in scrape.text
+    assert "tenants_registry_version 0.0" in scrape
     assert served.get("/metrics").status_code == 404
 
     served.process.send_signal(signal.SIGTERM)
@@ -82,3 +98,29 @@ def test_serve_answers_on_its_socket_measures_on_its_port_and_ends_on_sigterm(se
 
 def test_serve_is_ready_once_its_change_feed_has_looked(served: Served) -> None:
     wait_for(lambda: served.get("/readyz").status_code == 200, what="serve is ready")
+
+
+ANSWERED = re.compile(r'^tenants_http_requests_total\{[^}]*route="/livez"[^}]*\} (\d+)', re.MULTILINE)
+
+
+def test_one_metrics_port_answers_for_all_workers_also_after_one_was_killed(cli: Cli, tmp_path: Path) -> None:
+    with serving(cli, tmp_path, "--workers", "2", "--show-worker") as served:
+        workers: list[str] = []
+
+        def ask() -> str:
+            workers.append(served.get("/livez").headers["x-worker"])
+            return workers[-1]
+
+        wait_for(lambda: ask() != workers[0], what="both workers have answered")
+        before = set(workers)
+        assert [int(found) for found in ANSWERED.findall(served.scrape())] == [len(workers)]
+
+        os.kill(int(workers[0]), signal.SIGKILL)
+        wait_for(lambda: ask() not in before, what="a new worker answers")
+        assert [int(found) for found in ANSWERED.findall(served.scrape())] == [len(workers)]
+        folders = list(tmp_path.glob("tenants-metrics-*"))
+        assert list(folders[0].glob(f"gauge_live*_{workers[0]}.db")) == []
+
+        served.process.send_signal(signal.SIGTERM)
+        served.process.wait(DEADLINE)
+        assert list(tmp_path.glob("tenants-metrics-*")) == []

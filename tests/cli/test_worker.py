@@ -52,7 +52,7 @@ async def test_worker_header_names_the_process_beside_the_application_s_own_head
 
 async def test_metrics_port_is_open_once_the_application_has_started() -> None:
     port = free_port()
-    app = MetricsPort(application, port=port, registry=registry)
+    app = MetricsPort(application, host="127.0.0.1", port=port, registry=registry)
     try:
         await start(app)
         async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
@@ -63,6 +63,6 @@ async def test_metrics_port_is_open_once_the_application_has_started() -> None:
 
 async def test_taken_metrics_port_does_not_stop_the_worker() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        app = MetricsPort(application, port=taken.getsockname()[1], registry=registry)
+        app = MetricsPort(application, host="127.0.0.1", port=taken.getsockname()[1], registry=registry)
         await start(app)
         app.close()

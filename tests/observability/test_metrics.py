@@ -10,9 +10,9 @@ def test_scrape_shows_every_metric_of_the_contract() -> None:
     metrics.token_verified("refused", reason="unknown_issuer", seconds=0.0002)
     metrics.jwks_fetched("success", seconds=0.02)
     metrics.restarted("registry changes")
-    metrics.watch("registry_version", lambda: 7, about="version")
+    metrics.watch("registry_version", lambda: 7, about="version", across="livemin")
     counts = {("healthy", "live"): 3, ("failing", "none"): 1}
-    metrics.watch_each("jwks_realms", lambda: counts, about="realms", labels=("health", "source"))
+    metrics.watch_each("jwks_realms", lambda: counts, about="realms", labels=("health", "source"), across="livemax")
     metrics.http_answered(method="GET", route="/v1/me", status=200)
 
     body, content_type = metrics.render()
