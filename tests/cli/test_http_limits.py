@@ -28,7 +28,14 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
         return
     while (await receive()).get("more_body"):
         pass
-    body = bytes(MUCH) if scope["path"] == "/much" else b""
+    if scope["path"] == "/stream":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for part in (b"first", b"second", b"third"):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
+    body = bytes(MUCH) if scope["path"] == "/much" else scope["query_string"]
     length = b"%d" % len(body)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
     await send({"type": "http.response.body", "body": body})
@@ -113,6 +120,26 @@ def test_ordinary_requests_on_one_connection_are_answered(address: tuple[str, in
         for _ in range(3):
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + b"a" * 8192 + b"\r\n\r\n")
             assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_head_and_body_of_a_response_arrive_in_one_piece(address: tuple[str, int]) -> None:
+    """A server that is killed between two pieces leaves half a response, which no proxy can repeat elsewhere."""
+    with socket.create_connection(address) as connection:
+        connection.settimeout(DEADLINE)
+        for _ in range(20):
+            connection.sendall(b"GET /?content HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(4096).endswith(b"\r\n\r\ncontent")
+
+
+def test_parts_of_a_stream_are_sent_before_it_ends(address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as connection:
+        connection.settimeout(DEADLINE)
+        connection.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = b""
+        while not received.endswith(b"5\r\nfirst\r\n6\r\nsecond\r\n5\r\nthird\r\n"):
+            piece = connection.recv(4096)
+            assert piece
+            received += piece
 
 
 def test_endless_headers_are_cut_off(address: tuple[str, int]) -> None:
