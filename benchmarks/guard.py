@@ -1,4 +1,4 @@
-"""Guards the two hot paths by what can be counted: a remembered token in the middleware, and a verification.
+"""Guards the hot paths by what can be counted: a request round its route, a known token, and a verification.
 
     scripts/bench --guard [--write] [--instructions]
 
@@ -27,8 +27,12 @@ from tempfile import TemporaryDirectory
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+from starlette.requests import HTTPConnection
+
 from benchmarks.verification import Kind
-from tenants_api.api.authentication import PRINCIPAL, Authentication
+from tenants_api.api.dependencies import principal_of
+from tenants_api.api.middleware import RequestContext
+from tenants_api.observability.metrics import Metrics
 from tenants_api.verification.credentials import BEARER, Credential
 
 BASELINE = Path(__file__).with_name("baseline.json")
@@ -41,20 +45,45 @@ Pass = Callable[[bytes], Awaitable[None]]  # of a token as it is in the header
 
 
 async def _nothing(*_: Any) -> None:
-    """The application behind the middleware, and both channels of its connection."""
+    """Both channels of a connection."""
+
+
+async def _answer(scope: Any, receive: Any, send: Any) -> None:
+    """The application behind the middleware."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+def application(kind: Kind) -> Any:
+    """What a request finds in its scope."""
+    settings = SimpleNamespace(public_url=None)
+    services = SimpleNamespace(verifier=kind.stage.verifier, metrics=Metrics(), settings=settings)
+    return SimpleNamespace(state=SimpleNamespace(services=services))
+
+
+def scope_of(raw: bytes, *, app: Any) -> dict[str, Any]:
+    """A request with this token."""
+    headers = [(b"host", b"api.example"), (b"accept", b"*/*"), (b"authorization", b"Bearer " + raw)]
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b"", "path_params": {}}
+    return scope | {"app": app}
+
+
+def open_pass(kind: Kind) -> Pass:
+    """A request whose route asks for nobody, through all that is round it."""
+    context, app = RequestContext(_answer, before=("/authz", _answer)), application(kind)
+
+    async def once(raw: bytes) -> None:
+        await context(scope_of(raw, app=app), _nothing, _nothing)
+
+    return once
 
 
 def warm_pass(kind: Kind) -> Pass:
-    """A request whose token is remembered, through the middleware."""
-    middleware = Authentication(_nothing)
-    app = SimpleNamespace(state=SimpleNamespace(services=SimpleNamespace(verifier=kind.stage.verifier)))
+    """A route asks who calls; the token is known."""
+    app = application(kind)
 
     async def once(raw: bytes) -> None:
-        headers = [(b"host", b"api.example"), (b"accept", b"*/*"), (b"authorization", b"Bearer " + raw)]
-        scope = {"type": "http", "headers": headers, "query_string": b"", "app": app}
-        await middleware(scope, _nothing, _nothing)
-        if PRINCIPAL not in scope:
-            raise RuntimeError("the token is not remembered")
+        await principal_of(HTTPConnection(scope_of(raw, app=app)))
 
     return once
 
@@ -120,7 +149,12 @@ async def counted() -> dict[str, int]:
     known, unseen = kind.tokens(REPEATS), kind.tokens(2 * REPEATS)
     await kind.verified(known)
     found: dict[str, int] = {}
-    for name, once, tokens in (("warm", warm_pass(kind), known * 2), ("cold", cold_pass(kind), unseen)):
+    passes = (
+        ("open", open_pass(kind), known * 2),
+        ("warm", warm_pass(kind), known * 2),
+        ("cold", cold_pass(kind), unseen),
+    )
+    for name, once, tokens in passes:
         raws = [token.encode() for token in tokens]
         for raw in raws[:5]:
             await once(raw)  # what is made at the first use
