@@ -48,7 +48,8 @@ def create_app(
 
     Args:
         settings: read from the environment if not given.
-        routers: a team's own routes; they are served as they are and again below `/t/{tenant_slug}`.
+        routers: a team's own routes; they are served as they are and again below `/t/{tenant_slug}`. They become
+            `StrictRoute`s, unless they have a route class of their own. None takes a path of this API.
         roles: the roles that the application knows, and what each includes.
         sample: whether the sample resource `/v1/items` is served.
 
@@ -98,7 +99,7 @@ def _needs_token(path: str) -> bool:
 
 
 def _add_routes(app: FastAPI, *, own: Sequence[APIRouter], team: Sequence[APIRouter], serves_docs: bool) -> None:
-    """FastAPI asks route by route: a team's come first, but those that could take a path of ours come last."""
+    """FastAPI matches route by route: `team` comes first, but those routers that could take a path of ours last."""
     others = (public.router, health.router, wellknown.router, login.router, docs.router)
     ours = [f"{prefix}{path}" for path in _paths_of(own) for prefix in ("", TENANT_PATH)]
     ours += [*_paths_of(others), *(f"{place}/{{rest:path}}" for place in (_ADMIN, _DOCS_FILES))]

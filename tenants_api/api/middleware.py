@@ -1,4 +1,4 @@
-"""What every request needs, before anything else looks at it. Pure ASGI; knows no route."""
+"""The ASGI middleware of every request; it knows no route."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tenants_api.observability import logging
 from tenants_api.observability.request_ids import request_id_in
 from tenants_api.wiring import Services
 
-MAX_BODY = 262_144
+MAX_BODY_BYTES = 262_144
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _COUNTED = _WITH_BODY | {"GET", "HEAD", "OPTIONS"}
 _ID = b"x-request-id"
-_UNLESS_TOLD = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_DEFAULT_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 log = structlog.get_logger("tenants_api.api")
 
 
 class RequestContext:
-    """Outermost: request id, log context, metric, security headers, bounds, HEAD, and the exception boundary.
+    """Outermost: request id, log context, metric, security headers, limits, HEAD, and the exception boundary.
 
-    `before` stands at the beginning of a path and answers everything there itself: neither CORS nor a bound is asked.
+    `before` is a path and the application that answers it and every path below it, past CORS and the limits.
     """
 
     def __init__(self, app: ASGIApp, *, before: tuple[str, ASGIApp] | None = None) -> None:
@@ -89,10 +89,10 @@ def _is_below(scope: Scope, place: str) -> bool:
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """What receives the body, and raises BodyTooLarge as soon as it is known to be too long.
+    """`receive` with a limit: it raises BodyTooLarge as soon as the body is known to be longer.
 
-    Not Starlette's `RequestBodyLimitMiddleware`: where a declared length is too long it answers in plain text, whatever
-    the application answers, and it stands in the way of every GET.
+    Not Starlette's `RequestBodyLimitMiddleware` (FastAPI's `max_body_size`): where the declared length is over the limit
+    it replaces whatever the application answers, so also the problem, by plain text.
     """
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     declared = int(length[:20]) if length.isdigit() else 0
@@ -100,31 +100,31 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
 
     async def receive_bounded() -> Message:
         nonlocal size
-        if declared > MAX_BODY:
-            raise BodyTooLarge(f"the body has {declared} bytes; {MAX_BODY} are read")
+        if declared > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"the body has {declared} bytes; at most {MAX_BODY_BYTES} are read")
         message = await receive()
         size += len(message.get("body", b""))
-        if size > MAX_BODY:
-            raise BodyTooLarge(f"the body has more than {MAX_BODY} bytes")
+        if size > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"the body has more than {MAX_BODY_BYTES} bytes")
         return message
 
     return receive_bounded
 
 
 def _marked(headers: Iterable[tuple[bytes, bytes]], *, request_id: str) -> list[tuple[bytes, bytes]]:
-    """An answer's headers with ours; what a route said itself stays, but for the id. Names are lower case (ASGI)."""
+    """A response's headers with ours; those of the route stay, but for the id. Names are lower case (ASGI)."""
     marked = list(headers)
-    told = [name for name, _ in marked]
-    if _ID in told:
+    present = [name for name, _ in marked]
+    if _ID in present:
         marked = [one for one in marked if one[0] != _ID]
     marked.append((_ID, request_id.encode("ascii")))
-    for added in _UNLESS_TOLD:
-        if added[0] not in told:
+    for added in _DEFAULT_HEADERS:
+        if added[0] not in present:
             marked.append(added)
     return marked
 
 
 def _count(scope: Scope, *, services: Services, method: str, status: int) -> None:
-    """A caller may invent methods, and paths that no route has."""
+    """Count the response; methods and paths that a client invents share one label each."""
     path = getattr(scope.get("route"), "path", "none")
     services.metrics.http_answered(method=method if method in _COUNTED else "other", route=path, status=status)

@@ -1,4 +1,4 @@
-"""Routes that read a JSON body once, strictly, and after the caller is known; routes that one path could match."""
+"""Routes that read a JSON body once, strictly, and after authentication; path templates that one path could match."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that reads a body no sooner than it knows who calls, and its JSON strictly."""
+    """A route that authenticates its caller before it reads a body, and reads JSON strictly.
+
+    `callers` are the dependencies that authenticate; only those that the route has are called.
+    """
 
     callers: ClassVar[tuple[Callable[[Any], Coroutine[Any, Any, Any]], ...]] = (current_principal,)
 
@@ -92,7 +95,7 @@ class StrictRoute(APIRoute):
 
 
 def read_strictly(routes: Sequence[BaseRoute]) -> None:
-    """Let FastAPI's own routes read their bodies as ours do, wherever they are included from now on."""
+    """Make FastAPI's own routes `StrictRoute`s; routes of another class stay, and routers that include them follow."""
     for context in iter_route_contexts(routes):
         if type(context.original_route) is APIRoute:
             context.original_route.__class__ = StrictRoute

@@ -14,7 +14,7 @@ from tenants_api.observability.request_ids import request_id_in
 log = structlog.get_logger("tenants_api.admin")
 
 
-class Net:
+class ExceptionBoundary:
     """Pure ASGI. What nobody expected is logged with its trace, and shown to nobody."""
 
     def __init__(self, app: ASGIApp) -> None:

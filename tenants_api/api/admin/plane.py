@@ -23,7 +23,7 @@ from tenants_api.api.admin import (
     transitions,
 )
 from tenants_api.api.admin.contract import document_writes
-from tenants_api.api.admin.net import Net
+from tenants_api.api.admin.net import ExceptionBoundary
 from tenants_api.api.dependencies import ServicesDep
 from tenants_api.api.operations import NO_TELEMETRY, document_security, operation_id
 from tenants_api.api.problems import install_problem_handlers, problem_responses
@@ -64,7 +64,7 @@ def create_admin_app() -> FastAPI:
     _add_docs(app)
     document_security(app, needed=lambda path: True)
     document_writes(app)
-    app.add_middleware(Net)
+    app.add_middleware(ExceptionBoundary)
     return app
 
 

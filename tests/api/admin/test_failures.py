@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from tenants_api.api.admin.net import Net
+from tenants_api.api.admin.net import ExceptionBoundary
 from tests.api.admin.bodies import said, tenant_body
 from tests.support.stack import ApiClient, bearer, onboard
 
@@ -50,7 +50,9 @@ async def test_mistake_of_ours_is_a_problem_without_its_text() -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise ZeroDivisionError("secret detail")
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(Net(broken)), base_url="http://api.test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(ExceptionBoundary(broken)), base_url="http://api.test"
+    ) as client:
         answer = await client.get("/")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret" not in answer.text
@@ -61,7 +63,7 @@ async def test_mistake_after_the_answer_began_is_not_answered_twice() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ZeroDivisionError("too late")
 
-    transport = httpx.ASGITransport(Net(broken))
+    transport = httpx.ASGITransport(ExceptionBoundary(broken))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
         with pytest.raises(ZeroDivisionError):
             await client.get("/")
