@@ -91,8 +91,8 @@ def _is_below(scope: Scope, place: str) -> bool:
 def _bounded(scope: Scope, receive: Receive) -> Receive:
     """`receive` with a limit: it raises BodyTooLarge as soon as the body is known to be longer.
 
-    Not Starlette's `RequestBodyLimitMiddleware` (FastAPI's `max_body_size`): where the declared length is over the limit
-    it replaces whatever the application answers, so also the problem, by plain text.
+    Not Starlette's `RequestBodyLimitMiddleware` (FastAPI's `max_body_size`): where the declared length is over the
+    limit it replaces whatever the application answers, so also the problem, by plain text.
     """
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     declared = int(length[:20]) if length.isdigit() else 0
