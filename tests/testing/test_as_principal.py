@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from examples import orders_api, own_app
@@ -60,6 +64,30 @@ def test_websocket_has_the_principal(nowhere: Settings) -> None:
     app = as_principal(own_app.create(nowhere), tenant="globex", subject="bob")
     with TestClient(app).websocket_connect("/greeting") as socket:
         assert socket.receive_json() == {"tenant": "globex", "subject": "bob"}
+
+
+def test_route_that_does_not_ask_who_calls_is_not_touched(nowhere: Settings) -> None:
+    app = FastAPI()
+    seen: list[dict[str, Any]] = []
+
+    async def unguarded(request: Request) -> None:
+        seen.append(dict(request.scope))
+
+    app.add_api_route("/open", unguarded)
+    Tenancy(nowhere).install(app)
+    assert app.user_middleware == []
+    TestClient(app).get("/open")
+    assert [name for name in seen[0] if name.startswith("tenants_api")] == []
+
+
+def test_part_that_is_mounted_within_a_middleware_has_the_principal(nowhere: Settings) -> None:
+    app, part = FastAPI(), FastAPI()
+    part.add_api_route("/today", own_app.reports)
+    app.mount("/reports", GZipMiddleware(part))
+    Tenancy(nowhere, roles=own_app.ROLES).install(app)
+    for roles, status in ((["clerk"], 200), ([], 403)):
+        caller = as_principal(app, tenant="globex", roles=roles)
+        assert TestClient(caller).get("/reports/today").status_code == status
 
 
 def test_fact_that_no_principal_has_is_refused(nowhere: Settings) -> None:
