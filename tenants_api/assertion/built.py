@@ -1,4 +1,4 @@
-"""From settings to assertions, for the whole API and for forward auth alone."""
+"""From settings to assertions, for the whole API and for standalone forward auth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds what verifies the tokens of all registered realms, for the whole API and for forward auth alone."""
+"""Builds what verifies the tokens of all registered realms, for the whole API and for standalone forward auth."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ UNWANTED = ("fastapi", "starlette", "alembic", "typer", "rich", "jinja2", "multi
 
 @pytest.fixture
 async def both(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[tuple[ApiClient, httpx.AsyncClient]]:
-    """The whole API and forward auth alone on one database."""
+    """The whole API and standalone forward auth on one database."""
     settings = settings_for(realms, tmp_path, admin_api_key=ADMIN_KEY)
     async with running_app(tmp_path, realms) as api:
         await onboard(api, "acme")

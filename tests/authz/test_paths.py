@@ -56,7 +56,7 @@ PASS = (
 
 @pytest.fixture(scope="module")
 async def apps(realms: DevRealmServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Any]]:
-    """The whole API and forward auth alone on one database; the first one also answers preflights."""
+    """The whole API and standalone forward auth on one database; the first one also answers preflights."""
     folder: Path = tmp_path_factory.mktemp("apps")
     settings = settings_for(realms, folder, admin_api_key=ADMIN_KEY)
     async with running_app(folder, realms, cors_origins=("https://app.test",)) as api:

@@ -30,7 +30,7 @@ SECRET = "tests-assertion-secret-0123456789abcdef"
 
 @dataclass
 class Pair:
-    """The whole API and forward auth alone on one database."""
+    """The whole API and standalone forward auth on one database."""
 
     api: Services
     alone: httpx.AsyncClient
