@@ -1,6 +1,6 @@
 """The command line: one file per verb group, on the same services as the API. Knows no rule of its own.
 
-Nothing is imported before it is known what for: standalone forward auth starts without the libraries of the other commands.
+Nothing is imported before it is known what for: standalone forward auth starts without the other commands' libraries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""uvicorn's options, for the whole API and for standalone forward auth. What it would choose otherwise is written out."""
+"""uvicorn's options, for the API and for standalone forward auth. What it would choose otherwise is written out."""
 
 from __future__ import annotations
 
