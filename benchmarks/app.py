@@ -9,7 +9,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from benchmarks.library import ROUTES
 from tenants_api import create_app
 from tenants_api.authz.identity import identity_headers
-from tenants_api.verification.credentials import plain_token_of
 
 router = APIRouter(prefix="/bench")
 
@@ -30,7 +29,8 @@ class Unchecked:
             await self._app(scope, receive, send)
             return
         if scope["path"] == "/learn":  # with a token that is known: the identity that `/unchecked` then tells
-            principal = scope["app"].state.services.verifier.get(plain_token_of(scope["headers"]))
+            verifier = scope["app"].state.services.verifier
+            principal = await verifier.verify(verifier.credential_of(scope["headers"]))
             self._answer = [*identity_headers(principal), (b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 200, "headers": list(self._answer or [])})
         await send({"type": "http.response.body", "body": b""})

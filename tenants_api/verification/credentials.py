@@ -123,20 +123,6 @@ def _refuse(detail: str, *, reason: str = "malformed_credentials", expected: Any
     raise MalformedCredentials(detail, refusal=Refusal("credentials", reason, expected, found))
 
 
-def plain_token_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """What follows `Bearer ` in the one Authorization header, unchecked, to find a token that was verified before.
-
-    None is no refusal: `credential_of` says what is wrong, or reads another spelling of the scheme.
-    """
-    found = None
-    for name, value in headers:
-        if name == b"authorization":
-            if found is not None or value[:7] != b"Bearer ":
-                return None
-            found = value[7:]
-    return found
-
-
 def _is_split(token: bytes) -> bool:
     """Whether white space or a comma is in it; written out, for each of these is one look by memchr."""
     return (

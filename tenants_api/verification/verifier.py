@@ -54,15 +54,6 @@ class TokenVerifier:
         """How many verified tokens are kept."""
         return len(self._cache) if self._cache is not None else 0
 
-    def get(self, token: bytes) -> Principal | None:
-        """The principal of a bearer token that is known and good for any request; no I/O, no await.
-
-        `token` is what a request holds in its place, unchecked: these very bytes were accepted before, or they are
-        not known.
-        """
-        known = self._cache.find(token)[1] if self._cache is not None else None
-        return known.principal if known is not None and known.check is None else None
-
     def credential_of(
         self,
         headers: Iterable[tuple[bytes, bytes]],
