@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.arena import Arena, differing
-from tests.attacks.battery import row
+from tests.attacks.arena import Arena
 from tests.attacks.battery.cases import ACCEPTED
 from tests.support.tokens import DROP
 
@@ -21,73 +20,6 @@ async def shown(arena: Arena, realm: str = "acme", /, **claims: Any) -> dict[str
     assert answer.shown == ACCEPTED, answer.body
     found: dict[str, Any] = answer.json
     return found
-
-
-async def test_d1_missing_and_past_expiry_is_refused_and_only_a_good_token_is_told_it_expired(
-    arena: Arena, face: str
-) -> None:
-    """D1"""
-    assert await differing(arena, face, row("D1")) == {}
-
-
-async def test_d2_expiry_that_is_no_sound_number_is_refused(arena: Arena, face: str) -> None:
-    """D2"""
-    assert await differing(arena, face, row("D2")) == {}
-
-
-async def test_d3_token_that_would_outlive_a_suspension_is_refused(arena: Arena, face: str) -> None:
-    """D3"""
-    assert await differing(arena, face, row("D3")) == {}
-
-
-async def test_d4_missing_future_and_odd_issue_times_are_refused(arena: Arena, face: str) -> None:
-    """D4"""
-    assert await differing(arena, face, row("D4")) == {}
-
-
-async def test_d5_future_and_odd_not_before_is_refused(arena: Arena, face: str) -> None:
-    """D5"""
-    assert await differing(arena, face, row("D5")) == {}
-
-
-async def test_d6_issuer_of_another_type_or_realm_is_refused(arena: Arena, face: str) -> None:
-    """D6"""
-    assert await differing(arena, face, row("D6")) == {}
-
-
-async def test_d7_audience_is_compared_whole(arena: Arena, face: str) -> None:
-    """D7"""
-    assert await differing(arena, face, row("D7")) == {}
-
-
-async def test_d8_default_audience_of_keycloak_is_not_ours(arena: Arena, face: str) -> None:
-    """D8"""
-    assert await differing(arena, face, row("D8")) == {}
-
-
-async def test_d9_audience_of_another_api_is_refused(arena: Arena, face: str) -> None:
-    """D9"""
-    assert await differing(arena, face, row("D9")) == {}
-
-
-async def test_d10_tokens_of_every_other_kind_are_refused(arena: Arena, face: str) -> None:
-    """D10"""
-    assert await differing(arena, face, row("D10")) == {}
-
-
-async def test_d11_subject_that_names_nobody_is_refused(arena: Arena, face: str) -> None:
-    """D11"""
-    assert await differing(arena, face, row("D11")) == {}
-
-
-async def test_d13_claims_that_json_cannot_carry_are_refused(arena: Arena, face: str) -> None:
-    """D13"""
-    assert await differing(arena, face, row("D13")) == {}
-
-
-async def test_d18_authorized_party_outside_the_list_is_refused(arena: Arena, face: str) -> None:
-    """D18"""
-    assert await differing(arena, face, row("D18")) == {}
 
 
 async def test_d9_tenant_is_told_by_the_issuer_where_two_realms_name_one_audience(arena: Arena) -> None:

@@ -1,4 +1,4 @@
-"""Every hostile token that is known by name, row by row of the catalogue; tests/attacks drives them through both faces.
+"""Every hostile token that is known by name, row by row of the catalogue; test_battery drives them through both faces.
 
 Here stand data only: how each token is made, why the operator is told it was refused, and what the server answers.
 """
@@ -17,10 +17,7 @@ BATTERY: tuple[Hostile, ...] = (
     *issuers.CASES,
 )
 
-
-def row(name: str) -> tuple[Hostile, ...]:
-    """The tokens of one row of the catalogue, such as `B3`; KeyError when there are none."""
-    found = tuple(case for case in BATTERY if case.row == name)
-    if not found:
-        raise KeyError(name)
-    return found
+ROWS: dict[str, list[Hostile]] = {}
+for _case in BATTERY:
+    ROWS.setdefault(_case.row, []).append(_case)
+NOTHING_ASKED = ("C9", "E1")  # rows whose tokens may send no request anywhere
