@@ -128,19 +128,22 @@ class SimulationLoop(asyncio.BaseEventLoop):
         context.run(OWNER.set, Owner(seed, process=process))
         return asyncio.Task(work, loop=self, context=context)
 
-    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    # Here every callback is one with any arguments: typeshed ties the two together.
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._enqueue(handle)
         return handle
 
-    call_soon_threadsafe = call_soon
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self.now + delay, callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -150,7 +153,9 @@ class SimulationLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._timers, (when, drawn, next(self._numbers), handle))
         return handle
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """A worker is busy for the whole duration of the call, also when nobody waits for it any more."""
         mine = owner()
         key = (mine.process, id(executor) if executor is not None else 0)
@@ -191,7 +196,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
             handle = mine.pending.popleft()
             if mine.pending:
                 heapq.heappush(runnable, (mine.draw(), next(self._numbers), mine))
-            if handle._cancelled:  # type: ignore[attr-defined]
+            if handle._cancelled:
                 continue
             self.steps += 1
             if self.steps == self.limit:
@@ -200,12 +205,12 @@ class SimulationLoop(asyncio.BaseEventLoop):
             if self._busy > BUSY:
                 self._pass_time()
             self.trace = (self.trace * 31 + mine.seed + int(self.now * 1e6)) & MASK
-            handle._run()  # type: ignore[attr-defined]
+            handle._run()
 
     def _advance(self) -> None:
         """To the next timer, and every timer that is due then."""
         timers = self._timers
-        while timers and timers[0][3]._cancelled:  # type: ignore[attr-defined]
+        while timers and timers[0][3]._cancelled:
             heapq.heappop(timers)
         if not timers:
             raise Deadlock("no callback is ready, and no timer is set")
@@ -220,7 +225,7 @@ class SimulationLoop(asyncio.BaseEventLoop):
         timers = self._timers
         while timers and timers[0][0] <= self.now:
             handle = heapq.heappop(timers)[3]
-            if not handle._cancelled:  # type: ignore[attr-defined]
+            if not handle._cancelled:
                 self._enqueue(handle)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

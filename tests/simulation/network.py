@@ -33,7 +33,9 @@ class Reply:
 class Server(Protocol):
     """A host: what its name server does, whether it takes connections, and what it answers."""
 
-    address: str
+    @property
+    def address(self) -> str: ...
+
     names: str  # `ok`, `dead` or `unknown`
     connections: str  # `ok`, `refused` or `hanging`
 
@@ -83,7 +85,7 @@ class Network:
         return transport, protocol
 
 
-def _unwrapped(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+def _unwrapped(function: Any, args: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The call inside `asyncio.to_thread`'s and other partial calls."""
     while isinstance(function, partial):
         function, args = function.func, (*function.args, *args)

@@ -35,7 +35,7 @@ def explained(result: Result, *, tries: int = 250) -> Finding:
     """Shrink a run that broke a promise, and tell its story."""
 
     # What came after the promise was broken had no part in it.
-    until = result.until + 5.0
+    until: float | None = result.until + 5.0
     before = [action for action in result.actions if action.at <= result.until]
     if not _breaks(result, before, until=until):
         before, until = list(result.actions), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ async def client_for(
         await client.aclose()
 
 
-async def fault_of(server: Server, **how: object) -> RealmFault:
+async def fault_of(server: Server, **how: Any) -> RealmFault:
     async with client_for(server, **how) as client:
         with pytest.raises(RealmFault) as fault:
             await fetch_jwks(client, server.url)

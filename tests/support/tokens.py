@@ -37,7 +37,7 @@ def _private(name: str, kind: str) -> Any:
 
 
 _KINDS = {"ES256": "EC", "EdDSA": "OKP"}
-_JWK = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPAlgorithm}
+_JWK: dict[str, Any] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPAlgorithm}
 
 
 @dataclass(frozen=True)
