@@ -57,7 +57,9 @@ def _read(order: Order, *, bench: Workbench, commands: Commands) -> None:
         size = os.fstat(stream.fileno()).st_size if order.file != "-" else None
         with bar("reading", total=size, counts=False) as progress:
             counting = io.BufferedReader(Counting(stream, on_read=progress.advance), 65_536)
-            faults = take_in(counting, of=order.format, bench=bench, commands=commands)
+            faults = take_in(
+                counting, of=order.format, bench=bench, vocabulary=commands.vocabulary, refuse=commands.refuse_reserved
+            )
     if faults:
         more = " at least" if len(faults) == MOST_FAULTS else ""
         _say_all(faults, as_json=order.as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,8 +19,11 @@ from tenants_api.cli.gitops.ndjson import read_ndjson
 from tenants_api.cli.gitops.workbench import Workbench
 from tenants_api.cli.gitops.yaml_files import read_yaml
 from tenants_api.errors import ApiError
-from tenants_api.onboarding import Commands
+from tenants_api.onboarding.drafts import Vocabulary
+from tenants_api.registry.values import RealmDraft
 
+# Raises an ApiError for realms that no command takes.
+Refuse = Callable[[Sequence[RealmDraft]], None]
 MOST_FAULTS = 20  # are told; a file in a wrong format would have as many as lines
 
 
@@ -71,12 +74,14 @@ def opened(path: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def take_in(stream: Peekable, *, of: Format | None, bench: Workbench, commands: Commands) -> list[Fault]:
+def take_in(
+    stream: Peekable, *, of: Format | None, bench: Workbench, vocabulary: Vocabulary, refuse: Refuse
+) -> list[Fault]:
     """Read all documents into the workbench; the faults found, at most `MOST_FAULTS` and then the reading ends."""
     faults: list[Fault] = []
     entries = read_ndjson(stream) if (of or guess(stream)) is Format.NDJSON else read_yaml(stream)
     for entry in entries:
-        faults += _take(entry, bench=bench, commands=commands)
+        faults += _take(entry, bench=bench, vocabulary=vocabulary, refuse=refuse)
         if len(faults) >= MOST_FAULTS:
             return faults[:MOST_FAULTS]
     return faults
@@ -93,12 +98,12 @@ def format_of(path: str) -> Format | None:
     return endings.get(Path(path).suffix.lower())
 
 
-def _take(entry: Entry, *, bench: Workbench, commands: Commands) -> list[Fault]:
+def _take(entry: Entry, *, bench: Workbench, vocabulary: Vocabulary, refuse: Refuse) -> list[Fault]:
     if entry.fault is not None:
         return [Fault(entry.line, entry.fault)]
     try:
-        wanted = read_document(entry.value, vocabulary=commands.vocabulary)
-        commands.refuse_reserved(wanted.draft.realms)
+        wanted = read_document(entry.value, vocabulary=vocabulary)
+        refuse(wanted.draft.realms)
     except ApiError as refused:
         reasons = [f"{error.pointer}: {error.detail}" if error.pointer else error.detail for error in refused.errors]
         return [Fault(entry.line, reason) for reason in reasons or [refused.detail]]
