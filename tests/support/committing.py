@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +51,7 @@ def gone() -> OperationalError:
 def counting(file: Path, *, fault: Exception | None = None) -> Iterator[Commits]:
     """What is committed to this SQLite file while the block runs."""
     commits = Commits(fault)
-    listeners = {
+    listeners: dict[str, Callable[..., None]] = {
         "before_cursor_execute": commits._statement,
         "commit": commits._committed,
         "rollback": commits._rolled_back,

@@ -15,7 +15,7 @@ async def lived(app: ASGIApp) -> AsyncIterator[None]:
     """The lifespan, as a server speaks it."""
     said: asyncio.Queue[Any] = asyncio.Queue()
     told: asyncio.Queue[Any] = asyncio.Queue()
-    task = asyncio.create_task(app({"type": "lifespan"}, said.get, told.put))
+    task = asyncio.ensure_future(app({"type": "lifespan"}, said.get, told.put))
     await said.put({"type": "lifespan.startup"})
     assert (await told.get())["type"] == "lifespan.startup.complete"
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tenants_api.api.admin import create_admin_app
+from tenants_api.api.admin.plane import create_admin_app
 from tenants_api.devrealms import DevRealmServer
 from tests.support.committing import counting, gone
 from tests.support.realms import dev_realms
