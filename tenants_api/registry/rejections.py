@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tenants_api.db import upsert
 from tenants_api.ids import new_id
 from tenants_api.registry.models import Rejection, Tenant
-from tenants_api.registry.service import get_tenant
+from tenants_api.registry.repository import get_tenant
 from tenants_api.registry.values import KEPT_REJECTIONS, Refused
 
 AT_ONCE = 500  # rows in one statement
