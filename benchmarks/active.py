@@ -25,13 +25,13 @@ from sqlalchemy import insert
 from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
 from benchmarks.report import middles, parser, report
 from benchmarks.verification import compact, sample_claims
-from tenants_api.db import Database
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.database.engine import Database
+from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.ids import new_id
+from tenants_api.jwks.parse import parse_key_set
+from tenants_api.jwks.realm_keys import UsableKeys
 from tenants_api.registry.models import Realm, RealmKeys, Tenant
-from tenants_api.trust.stored import to_stored
-from tenants_api.verification.jwk import parse_key_set
-from tenants_api.verification.sources import UsableKeys
+from tenants_api.replica.stored_keys import to_stored
 from tests.support.realms import dev_realms, migrate, settings_for
 from tests.support.serving import Served, serving
 from tests.support.stack import CLIENT_ID

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.library import ROUTES
 from tenants_api import create_app
-from tenants_api.authz.identity import identity_headers
+from tenants_api.forward_auth.identity import identity_headers
 
 router = APIRouter(prefix="/bench")
 

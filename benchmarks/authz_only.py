@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from tenants_api.migrating import upgrade
+from tenants_api.database.migrations import upgrade
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {

@@ -28,9 +28,8 @@ from benchmarks.library import LEARN, OPEN, PATH
 from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
 from benchmarks.report import middles, parser, report
 from benchmarks.requests import LIBRARY, TOKENS, running
-from tenants_api.devrealms import DevRealmServer
-from tenants_api.gateway.plan import plan
-from tenants_api.gateway.render import render
+from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.forward_auth.configurations import plan, render
 from tests.gateways.proxies import HOW, binary
 from tests.support.ports import free_port
 from tests.support.processes import answers, stop_group, wait_for
@@ -88,7 +87,7 @@ def without_questions(text: str) -> str:
 def forward_auth(folder: Path, realms: DevRealmServer) -> Iterator[str]:
     """`serve --authz-only` on the database of the application; its address."""
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "tenants_api.authz.process", "--port", address.rpartition(":")[2]]
+    command = [sys.executable, "-m", "tenants_api.server.standalone", "--port", address.rpartition(":")[2]]
     with process_of(command, folder=folder, variables=environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"}):
         wait_for(lambda: answers(f"http://{address}/readyz"), within=60, what="forward auth answers")
         yield address

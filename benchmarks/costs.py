@@ -25,7 +25,7 @@ import httpx
 
 from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core, wrk
 from benchmarks.requests import TOKENS
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.ports import free_port
 from tests.support.processes import answers, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for

@@ -30,10 +30,10 @@ from typing import Any
 from starlette.requests import HTTPConnection
 
 from benchmarks.verification import Kind
-from tenants_api.api.dependencies import principal_of
-from tenants_api.api.middleware import RequestContext
 from tenants_api.observability.metrics import Metrics
-from tenants_api.verification.credentials import BEARER, Credential
+from tenants_api.tokens.credentials import BEARER, Credential
+from tenants_api.web.dependencies import principal_of
+from tenants_api.web.middleware import RequestContext
 
 BASELINE = Path(__file__).with_name("baseline.json")
 OLDEST = "3.11"

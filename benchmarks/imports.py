@@ -19,7 +19,7 @@ from benchmarks.report import middle, parser, report
 WHO = {
     "alone": "import fastapi, sqlalchemy, sqlalchemy.ext.asyncio, sqlalchemy.orm",
     "API": "import tenants_api.app",
-    "forward auth": "import tenants_api.authz.alone",
+    "forward auth": "import tenants_api.server.standalone",
 }
 MOST = {"API / FastAPI and SQLAlchemy": 1.25}
 TIMED = "import time; begun = time.process_time()\n{}\nprint(time.process_time() - begun)"

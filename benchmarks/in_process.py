@@ -28,9 +28,9 @@ from benchmarks.library import ROUTES
 from benchmarks.report import middles, parser, report
 from benchmarks.verification import sample_claims
 from tenants_api import Tenancy, create_app
-from tenants_api.devrealms import DevRealm, DevRealmServer
+from tenants_api.devkit.realms import DevRealm, DevRealmServer
 from tenants_api.settings import Settings
-from tenants_api.verification.token import peek
+from tenants_api.tokens.decode import peek
 from tests.support.realms import dev_realms
 from tests.support.stack import onboard, running_app
 

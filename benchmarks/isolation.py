@@ -22,10 +22,10 @@ from contextlib import suppress
 
 from sqlalchemy import text
 
-from tenants_api import migrating
-from tenants_api.db import Database
+from tenants_api.database import migrations as migrating
+from tenants_api.database.engine import Database
 from tenants_api.ids import new_id
-from tenants_api.items.models import Item
+from tenants_api.items import Item
 from tenants_api.registry.models import Tenant
 from tests.support.postgres import find_binaries, running_postgres
 

@@ -30,7 +30,7 @@ from benchmarks.peers.maven import Missing, built, java, java_version
 from benchmarks.report import parser, report
 from benchmarks.requests import LIBRARY
 from benchmarks.verification import LARGER, larger_claims
-from tenants_api.devrealms import DevRealm, DevRealmServer
+from tenants_api.devkit.realms import DevRealm, DevRealmServer
 from tests.support.ports import free_port
 from tests.support.processes import answers, stop_group, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for

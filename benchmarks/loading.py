@@ -24,15 +24,15 @@ from sqlalchemy.orm import selectinload
 
 from benchmarks.active import fill
 from benchmarks.report import middle, parser, report
-from tenants_api import migrating
-from tenants_api.db import Database
+from tenants_api.clocks import Clocks
+from tenants_api.database import migrations as migrating
+from tenants_api.database.engine import Database
 from tenants_api.observability.metrics import Metrics
 from tenants_api.registry.models import RealmKeys, Tenant
-from tenants_api.registry.sessions import SessionStorage
+from tenants_api.replica.factory import build_verifying
+from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.settings import Settings
-from tenants_api.trust.built import build_verifying
-from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.roles import SAMPLE_ROLES
+from tenants_api.tokens.principal import SAMPLE_ROLES
 from tests.support.postgres import find_binaries, running_postgres
 
 MOST = {"ours / ORM and PyJWKSet": 0.25}

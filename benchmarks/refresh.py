@@ -23,9 +23,9 @@ from typing import Any
 
 from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
 from benchmarks.report import parser, report
-from tenants_api.devrealms import DevRealmServer
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.errors import TokenError
+from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.errors import TokenError
 from tests.support.realms import dev_realms
 from tests.support.serving import Served, serving
 from tests.support.verifying import Stage

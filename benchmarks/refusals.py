@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable
 
 from benchmarks.report import middles, parser, report
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.errors import TokenError
-from tenants_api.verification.verifier import TokenVerifier
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.errors import TokenError
+from tenants_api.tokens.verifier import TokenVerifier
 from tests.support.tokens import b64
 from tests.support.verifying import Stage
 

@@ -25,7 +25,7 @@ import httpx
 from benchmarks.library import LEARN, NOOP, NOT_OURS, OPEN, PATH
 from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, listens, on_core, wrk
 from benchmarks.report import middles, parser, report
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.ports import free_port
 from tests.support.processes import stop_group, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for

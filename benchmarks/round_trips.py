@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import event
 
 from benchmarks.report import parser, report
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.realms import dev_realms
 from tests.support.stack import ApiClient, onboard, running_app
 

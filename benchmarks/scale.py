@@ -24,8 +24,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core, wrk
 from benchmarks.report import parser, report
-from tenants_api import migrating
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.database import migrations as migrating
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.postgres import PostgresServer, find_binaries, running_postgres
 from tests.support.realms import dev_realms
 from tests.support.serving import Served, serving

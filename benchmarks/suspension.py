@@ -22,7 +22,7 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tenants_api import migrating
+from tenants_api.database import migrations as migrating
 from tests.support.postgres import find_binaries, running_postgres
 from tests.support.realms import dev_realms
 from tests.support.stack import ADMIN_KEY

@@ -26,11 +26,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from benchmarks.report import middles, parser, report
-from tenants_api.verification.authenticator import Authenticated
-from tenants_api.verification.cache import VerifiedTokens
-from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.credentials import BEARER, Credential
-from tenants_api.verification.token import decode_unverified
+from tenants_api.clocks import Clocks
+from tenants_api.tokens.authenticator import Authenticated
+from tenants_api.tokens.cache import VerifiedTokens
+from tenants_api.tokens.credentials import BEARER, Credential
+from tenants_api.tokens.decode import decode_unverified
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage
 

@@ -17,10 +17,10 @@ from alembic import context
 from sqlalchemy import Connection, Engine, event, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from tenants_api.assertion import models as assertion_models
-from tenants_api.db import Base
-from tenants_api.items import models as items_models
-from tenants_api.migrating import PATIENCE, sync_engine, sync_url
+from tenants_api import items as items_models
+from tenants_api.assertions import storage as assertion_models
+from tenants_api.database.engine import Base
+from tenants_api.database.migrations import PATIENCE, sync_engine, sync_url
 from tenants_api.registry import models as registry_models
 from tenants_api.settings import load_settings
 

@@ -9,12 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tenants_api.api.dependencies import CurrentPrincipal, principal_of, requires
     from tenants_api.api.tenancy import Tenancy, websocket_principal
     from tenants_api.app import create_app
     from tenants_api.settings import Settings
-    from tenants_api.verification.principal import Principal
-    from tenants_api.verification.roles import RoleModel
+    from tenants_api.tokens.principal import Principal, RoleModel
+    from tenants_api.web.dependencies import CurrentPrincipal, principal_of, requires
 
 __version__ = "0.2.0.dev0"
 __all__ = [
@@ -30,14 +29,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CurrentPrincipal": "tenants_api.api.dependencies",
-    "Principal": "tenants_api.verification.principal",
-    "RoleModel": "tenants_api.verification.roles",
+    "CurrentPrincipal": "tenants_api.web.dependencies",
+    "Principal": "tenants_api.tokens.principal",
+    "RoleModel": "tenants_api.tokens.principal",
     "Settings": "tenants_api.settings",
     "Tenancy": "tenants_api.api.tenancy",
     "create_app": "tenants_api.app",
-    "principal_of": "tenants_api.api.dependencies",
-    "requires": "tenants_api.api.dependencies",
+    "principal_of": "tenants_api.web.dependencies",
+    "requires": "tenants_api.web.dependencies",
     "websocket_principal": "tenants_api.api.tenancy",
 }
 

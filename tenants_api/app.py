@@ -19,18 +19,18 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from tenants_api import __version__
 from tenants_api.api import docs, health, items, login, public, tenant, wellknown
 from tenants_api.api.admin.plane import create_admin_app
-from tenants_api.api.dependencies import check_roles
-from tenants_api.api.forward_auth import ForwardAuth
-from tenants_api.api.middleware import RequestContext
-from tenants_api.api.operations import NO_TELEMETRY, document_security, operation_id
-from tenants_api.api.problems import install_problem_handlers, problem_responses
-from tenants_api.api.routing import StrictRoute, may_meet, read_strictly
-from tenants_api.authz.endpoint import PATH as AUTHZ_PATH
+from tenants_api.composition import open_services
 from tenants_api.errors import InternalError, UriTooLong
+from tenants_api.forward_auth.endpoint import PATH as AUTHZ_PATH
+from tenants_api.forward_auth.route import ForwardAuth
 from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
-from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
-from tenants_api.wiring import open_services
+from tenants_api.tokens.principal import SAMPLE_ROLES, RoleModel
+from tenants_api.web.dependencies import check_roles
+from tenants_api.web.middleware import RequestContext
+from tenants_api.web.openapi import NO_TELEMETRY, document_security, operation_id
+from tenants_api.web.problems import install_problem_handlers, problem_responses
+from tenants_api.web.routing import StrictRoute, may_meet, read_strictly
 
 TENANT_PATH = "/t/{tenant_slug}"
 _ADMIN, _DOCS_FILES = "/admin", "/docs/static"

@@ -9,13 +9,13 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from tenants_api.assertion import UNREADABLE, Assertions, Unreadable
+from tenants_api.assertions import UNREADABLE, Assertions, Unreadable
+from tenants_api.database.engine import Database, connect_arguments
 from tenants_api.database.errors import StorageError
-from tenants_api.db import Database, connect_arguments
-from tenants_api.revisions import is_migrated
-from tenants_api.row_security import why_not_serve
+from tenants_api.database.revisions import is_migrated
+from tenants_api.database.row_security import why_not_serve
+from tenants_api.replica.replica import Trust
 from tenants_api.settings import Settings
-from tenants_api.trust.store import Trust
 
 CHECK_TIMEOUT_SECONDS = 2.0  # a probe that waits longer is as good as failed
 

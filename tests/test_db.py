@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tenants_api.db import Database
+from tenants_api.database.engine import Database
 from tests.support.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.anyio

@@ -26,7 +26,7 @@ from benchmarks.load import LOAD_CORE, cpu_seconds, wrk
 from benchmarks.peers.serving import OURS, REALM, UNCACHED, started
 from benchmarks.report import middles, parser, report
 from benchmarks.verification import LARGER, compact, larger_claims, sample_claims
-from tenants_api.devrealms import DevRealm
+from tenants_api.devkit.realms import DevRealm
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, bearer
 

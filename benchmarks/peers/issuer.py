@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tenants_api.devrealms import DevRealm
-from tenants_api.devrealms.discovery import discovery_document, realm_info
+from tenants_api.devkit.realms import DevRealm
+from tenants_api.devkit.realms.documents import discovery_document, realm_info
 
 PROFILE = ("sub", "email_verified", "name", "preferred_username", "given_name", "family_name", "email")
 

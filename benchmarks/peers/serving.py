@@ -14,7 +14,7 @@ from benchmarks.peers import issuer
 from benchmarks.peers.environments import python_of
 from benchmarks.requests import LIBRARY, running
 from benchmarks.verification import sample_claims
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.ports import free_port
 from tests.support.processes import stop_group, wait_for
 from tests.support.stack import CLIENT_ID

@@ -17,12 +17,12 @@ from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from tenants_api.api.dependencies import ServicesDep
-from tenants_api.api.pages import html_page, page_headers
-from tenants_api.api.problems import problem_responses
+from tenants_api.composition import Services
 from tenants_api.errors import NotFound
 from tenants_api.registry.values import RealmRow, TenantRow, TenantState
-from tenants_api.wiring import Services
+from tenants_api.web.dependencies import ServicesDep
+from tenants_api.web.openapi import html_page, page_headers
+from tenants_api.web.problems import problem_responses
 
 STATIC = Path(__file__).parent / "static"
 router = APIRouter(include_in_schema=False)

@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from tenants_api.api.dependencies import ServicesDep
-from tenants_api.api.problems import problem_responses
+from tenants_api.composition import Services
 from tenants_api.errors import NotFound
 from tenants_api.readiness import CHECKS, check
-from tenants_api.wiring import Services
+from tenants_api.web.dependencies import ServicesDep
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(tags=["operation"])
 

@@ -8,18 +8,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from pydantic import Field
 
-from tenants_api.api.dependencies import TenantReadSession, TenantWriteSession, requires
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.routing import StrictRoute
+from tenants_api import items as repository
 from tenants_api.api.tenant import TOKEN_PROBLEMS
-from tenants_api.api.versions import parse_if_match
-from tenants_api.api.wire import Paged, PlainText, Time, WireIn, WireOut, example, paged
+from tenants_api.database.pagination import PageRequest
 from tenants_api.errors import BodyTooLarge, EtagMismatch, InvalidRequest, UnsupportedMediaType, ValidationFailed
-from tenants_api.items import repository
-from tenants_api.items.errors import ItemNotFound
-from tenants_api.items.models import Item
-from tenants_api.paging import PageRequest
-from tenants_api.verification.principal import Principal
+from tenants_api.items import Item, ItemNotFound
+from tenants_api.schemas.base import Paged, PlainText, Time, WireIn, WireOut, example, paged
+from tenants_api.tokens.principal import Principal
+from tenants_api.web.dependencies import TenantReadSession, TenantWriteSession, requires
+from tenants_api.web.preconditions import parse_if_match
+from tenants_api.web.problems import problem_responses
+from tenants_api.web.routing import StrictRoute
 
 router = APIRouter(
     prefix="/v1/items", tags=["items"], responses=problem_responses(*TOKEN_PROBLEMS), route_class=StrictRoute

@@ -11,10 +11,8 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Depends, Form, Path, Request
 
-from tenants_api.api.dependencies import ServicesDep
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.routing import StrictRoute
-from tenants_api.api.wire import PlainText, WireOut, example
+from tenants_api.composition import Services
+from tenants_api.control.login_tries import LoginTry, admit_try
 from tenants_api.errors import (
     ApiError,
     InvalidRequest,
@@ -23,14 +21,16 @@ from tenants_api.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from tenants_api.keycloak.errors import LoginRefused, RealmFault
 from tenants_api.keycloak.tokens import TokenResponse, password_grant
+from tenants_api.outbound.errors import LoginRefused, RealmFault
 from tenants_api.registry.errors import RegistryUnavailable
-from tenants_api.registry.login_tries import LoginTry, admit_try
 from tenants_api.registry.values import RealmRow, TenantRow, TenantState
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.errors import REALM, KeysUnavailable, TenantSuspended, TokenError
-from tenants_api.wiring import Services
+from tenants_api.schemas.base import PlainText, WireOut, example
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.errors import REALM, KeysUnavailable, TenantSuspended, TokenError
+from tenants_api.web.dependencies import ServicesDep
+from tenants_api.web.problems import problem_responses
+from tenants_api.web.routing import StrictRoute
 
 router = APIRouter(tags=["login"], route_class=StrictRoute)
 log = structlog.get_logger("tenants_api.login")

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 
 from tenants_api import __version__
-from tenants_api.api.pages import html_page
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import WireOut, example
 from tenants_api.errors import ApiError, NotFound, all_errors
+from tenants_api.schemas.base import WireOut, example
+from tenants_api.web.openapi import html_page
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(tags=["public"])
 _HTML = """<!doctype html>

@@ -18,17 +18,16 @@ from starlette.routing import Mount
 
 from tenants_api.api import wellknown
 from tenants_api.api.admin.plane import create_admin_app
-from tenants_api.api.dependencies import check_roles, principal_of
-from tenants_api.api.middleware import RequestContext
-from tenants_api.api.problems import install_problem_handlers
+from tenants_api.composition import Services, open_services
 from tenants_api.errors import ApiError, UriTooLong
 from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.errors import MalformedCredentials, MissingToken, TenantMismatch, TokenError
-from tenants_api.verification.principal import Principal
-from tenants_api.verification.roles import SAMPLE_ROLES, RoleModel
-from tenants_api.wiring import Services, open_services
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.errors import MalformedCredentials, MissingToken, TenantMismatch, TokenError
+from tenants_api.tokens.principal import SAMPLE_ROLES, Principal, RoleModel
+from tenants_api.web.dependencies import check_roles, principal_of
+from tenants_api.web.middleware import RequestContext
+from tenants_api.web.problems import install_problem_handlers
 
 FIRST_MESSAGE = 5.0  # seconds for the token of a browser, which cannot send headers with a WebSocket
 

@@ -8,12 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from tenants_api.api.dependencies import CurrentPrincipal, ReadSession, requires
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import Time, WireOut, example
-from tenants_api.registry import service
+from tenants_api.control import service
 from tenants_api.registry.models import Tenant
-from tenants_api.verification.errors import (
+from tenants_api.schemas.base import Time, WireOut, example
+from tenants_api.tokens.errors import (
     InsufficientRole,
     InvalidToken,
     KeysUnavailable,
@@ -23,7 +21,9 @@ from tenants_api.verification.errors import (
     TenantSuspended,
     TokenExpired,
 )
-from tenants_api.verification.principal import Principal
+from tenants_api.tokens.principal import Principal
+from tenants_api.web.dependencies import CurrentPrincipal, ReadSession, requires
+from tenants_api.web.problems import problem_responses
 
 TOKEN_PROBLEMS = (
     MalformedCredentials,

@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
-from tenants_api.api.dependencies import ServicesDep
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.resources import resource_metadata
-from tenants_api.api.wire import WireOut, example
-from tenants_api.assertion import CACHED
+from tenants_api.assertions import CACHED
 from tenants_api.errors import NotFound
+from tenants_api.schemas.base import WireOut, example
+from tenants_api.web.dependencies import ServicesDep, resource_metadata
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(prefix="/.well-known", tags=["discovery"])
 

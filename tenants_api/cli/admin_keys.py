@@ -11,8 +11,8 @@ from tenants_api.cli import shapes
 from tenants_api.cli.exits import USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_table, say
 from tenants_api.cli.session import Reason, change, execute, query
-from tenants_api.db import utc_now
-from tenants_api.registry.admin_keys import list_admin_keys
+from tenants_api.control.admin_keys import list_admin_keys
+from tenants_api.database.engine import utc_now
 from tenants_api.registry.models import AdminApiKey
 from tenants_api.registry.values import SCOPES
 

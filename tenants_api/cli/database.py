@@ -8,16 +8,16 @@ from typing import Annotated
 import typer
 from sqlalchemy import make_url
 
-from tenants_api import migrating, revisions
-from tenants_api.assertion import models as assertion_models
+from tenants_api import items as item_models
+from tenants_api.assertions import storage as assertion_models
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import settings
-from tenants_api.database.roles import APP, OWNER
-from tenants_api.db import Base
-from tenants_api.items import models as item_models
+from tenants_api.database import migrations as migrating
+from tenants_api.database import revisions
+from tenants_api.database.engine import Base
+from tenants_api.database.row_security import APP, OWNER, changeable_log, role_setup, unguarded_tables
 from tenants_api.registry import models as registry_models
-from tenants_api.row_security import changeable_log, role_setup, unguarded_tables
 
 app = typer.Typer(no_args_is_help=True, help="Database: its schema and migrations.")
 

@@ -15,14 +15,14 @@ from tenants_api.cli.exits import CHECK_FAILED
 from tenants_api.cli.output import AsJson, print_json, print_table
 from tenants_api.cli.session import run
 from tenants_api.cli.session import settings as load_quietly
+from tenants_api.composition import Services, open_services
+from tenants_api.control import service
+from tenants_api.database.row_security import role_faults
 from tenants_api.readiness import NotReady
-from tenants_api.registry import service
 from tenants_api.registry.changes import load_all
-from tenants_api.registry.rows import registered_draft
+from tenants_api.registry.repository import registered_draft
 from tenants_api.registry.values import RealmRow, TenantRow, TenantState
-from tenants_api.row_security import role_faults
 from tenants_api.settings import Settings, SettingsError
-from tenants_api.wiring import Services, open_services
 
 
 @dataclass(frozen=True, slots=True)

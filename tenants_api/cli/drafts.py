@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tenants_api.api.admin import wire
-from tenants_api.api.admin.wire import RealmIn, RuleIn, TenantFields, TenantPatch, to_draft, to_rules
+from tenants_api.control.drafts import Vocabulary
 from tenants_api.errors import FieldError, ValidationFailed
-from tenants_api.onboarding.drafts import Vocabulary
 from tenants_api.registry.values import RealmDraft, TenantDraft
+from tenants_api.schemas import tenants as wire
+from tenants_api.schemas.tenants import RealmIn, RuleIn, TenantFields, TenantPatch, to_draft, to_rules
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tenants_api.cli.output import say
 from tenants_api.database.errors import StorageError
+from tenants_api.database.migrations import MigrationError
 from tenants_api.errors import ApiError
-from tenants_api.migrating import MigrationError
 from tenants_api.readiness import NotReady
 from tenants_api.settings import SettingsError
 

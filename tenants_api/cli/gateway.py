@@ -11,8 +11,8 @@ import typer
 
 from tenants_api.cli.exits import USAGE, Stopped
 from tenants_api.cli.output import AsJson, print_json
-from tenants_api.gateway.plan import PlanError, plan
-from tenants_api.gateway.render import render as rendered
+from tenants_api.forward_auth.configurations import PlanError, plan
+from tenants_api.forward_auth.configurations import render as rendered
 from tenants_api.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Configurations of proxies that ask /authz before they pass a request on.")

@@ -10,9 +10,9 @@ import typer
 
 from tenants_api.cli.output import AsJson, print_json, print_table
 from tenants_api.cli.session import TenantRef, run, services
-from tenants_api.registry import service
+from tenants_api.composition import Services
+from tenants_api.control import service
 from tenants_api.registry.models import Realm
-from tenants_api.wiring import Services
 
 app = typer.Typer(no_args_is_help=True, help="Keys: what the realms sign with.")
 

@@ -9,8 +9,8 @@ import typer
 
 from tenants_api.cli.output import AsJson, print_json, print_table
 from tenants_api.cli.session import change, run, services
-from tenants_api.registry.retention import Due, Retention, count, due, remove
-from tenants_api.wiring import Services
+from tenants_api.composition import Services
+from tenants_api.control.retention import Due, Retention, count, due, remove
 
 
 def maintenance(

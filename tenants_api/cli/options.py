@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,9 +14,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from tenants_api.api.admin.wire import RealmIn
 from tenants_api.cli.exits import USAGE, Stopped
-from tenants_api.cli.inputs import read_text
+from tenants_api.schemas.tenants import RealmIn
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -113,3 +114,47 @@ def _rule(line: str) -> dict[str, str]:
     if not (source and comma and value and role):
         raise Stopped(f"--rule {line!r} is not FROM,VALUE,ROLE", cure="--rule realm,manager,admin", code=USAGE)
     return {"from": source, "value": value, "role": role}
+
+
+LARGEST = 1024 * 1024  # bytes
+
+
+def read_text(path: Path | None) -> str:
+    """The content of a file; `-` or None is stdin.
+
+    Raises:
+        Stopped: it cannot be read, is no UTF-8 or is over 1 MiB.
+    """
+    try:
+        raw = sys.stdin.buffer.read(LARGEST + 1) if path is None or str(path) == "-" else _read(path)
+        text = raw.decode("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Stopped(f"cannot read {path or 'stdin'}: {error}", code=USAGE) from error
+    if len(raw) > LARGEST:
+        raise Stopped(f"{path or 'stdin'} is over 1 MiB", code=USAGE)
+    return text
+
+
+def read_object(path: Path | None) -> dict[str, Any]:
+    """A JSON object out of a file or stdin."""
+    return parse_object(read_text(path), name=str(path or "stdin"))
+
+
+def parse_object(text: str, *, name: str) -> dict[str, Any]:
+    """A JSON object; `name` is what the message calls it.
+
+    Raises:
+        Stopped: it is something else.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise Stopped(f"{name} is no JSON: {error}", code=USAGE) from error
+    if not isinstance(value, dict):
+        raise Stopped(f"{name} must be a JSON object", code=USAGE)
+    return value
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(LARGEST + 1)

@@ -8,16 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from tenants_api.api.admin.wire import IssuerCheckMode, RealmIn, RealmPatch
 from tenants_api.cli import shapes
 from tenants_api.cli.drafts import checked, realm_draft
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
-from tenants_api.cli.inputs import read_text
-from tenants_api.cli.options import given_members, realm_options
+from tenants_api.cli.options import given_members, read_text, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, execute, query
-from tenants_api.registry import service
+from tenants_api.control import service
 from tenants_api.registry.models import Realm
+from tenants_api.schemas.tenants import IssuerCheckMode, RealmIn, RealmPatch
 
 app = typer.Typer(no_args_is_help=True, help="Realms: the issuers of a tenant.")
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from tenants_api.cli import shapes
-from tenants_api.cli.inputs import read_object
+from tenants_api.cli.options import read_object
 from tenants_api.cli.output import AsJson, print_json, print_table, say
 from tenants_api.cli.session import TenantRef, run, services
-from tenants_api.onboarding.roles import RolePreview, preview_roles
-from tenants_api.registry import service
+from tenants_api.control import service
+from tenants_api.control.drafts import RolePreview, preview_roles
 
 app = typer.Typer(no_args_is_help=True, help="Roles: what a realm's claims are worth here.")
 

@@ -18,16 +18,15 @@ from starlette.types import ASGIApp
 from tenants_api.app import create_app
 from tenants_api.cli.exits import USAGE, Stopped
 from tenants_api.cli.session import run
-from tenants_api.cli.worker import METRICS_HOST, SHOW_WORKER, MetricsPort, open_metrics_port, with_worker_header
+from tenants_api.composition import open_services
 from tenants_api.observability import logging
 from tenants_api.observability.metrics import registry_of_workers, shared_by
-from tenants_api.serving.frozen import frozen
-from tenants_api.serving.options import server_options
+from tenants_api.server.options import frozen, server_options
+from tenants_api.server.worker import METRICS_HOST, SHOW_WORKER, MetricsPort, open_metrics_port, with_worker_header
 from tenants_api.settings import Settings, load_settings
-from tenants_api.wiring import open_services
 
 FACTORY = "tenants_api.cli.serve:served_app"
-AUTHZ_PROCESS = "tenants_api.authz.process"
+AUTHZ_PROCESS = "tenants_api.server.standalone"
 
 
 def serve(

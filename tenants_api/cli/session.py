@@ -15,11 +15,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tenants_api.composition import Services, open_services
+from tenants_api.control.commands import Commands
 from tenants_api.observability import logging
-from tenants_api.onboarding import Commands
 from tenants_api.registry.values import Actor, Change
 from tenants_api.settings import Settings, load_settings
-from tenants_api.wiring import Services, open_services
 
 T = TypeVar("T")
 

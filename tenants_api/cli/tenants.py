@@ -6,19 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from tenants_api.api.admin.wire import RealmIn, rejection_out, tenant_out
 from tenants_api.cli import shapes
 from tenants_api.cli.drafts import changed_fields, tenant_draft
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
 from tenants_api.cli.gitops.verbs import apply, export
-from tenants_api.cli.inputs import parse_object
-from tenants_api.cli.options import Activation, Rules, given_members, parse_rules, realm_options
+from tenants_api.cli.options import Activation, Rules, given_members, parse_object, parse_rules, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, execute, query
-from tenants_api.registry import service
+from tenants_api.control import service
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.rejections import list_rejections
 from tenants_api.registry.values import Health, PageRequest, TenantFilter, TenantState, Transition
+from tenants_api.schemas.tenants import RealmIn, rejection_out, tenant_out
 
 PUBLISHED = "Let everybody read at which realms this tenant's tokens are issued (RFC 9728)."
 app = typer.Typer(no_args_is_help=True, help="Tenants: the customers and their states.")

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from tenants_api.cli.exits import CHECK_FAILED
-from tenants_api.cli.inputs import read_text
+from tenants_api.cli.options import read_text
 from tenants_api.cli.output import AsJson, print_json, print_table, say
 from tenants_api.cli.session import run, services
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.explain import Explanation
-from tenants_api.verification.explain import explain as explain_token
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.explain import Explanation
+from tenants_api.tokens.explain import explain as explain_token
 
 app = typer.Typer(no_args_is_help=True, help="Tokens: why one is accepted or refused.")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tenants_api.keycloak.documents import check_status, parse_object
-from tenants_api.keycloak.errors import LoginRefused, RealmFault
-from tenants_api.keycloak.fetch import RealmAnswer, RealmClient
+from tenants_api.keycloak.realm import check_status, parse_object
+from tenants_api.outbound.client import RealmAnswer, RealmClient
+from tenants_api.outbound.errors import LoginRefused, RealmFault
 
 
 @dataclass(frozen=True, slots=True)

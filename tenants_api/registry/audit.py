@@ -8,11 +8,26 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.keyset import fetch_page
-from tenants_api.paging import Page, PageRequest
+from tenants_api.database.pagination import Page, PageRequest, fetch_page
 from tenants_api.registry.models import AuditEvent
-from tenants_api.registry.trail import difference
-from tenants_api.registry.values import Change
+from tenants_api.registry.values import Actor, Change, Health
+
+OBSERVER = Change(Actor("system", "tenants-api"))
+HEALTH_CHANGED = "realm.health_changed"
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what differs of both."""
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return {
+        "before": {name: before[name] for name in names if name in before},
+        "after": {name: after[name] for name in names if name in after},
+    }
+
+
+def health_words(health: Health, *, reason: str | None) -> dict[str, Any]:
+    """A health that was observed, and why."""
+    return {"health": str(health), "reason": reason}
 
 
 async def record(

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from tenants_api.db import upsert
+from tenants_api.database.engine import upsert
 from tenants_api.registry.models import (
     OrganizationIssuer,
     PurgedTenant,
@@ -23,6 +23,17 @@ from tenants_api.registry.models import (
 )
 from tenants_api.registry.values import CHANNEL, RealmRow, TenantRow, TenantState, frozen, names_of
 from tenants_api.role_rules import RoleRule
+
+
+async def lock_tenant_of(session: AsyncSession, *, realm_id: uuid.UUID) -> uuid.UUID | None:
+    """Hold the row of the tenant that owns this realm until the transaction ends; its id, None if the realm is gone.
+
+    `key_share` (PostgreSQL: FOR NO KEY UPDATE) lets rows that only refer to the tenant, such as items, be written.
+    """
+    query = select(Tenant.id).join(Realm, Realm.tenant_id == Tenant.id).where(Realm.id == realm_id)
+    found: uuid.UUID | None = await session.scalar(query.with_for_update(of=Tenant, key_share=True))
+    return found
+
 
 # Which tenants, said of a column that holds the id of one.
 Within = Callable[[InstrumentedAttribute[uuid.UUID]], ColumnElement[bool]]

@@ -14,9 +14,9 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.registry import audit
-from tenants_api.registry.locks import lock_tenant_of
+from tenants_api.registry.audit import HEALTH_CHANGED, OBSERVER, health_words
+from tenants_api.registry.changes import lock_tenant_of
 from tenants_api.registry.models import Realm, RealmCondition, Tenant
-from tenants_api.registry.trail import HEALTH_CHANGED, OBSERVER, health_words
 from tenants_api.registry.values import ConditionValue, Health, TenantState
 
 

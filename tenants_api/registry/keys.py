@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.registry.changes import AT_ONCE, bump_version
-from tenants_api.registry.locks import lock_tenant_of
+from tenants_api.registry.changes import AT_ONCE, bump_version, lock_tenant_of
 from tenants_api.registry.models import Realm, RealmKeys, Tenant
 from tenants_api.registry.values import StoredKeys
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from tenants_api.db import Base, UtcDateTime, utc_now
+from tenants_api.database.engine import Base, UtcDateTime, utc_now
 from tenants_api.ids import new_id
 from tenants_api.registry.values import Health, TenantState
 

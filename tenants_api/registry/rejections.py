@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.db import upsert
+from tenants_api.database.engine import upsert
 from tenants_api.ids import new_id
 from tenants_api.registry.models import Rejection, Tenant
 from tenants_api.registry.repository import get_tenant

@@ -3,20 +3,90 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
+from tenants_api.database.engine import utc_now
+from tenants_api.database.pagination import Page, PageRequest, fetch_page
 from tenants_api.errors import ApiError
-from tenants_api.keyset import fetch_page
-from tenants_api.paging import Page, PageRequest
+from tenants_api.ids import new_id
 from tenants_api.registry.errors import ExternalIdTaken, IssuerTaken, RealmNotFound, SlugTaken, TenantNotFound
-from tenants_api.registry.models import OrganizationIssuer, Realm, Tenant
-from tenants_api.registry.values import TenantFilter
+from tenants_api.registry.models import OrganizationIssuer, Realm, RoleRuleRow, Tenant
+from tenants_api.registry.values import RealmDraft, TenantFilter, TenantState, frozen, names_of
+from tenants_api.role_rules import RoleRule
+
+
+def rule_rows(rules: Sequence[RoleRule]) -> list[RoleRuleRow]:
+    return [
+        RoleRuleRow(position=position, source=rule.source, value=rule.value, role=rule.role)
+        for position, rule in enumerate(rules)
+    ]
+
+
+def rules_of(tenant: Tenant) -> tuple[RoleRule, ...]:
+    return tuple(RoleRule(rule.source, rule.value, rule.role) for rule in tenant.role_rules)
+
+
+def new_realm(draft: RealmDraft) -> Realm:
+    realm = Realm(id=new_id(), conditions=[])
+    fill_realm(realm, draft=draft)
+    return realm
+
+
+def in_one_order(realms: Iterable[Realm]) -> list[Realm]:
+    """By issuer, for the inserts: two tenants that name the same issuers in another order each would wait for ever.
+
+    Their ids, by which they are read, keep the order in which they were made.
+    """
+    return sorted(realms, key=lambda realm: (realm.issuer, realm.organization))
+
+
+_MEMBERS = names_of(RealmDraft)
+
+
+def fill_realm(realm: Realm, *, draft: RealmDraft) -> None:
+    for name in _MEMBERS:
+        value = getattr(draft, name)
+        setattr(realm, name, list(value) if isinstance(value, tuple) else value)
+    realm.organization = draft.organization or ""
+    realm.audiences = realm.audiences or [draft.client_id]
+    realm.updated_at = utc_now()
+
+
+def registered_draft(realm: Realm) -> RealmDraft:
+    """A registered realm as somebody would ask for it again."""
+    values = {name: frozen(getattr(realm, name)) for name in _MEMBERS}
+    return RealmDraft(**values | {"organization": realm.organization or None})
+
+
+def tenant_facts(tenant: Tenant) -> dict[str, Any]:
+    """The fields of a tenant and its realms that an admin sets, for the audit log."""
+    return {
+        "slug": tenant.slug,
+        "name": tenant.name,
+        "external_id": tenant.external_id,
+        "state": str(tenant.state),
+        "metadata": tenant.metadata_,
+        "resource_metadata": tenant.resource_metadata,
+        "issuers": sorted(realm.issuer for realm in tenant.realms),
+        "realms": [realm_facts(realm) for realm in in_one_order(tenant.realms)],
+        "role_mapping": [{"from": rule.source, "value": rule.value, "role": rule.role} for rule in tenant.role_rules],
+    }
+
+
+def realm_facts(realm: Realm) -> dict[str, Any]:
+    """The fields of a realm that an admin sets, for the audit log; the CA bundle by its SHA-256."""
+    facts = {name: getattr(realm, name) for name in _MEMBERS}
+    bundle = realm.ca_bundle
+    return {**facts, "ca_bundle": f"sha256:{sha256(bundle.encode()).hexdigest()}" if bundle is not None else None}
 
 
 async def find_tenant(session: AsyncSession, *, ref: str, for_update: bool = False) -> Tenant | None:
@@ -131,3 +201,50 @@ def _filtered(query: Select[Tenant], *, where: TenantFilter) -> Select[Tenant]:
             or_(Tenant.slug.icontains(where.q, autoescape=True), Tenant.name.icontains(where.q, autoescape=True))
         )
     return query
+
+
+AT_ONCE = 200  # tenants in one query
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a name that must be unique, and in which state."""
+
+    slug: str
+    state: str
+
+
+async def tenants_by_slug(session: AsyncSession, *, slugs: Collection[str]) -> dict[str, Tenant]:
+    """The tenants of these slugs in any state, with realms and rules but without conditions."""
+    query = select(Tenant).options(selectinload(Tenant.realms), selectinload(Tenant.role_rules))
+    found = await session.scalars(query.where(Tenant.slug.in_(slugs)).execution_options(populate_existing=True))
+    return {tenant.slug: tenant for tenant in found}
+
+
+async def owners_of_issuers(session: AsyncSession, *, issuers: Collection[str]) -> dict[tuple[str, str], Owner]:
+    """Who has these issuers, by issuer and organization ('' for the whole realm)."""
+    query = select(Realm.issuer, Realm.organization, Tenant.slug, Tenant.state).join(Tenant)
+    found = await session.execute(query.where(Realm.issuer.in_(issuers)))
+    return {(row.issuer, row.organization): Owner(row.slug, row.state) for row in found}
+
+
+async def owners_of_external_ids(session: AsyncSession, *, external_ids: Collection[str]) -> dict[str, Owner]:
+    """Who has these external ids."""
+    query = select(Tenant.external_id, Tenant.slug, Tenant.state).where(Tenant.external_id.in_(external_ids))
+    return {row.external_id or "": Owner(row.slug, row.state) for row in await session.execute(query)}
+
+
+async def living_slugs(session: AsyncSession) -> list[str]:
+    """The slugs of all tenants that are not deleted, in the order of their bytes on every database."""
+    found = await session.scalars(select(Tenant.slug).where(Tenant.state != TenantState.DELETED))
+    return sorted(found)  # not by the database: its order of texts depends on its locale
+
+
+async def living_tenants(session: AsyncSession) -> AsyncIterator[Sequence[Tenant]]:
+    """All tenants that are not deleted, by slug, in batches; one batch is in memory at a time."""
+    slugs = await living_slugs(session)
+    for start in range(0, len(slugs), AT_ONCE):
+        some = slugs[start : start + AT_ONCE]
+        found = await tenants_by_slug(session, slugs=some)
+        yield [found[slug] for slug in some if slug in found]
+        session.expunge_all()

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from tenants_api.paging import Page, PageRequest
+from tenants_api.database.pagination import Page, PageRequest
 from tenants_api.role_rules import RoleRule
 
 

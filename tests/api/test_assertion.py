@@ -10,13 +10,13 @@ from typing import Any
 import jwt
 import pytest
 
-from tenants_api.assertion import TYPE, Assertions, Seal
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.assertions import TYPE, Assertions, Seal
+from tenants_api.composition import Services
+from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.readiness import NotReady
 from tenants_api.settings import SettingsError, load_settings
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.errors import InvalidToken
-from tenants_api.wiring import Services
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.errors import InvalidToken
 from tests.support.asserting import OTHER_SECRET, SECRET, Verifier, caller
 from tests.support.realms import services_for, settings_for
 from tests.support.stack import ApiClient, bearer, onboard, running_app

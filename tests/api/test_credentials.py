@@ -7,9 +7,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tenants_api.api.authentication import credential_of
-from tenants_api.verification.credentials import Credential
-from tenants_api.wiring import Services
+from tenants_api.composition import Services
+from tenants_api.tokens.credentials import Credential
+from tenants_api.web.authentication import credential_of
 from tests.support.stack import ApiClient, bearer
 
 pytestmark = pytest.mark.anyio

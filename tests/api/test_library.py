@@ -17,7 +17,7 @@ from fastapi import APIRouter, HTTPException
 
 import tenants_api
 from tenants_api import CurrentPrincipal, create_app
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.stack import ApiClient, bearer, onboard, running_app
 
 pytestmark = pytest.mark.anyio

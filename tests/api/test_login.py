@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tenants_api.devrealms import DevRealm, DevRealmServer, DevUser
+from tenants_api.clocks import Clocks
+from tenants_api.control.login_tries import PER_ADDRESS
+from tenants_api.devkit.realms import DevRealm, DevRealmServer, DevUser
 from tenants_api.observability import logging
-from tenants_api.registry.login_tries import PER_ADDRESS
-from tenants_api.verification.clocks import Clocks
 from tests.support.realms import dev_realms
 from tests.support.sockets import serving
 from tests.support.stack import CLIENT_ID, ApiClient, onboard, running_app

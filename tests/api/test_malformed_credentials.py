@@ -14,10 +14,10 @@ from starlette.websockets import WebSocketDisconnect
 from structlog.testing import capture_logs
 
 from tenants_api import Tenancy, websocket_principal
-from tenants_api.authz.alone import AuthzApp, open_authorizer
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.composition import Services
+from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.server.standalone import AuthzApp, open_authorizer
 from tenants_api.testing import memory_registry
-from tenants_api.wiring import Services
 from tests.attacks.arena import counting
 from tests.support.lived import lived
 from tests.support.own_app import own_app

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tenants_api.devrealms import DevRealm, DevRealmServer
+from tenants_api.devkit.realms import DevRealm, DevRealmServer
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, bearer, onboard, running_app
 

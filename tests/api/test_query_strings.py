@@ -6,11 +6,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tenants_api import CurrentPrincipal, Tenancy
-from tenants_api.authz.options import MAX_OPTIONS_BYTES, parse_options
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.errors import MAX_QUERY_BYTES, UriTooLong
+from tenants_api.forward_auth.options import MAX_OPTIONS_BYTES, parse_options
 from tenants_api.testing import memory_registry
-from tenants_api.verification.credentials import credential_of
+from tenants_api.tokens.credentials import credential_of
 from tests.support.own_app import own_app
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer
 

@@ -13,12 +13,12 @@ import pytest
 from fastapi import APIRouter, Body, Request
 
 from tenants_api import CurrentPrincipal, Settings, create_app
-from tenants_api.api.dependencies import current_principal
-from tenants_api.api.routing import StrictRequest, may_meet
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.applications import make_principal
+from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.settings import load_settings
 from tenants_api.testing import as_principal
-from tenants_api.testing.principals import make_principal
+from tenants_api.web.dependencies import current_principal
+from tenants_api.web.routing import StrictRequest, may_meet
 from tests.support.stack import ApiClient, bearer, onboard, running_app
 
 pytestmark = pytest.mark.anyio

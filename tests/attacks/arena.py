@@ -13,10 +13,10 @@ from typing import Any
 
 import uvicorn
 
-from tenants_api.serving.http_limits import BoundedHttp
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.errors import TokenError
-from tenants_api.wiring import Services
+from tenants_api.composition import Services
+from tenants_api.server.http_limits import BoundedHttp
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.errors import TokenError
 from tests.attacks.battery.cases import ACCEPTED, Hostile, Mint
 from tests.support.stack import ApiClient
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tenants_api.devrealms import DevRealm
-from tenants_api.verification.jwk import BrokenKeySet, parse_key_set
-from tenants_api.verification.keys import KeyRing
+from tenants_api.devkit.realms import DevRealm
+from tenants_api.jwks.parse import BrokenKeySet, parse_key_set
+from tenants_api.jwks.realm_keys import KeyRing
 from tests.attacks.arena import Arena, Outcome
 from tests.support.tokens import Key, b64, jwks, signature_of
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tenants_api.app import create_app
-from tenants_api.keycloak.targets import Address
+from tenants_api.outbound.targets import Address
 from tests.support.realms import dev_realms, services_for, settings_for
 from tests.support.sockets import certificate
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, ApiClient, onboard

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from tenants_api.verification.authenticator import Authenticated
-from tenants_api.verification.cache import BYTES_PER_TOKEN, VerifiedTokens
-from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.principal import Principal
-from tenants_api.verification.realms import TrustedRealm
+from tenants_api.clocks import Clocks
+from tenants_api.tokens.authenticator import Authenticated
+from tenants_api.tokens.cache import BYTES_PER_TOKEN, VerifiedTokens
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.principal import Principal
+from tenants_api.tokens.realms import TrustedRealm
 from tests.attacks.arena import Arena, Outcome
 from tests.attacks.battery.signature import twin
 from tests.support.stack import ADMIN_KEY

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.realms import dev_realms
 from tests.support.sockets import Answer, Server, crumbs, drip, endless, http, serving, tls_server
 from tests.support.stack import CLIENT_ID, ApiClient, forget_keys, onboard, running_app

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from tenants_api.verification.credentials import Credential
+from tenants_api.tokens.credentials import Credential
 from tests.attacks.battery.signature import ORDER_P256
 from tests.support.tokens import Key, b64, jwks
 from tests.support.verifying import Stage

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.realms import dev_realms
 
 

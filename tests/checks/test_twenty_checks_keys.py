@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tenants_api.devrealms import DevRealmServer, serve_dev_realms
+from tenants_api.devkit.realms import DevRealmServer, serve_dev_realms
 from tests.support import waiting
 from tests.support.stack import ApiClient, MovedClock, forget_keys, onboard, running_app, until
 from tests.support.tokens import b64

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tenants_api.devrealms import REMOVE, DevRealmServer, DevUser
+from tenants_api.devkit.realms import REMOVE, DevRealmServer, DevUser
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, ApiClient, bearer, onboard, running_app
 from tests.support.tokens import DROP, Key, claims_for
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.serving import Served, serving
 from tests.support.stack import ADMIN_KEY, onboard, running_app, until
 from tests.support.tokens import Key, claims_for

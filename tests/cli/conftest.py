@@ -18,7 +18,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from tenants_api.cli.commands import app
-from tenants_api.devrealms import DevRealmServer, serve_dev_realms
+from tenants_api.devkit.realms import DevRealmServer, serve_dev_realms
 
 CLIENT_ID = "tenants-api"
 COMMAND = get_command(app)  # `CliRunner.invoke` would build the whole tree again for every call

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tenants_api.cli.demo_door import nginx
+from tenants_api.devkit.demo.stage import nginx
 from tests.support.machine import require
 
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("demo")]  # one demo serves all these tests

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tenants_api.authz.process import served_app as served_authz
 from tenants_api.cli.serve import served_app
-from tenants_api.serving.frozen import frozen
+from tenants_api.server.options import frozen
+from tenants_api.server.standalone import served_app as served_authz
 from tests.support.lived import lived
 from tests.support.realms import migrated_file
 

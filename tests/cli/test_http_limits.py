@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from tenants_api.serving.http_limits import LARGEST_HEAD, PIPELINED_REQUESTS, BoundedHttp
-from tenants_api.serving.options import server_options
+from tenants_api.server.http_limits import LARGEST_HEAD, PIPELINED_REQUESTS, BoundedHttp
+from tenants_api.server.options import server_options
 from tests.support.processes import wait_for
 from tests.support.waiting import DEADLINE
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from tenants_api.serving.joined_writes import LARGEST, JoinedWrites
+from tenants_api.server.http_limits import LARGEST, JoinedWrites
 
 pytestmark = pytest.mark.anyio
 

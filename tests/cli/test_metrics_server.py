@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from tenants_api.serving.metrics_server import MAX_SCRAPES, serve_metrics
+from tenants_api.server.worker import MAX_SCRAPES, serve_metrics
 from tests.support.processes import wait_for
 
 HALF = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: "

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.registry.values import SCOPES
 from tests.cli.conftest import Cli
 

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from tenants_api.serving.http_limits import SLOWEST_READ_BYTES, BoundedHttp
+from tenants_api.server.http_limits import SLOWEST_READ_BYTES, BoundedHttp
 
 MUCH = 10 * SLOWEST_READ_BYTES
 

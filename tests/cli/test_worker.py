@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Receive, Scope, Send
 
-from tenants_api.cli.worker import MetricsPort, with_worker_header
+from tenants_api.server.worker import MetricsPort, with_worker_header
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tenants_api.verification.credentials import Credential
+from tenants_api.tokens.credentials import Credential
 from tests.attacks.arena import listening
 from tests.house.tree import ROOT
 from tests.support.asserting import SECRET

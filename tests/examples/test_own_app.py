@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from examples.own_app import ROLES, create
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.role_rules import RoleRule
 from tenants_api.testing import memory_registry
 from tests.support.stack import ADMIN_KEY, bearer

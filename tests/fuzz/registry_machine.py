@@ -21,14 +21,14 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tenants_api.devrealms import DevRealmServer
-from tenants_api.devrealms.keys import SigningKeys, generate_rsa
-from tenants_api.registry import service
+from tenants_api.clocks import Clocks
+from tenants_api.composition import Services
+from tenants_api.control import service
+from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.devkit.realms.keys import SigningKeys, generate_rsa
 from tenants_api.registry.values import Transition
-from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.errors import TokenError
-from tenants_api.wiring import Services
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.errors import TokenError
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
 from tests.support.tokens import b64, claims_for, signature_of
 

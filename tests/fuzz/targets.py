@@ -11,19 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tenants_api.api.admin.fields import check_depth, check_metadata, merge_patch
+from tenants_api.encoding.strict_json import parse_json
 from tenants_api.errors import UriTooLong
-from tenants_api.keycloak.discovery import fetch_issuer
-from tenants_api.keycloak.errors import RealmFault
-from tenants_api.keycloak.fetch import RealmAnswer
-from tenants_api.keycloak.status import fetch_status
-from tenants_api.strict_json import parse_json
-from tenants_api.verification.credentials import credential_of
-from tenants_api.verification.errors import InvalidToken, MalformedCredentials, MissingToken
-from tenants_api.verification.jwk import ALGORITHMS, MAX_KEYS, BrokenKeySet, parse_key_set
-from tenants_api.verification.roles import SAMPLE_ROLES, RoleTable, default_rules
-from tenants_api.verification.snapshot import organizations
-from tenants_api.verification.token import MAX_KID, MAX_TOKEN_BYTES, decode_unverified
+from tenants_api.jwks.parse import ALGORITHMS, MAX_KEYS, BrokenKeySet, parse_key_set
+from tenants_api.keycloak.realm import fetch_issuer, fetch_status
+from tenants_api.outbound.client import RealmAnswer
+from tenants_api.outbound.errors import RealmFault
+from tenants_api.schemas.base import check_depth, check_metadata, merge_patch
+from tenants_api.tokens.credentials import credential_of
+from tenants_api.tokens.decode import MAX_KID, MAX_TOKEN_BYTES, decode_unverified
+from tenants_api.tokens.errors import InvalidToken, MalformedCredentials, MissingToken
+from tenants_api.tokens.principal import SAMPLE_ROLES, RoleTable, default_rules
+from tenants_api.tokens.realms import organizations
 from tests.support.tokens import b64
 
 Target = Callable[[bytes], None]

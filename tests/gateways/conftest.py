@@ -13,8 +13,8 @@ import httpx
 import pytest
 import uvicorn
 
-from tenants_api.devrealms import DevRealmServer
-from tenants_api.serving.options import server_options
+from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.server.options import server_options
 from tests.gateways.proxies import HOW, PROXIES, binary, running_proxy
 from tests.gateways.upstream import Upstream, serving_upstream
 from tests.support.machine import require

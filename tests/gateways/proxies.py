@@ -13,8 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from tenants_api.gateway.plan import plan
-from tenants_api.gateway.render import render
+from tenants_api.forward_auth.configurations import plan, render
 from tests.support.ports import free_port
 from tests.support.processes import stop_group
 

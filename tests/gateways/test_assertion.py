@@ -8,8 +8,8 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tenants_api.authz.identity import ASSERTION, LARGEST
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.forward_auth.identity import ASSERTION, LARGEST
 from tests.gateways.conftest import Door, open_door
 from tests.gateways.proxies import HOW, binary
 from tests.support.asserting import ISSUER, SECRET

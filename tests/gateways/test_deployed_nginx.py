@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tenants_api.registry.login_tries import PER_ADDRESS
+from tenants_api.control.login_tries import PER_ADDRESS
 from tests.gateways.conftest import served
 from tests.gateways.proxies import HOW, binary
 from tests.gateways.upstream import Upstream, named, serving_upstream

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tenants_api.authz.identity import IDENTITY_HEADERS
-from tenants_api.gateway.names import CLAIMS
+from tenants_api.forward_auth.configurations import CLAIMS
+from tenants_api.forward_auth.identity import IDENTITY_HEADERS
 from tests.gateways.conftest import Door
 from tests.gateways.upstream import named, offered
 

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tenants_api.authz.endpoint import refusal
-from tenants_api.authz.identity import IDENTITY_HEADERS
-from tenants_api.authz.options import parse_options
-from tenants_api.devrealms import DevRealmServer
-from tenants_api.gateway.names import CLEARED, SEPARATORS, aliases
-from tenants_api.verification.errors import KeysUnavailable
+from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.forward_auth.configurations import CLEARED, SEPARATORS, aliases
+from tenants_api.forward_auth.endpoint import refusal
+from tenants_api.forward_auth.identity import IDENTITY_HEADERS
+from tenants_api.forward_auth.options import parse_options
+from tenants_api.tokens.errors import KeysUnavailable
 from tests.gateways.conftest import Door, open_door
 from tests.gateways.proxies import HOW, PROXIES, binary, running_proxy
 from tests.gateways.upstream import serving_upstream

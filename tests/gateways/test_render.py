@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tenants_api.authz.identity import IDENTITY_HEADERS
-from tenants_api.gateway.names import CLAIMS, CLEARED, FOREIGN, PASSED_ON, SET_BY_TRAEFIK, aliases
-from tenants_api.gateway.plan import PlanError, plan
-from tenants_api.gateway.render import render
+from tenants_api.forward_auth.configurations import (
+    CLAIMS,
+    CLEARED,
+    FOREIGN,
+    PASSED_ON,
+    SET_BY_TRAEFIK,
+    PlanError,
+    aliases,
+    plan,
+    render,
+)
+from tenants_api.forward_auth.identity import IDENTITY_HEADERS
 
 GOOD = {"listen": "127.0.0.1:8080", "authorizer": "127.0.0.1:8000", "upstream": "app:9000"}
 PROXIES = ["nginx", "caddy", "traefik", "envoy"]

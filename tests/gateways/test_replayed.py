@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tenants_api.authz.identity import IDENTITY_HEADERS
+from tenants_api.forward_auth.identity import IDENTITY_HEADERS
 from tests.gateways.conftest import served
 from tests.support.stack import ApiClient
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.gateways.proxies import HOW, binary, running_proxy
 from tests.gateways.upstream import serving_upstream
 from tests.support.machine import require

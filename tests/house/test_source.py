@@ -15,7 +15,7 @@ _SWITCHED_OFF = {
     "debug": re.compile(r"debug\s*=\s*True|reload\s*=\s*True"),
 }
 # The development realms are a realm, not this API: they read the tokens that they issued themselves.
-_ELSEWHERE = "tenants_api/devrealms/"
+_ELSEWHERE = "tenants_api/devkit/realms/"
 
 
 @pytest.mark.parametrize("kind", _SWITCHED_OFF)
@@ -34,7 +34,7 @@ def test_only_the_check_of_the_signature_makes_claims_verified_ones() -> None:
         for path in files("tenants_api", suffix=".py")
         if (count := len(re.findall(r"(?<!NewType\()\bVerifiedClaims\(", path.read_text(encoding="utf-8"))))
     }
-    assert made == {"tenants_api/verification/signed.py": 1}
+    assert made == {"tenants_api/tokens/signed.py": 1}
 
 
 # An edge runs commands; what it writes itself is HTTP's own: answers to repeat, and the rows of the sample resource.

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from tenants_api.db import Database
+from tenants_api import items as repository
+from tenants_api.database.engine import Database
+from tenants_api.database.pagination import PageRequest
 from tenants_api.errors import EtagMismatch, ValidationFailed
-from tenants_api.items import repository
-from tenants_api.items.errors import ItemNotFound
-from tenants_api.items.models import Item
-from tenants_api.paging import PageRequest
+from tenants_api.items import Item, ItemNotFound
 from tests.registry.drafts import create, purge
 
 pytestmark = pytest.mark.anyio

@@ -15,10 +15,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from tenants_api.db import Database, TenantNeedsTransaction, bind_tenant
+from tenants_api import items as repository
+from tenants_api.database.engine import Database, TenantNeedsTransaction, bind_tenant
 from tenants_api.ids import new_id
-from tenants_api.items import repository
-from tenants_api.items.models import Item
+from tenants_api.items import Item
 from tenants_api.registry.models import Tenant
 from tests.registry.drafts import create
 from tests.support.databases import postgres_copy

@@ -6,10 +6,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from tenants_api.keycloak.errors import RealmFault
-from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.jwks import fetch_jwks
-from tenants_api.keycloak.targets import Address, target_policy
+from tenants_api.keycloak.realm import fetch_jwks
+from tenants_api.outbound.client import RealmClient
+from tenants_api.outbound.errors import RealmFault
+from tenants_api.outbound.targets import Address, target_policy
 from tests.support.fetching import KEYS, client_for, fault_of, resolving
 from tests.support.sockets import http, serving
 

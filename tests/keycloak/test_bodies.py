@@ -8,8 +8,8 @@ from itertools import groupby
 
 import pytest
 
-from tenants_api.keycloak.bodies import AT_ONCE, MAX_PIECES, read_body
-from tenants_api.keycloak.errors import RealmFault
+from tenants_api.outbound.client import AT_ONCE, MAX_PIECES, read_body
+from tenants_api.outbound.errors import RealmFault
 
 pytestmark = pytest.mark.anyio
 

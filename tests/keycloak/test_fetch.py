@@ -8,11 +8,10 @@ import os
 
 import pytest
 
-from tenants_api.keycloak.errors import RealmFault
-from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.jwks import fetch_jwks
-from tenants_api.keycloak.slots import Slots
-from tenants_api.keycloak.targets import target_policy
+from tenants_api.keycloak.realm import fetch_jwks
+from tenants_api.outbound.client import RealmClient, Slots
+from tenants_api.outbound.errors import RealmFault
+from tenants_api.outbound.targets import target_policy
 from tests.support.fetching import KEYS, client_for, fault_of, resolving
 from tests.support.sockets import crumbs, drip, endless, http, serving
 from tests.support.waiting import DEADLINE, until

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tenants_api.keycloak.errors import LoginRefused
 from tenants_api.keycloak.tokens import password_grant
+from tenants_api.outbound.errors import LoginRefused
 from tests.support.fetching import client_for
 from tests.support.sockets import http, serving
 

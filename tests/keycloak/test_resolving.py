@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tenants_api.keycloak.errors import RealmFault
-from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.jwks import fetch_jwks
-from tenants_api.keycloak.resolving import Standing, SystemResolver
-from tenants_api.keycloak.targets import target_policy
+from tenants_api.keycloak.realm import fetch_jwks
+from tenants_api.outbound.client import RealmClient
+from tenants_api.outbound.errors import RealmFault
+from tenants_api.outbound.resolving import Standing, SystemResolver
+from tenants_api.outbound.targets import target_policy
 from tests.support.fetching import KEYS
 from tests.support.sockets import http, serving
 from tests.support.waiting import until
@@ -203,7 +203,7 @@ def test_process_ends_while_a_look_up_is_stuck() -> None:
     """The thread sleeps for an hour; a thread pool's would be waited for."""
     program = """
 import asyncio, time
-from tenants_api.keycloak.resolving import SystemResolver
+from tenants_api.outbound.resolving import SystemResolver
 async def main():
     resolver = SystemResolver(look_up=lambda *_: time.sleep(3600), deadline=0.05)
     try:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tenants_api.keycloak.discovery import fetch_issuer
-from tenants_api.keycloak.errors import RealmFault
-from tenants_api.keycloak.status import fetch_enabled, fetch_not_before
+from tenants_api.keycloak.realm import fetch_enabled, fetch_issuer, fetch_not_before
+from tenants_api.outbound.errors import RealmFault
 from tests.support.fetching import client_for
 from tests.support.sockets import http, serving
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tenants_api.keycloak.errors import RealmFault
-from tenants_api.keycloak.jwks import fetch_jwks
-from tenants_api.keycloak.tls import MAX_TRANSPORTS, Transports
+from tenants_api.keycloak.realm import fetch_jwks
+from tenants_api.outbound.errors import RealmFault
+from tenants_api.outbound.tls import MAX_TRANSPORTS, Transports
 from tests.support.fetching import KEYS, client_for
 from tests.support.sockets import certificate, http, serving, tls_server
 

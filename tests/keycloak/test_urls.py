@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tenants_api.keycloak.errors import RealmFault
-from tenants_api.keycloak.targets import TargetPolicy, target_policy
-from tenants_api.keycloak.urls import MAX_URL, check_target, lower_host, parse_issuer, parse_realm_url
+from tenants_api.outbound.errors import RealmFault
+from tenants_api.outbound.targets import TargetPolicy, target_policy
+from tenants_api.outbound.urls import MAX_URL, check_target, lower_host, parse_issuer, parse_realm_url
 
 STRICT = target_policy(insecure_http_hosts=(), allowed_private_networks=(), allowed_ports=(443, 8443))
 LOCAL = target_policy(

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
-from tenants_api import migrating, revisions
-from tenants_api.assertion import models as assertion_models
-from tenants_api.db import Base
-from tenants_api.items import models as items_models
-from tenants_api.migrating import MigrationError
+from tenants_api import items as items_models
+from tenants_api.assertions import storage as assertion_models
+from tenants_api.database import migrations as migrating
+from tenants_api.database import revisions
+from tenants_api.database.engine import Base
+from tenants_api.database.migrations import MigrationError
 from tenants_api.registry import models as registry_models
 
 MODELS = (registry_models, items_models, assertion_models)  # imported so that their tables are in the metadata

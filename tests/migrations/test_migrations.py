@@ -12,17 +12,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, bindparam, inspect, text
 
-from tenants_api import migrating, revisions
-from tenants_api.assertion import models as assertion_models
-from tenants_api.db import Base, Database, UtcDateTime
-from tenants_api.items import models as items_models
-from tenants_api.items.repository import create_item
-from tenants_api.migrating import MigrationError
-from tenants_api.registry import conditions, idempotency
+from tenants_api import items as items_models
+from tenants_api.assertions import storage as assertion_models
+from tenants_api.control import idempotency
+from tenants_api.control.admin_keys import create_admin_key
+from tenants_api.control.login_tries import LoginTry, count_try
+from tenants_api.database import migrations as migrating
+from tenants_api.database import revisions
+from tenants_api.database.engine import Base, Database, UtcDateTime
+from tenants_api.database.migrations import MigrationError
+from tenants_api.items import create_item
+from tenants_api.registry import conditions
 from tenants_api.registry import models as registry_models
-from tenants_api.registry.admin_keys import create_admin_key
 from tenants_api.registry.keys import store_keys
-from tenants_api.registry.login_tries import LoginTry, count_try
 from tenants_api.registry.rejections import add_rejections
 from tenants_api.registry.values import ConditionValue, Health, Refused, StoredKeys
 from tests.registry.drafts import CHANGE, RULES, create, origin_of, purge, realm

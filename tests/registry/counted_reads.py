@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from tenants_api.db import Database
-from tenants_api.registry.sessions import SessionReading, SessionStorage
+from tenants_api.database.engine import Database
+from tenants_api.replica.sql_storage import SessionReading, SessionStorage
 from tests.support.waiting import until
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenants_api.db import Database
-from tenants_api.registry import service
-from tenants_api.registry.creation import create as create_tenant
+from tenants_api.control import service
+from tenants_api.control.recording import create as create_tenant
+from tenants_api.database.engine import Database
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Actor, Change, RealmDraft, TenantDraft, Transition
 from tenants_api.role_rules import RoleRule

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import delete, text
 from sqlalchemy.exc import ProgrammingError
 
-from tenants_api.db import Database
-from tenants_api.registry import audit, service
-from tenants_api.registry.creation import create as create_tenant
+from tenants_api.control import service
+from tenants_api.control.recording import create as create_tenant
+from tenants_api.database.engine import Database
+from tenants_api.registry import audit
 from tenants_api.registry.models import AuditEvent
 from tenants_api.registry.values import PageRequest, Transition
 from tests.registry.drafts import CHANGE, RULES, create, draft, move, purge, realm

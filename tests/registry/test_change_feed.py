@@ -13,10 +13,10 @@ import pytest
 from psycopg import sql
 from sqlalchemy import event, text
 
+from tenants_api.database.engine import Database
 from tenants_api.database.errors import StorageError
-from tenants_api.db import Database
-from tenants_api.registry.feed import ChangeFeed
-from tenants_api.registry.sessions import SessionStorage
+from tenants_api.replica.feed import ChangeFeed
+from tenants_api.replica.sql_storage import SessionStorage
 from tests.registry.counted_reads import CountedReads
 from tests.registry.drafts import create
 from tests.support.postgres import SUPERUSER, PostgresServer

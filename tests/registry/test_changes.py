@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tenants_api import migrating
-from tenants_api.db import Database
+from tenants_api.control.recording import create as create_tenant
+from tenants_api.database import migrations as migrating
+from tenants_api.database.engine import Database
 from tenants_api.registry.changes import current_version
-from tenants_api.registry.creation import create as create_tenant
-from tenants_api.registry.feed import ChangeFeed
-from tenants_api.registry.sessions import SessionStorage
 from tenants_api.registry.values import Transition
+from tenants_api.replica.feed import ChangeFeed
+from tenants_api.replica.sql_storage import SessionStorage
 from tests.registry.counted_reads import CountedReads
 from tests.registry.drafts import CHANGE, create, draft, move, read
 from tests.support.waiting import until

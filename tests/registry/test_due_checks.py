@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tenants_api.db import Database
+from tenants_api.database.engine import Database
 from tenants_api.registry.conditions import claim_due, set_health
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Health, Transition

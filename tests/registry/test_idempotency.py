@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from tenants_api.db import Database
+from tenants_api.control.idempotency import GIVEN_UP, KEPT, SWEPT, StoredAnswer, forget, reserve, store
+from tenants_api.database.engine import Database
 from tenants_api.registry.errors import IdempotencyInFlight, IdempotencyMismatch
-from tenants_api.registry.idempotency import GIVEN_UP, KEPT, SWEPT, StoredAnswer, forget, reserve, store
 from tenants_api.registry.models import IdempotencyKey
 
 pytestmark = pytest.mark.anyio

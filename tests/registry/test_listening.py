@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
-from tenants_api.db import Database
-from tenants_api.registry.creation import create as create_tenant
-from tenants_api.registry.feed import ChangeFeed
-from tenants_api.registry.listener import Listener
-from tenants_api.registry.sessions import SessionStorage
+from tenants_api.control.recording import create as create_tenant
+from tenants_api.database.engine import Database
 from tenants_api.registry.values import CHANNEL
+from tenants_api.replica.feed import ChangeFeed
+from tenants_api.replica.listener import Listener
+from tenants_api.replica.sql_storage import SessionStorage
 from tests.registry.drafts import CHANGE, create, draft, purge
 from tests.support.postgres import SUPERUSER, PostgresServer
 from tests.support.relay import Relay

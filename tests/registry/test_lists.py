@@ -7,10 +7,11 @@ from itertools import chain
 
 import pytest
 
-from tenants_api.db import Database
+from tenants_api.control import service
+from tenants_api.database.engine import Database
+from tenants_api.database.pagination import Page
 from tenants_api.errors import ValidationFailed
-from tenants_api.paging import Page
-from tenants_api.registry import conditions, service
+from tenants_api.registry import conditions
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Health, PageRequest, TenantFilter, TenantState, Transition
 from tests.registry.drafts import create, issuer_of, move

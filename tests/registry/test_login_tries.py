@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
-from tenants_api.db import Database
+from tenants_api.control.login_tries import PER_ADDRESS, PER_TENANT, LoginTry, count_try
+from tenants_api.database.engine import Database
 from tenants_api.errors import RateLimited
-from tenants_api.registry.login_tries import PER_ADDRESS, PER_TENANT, LoginTry, count_try
 from tenants_api.registry.models import LoginTries
 
 pytestmark = pytest.mark.anyio

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy.pool import QueuePool
 
+from tenants_api.composition import Services
+from tenants_api.control import service
+from tenants_api.database.engine import Database
 from tenants_api.database.errors import StorageBusy
-from tenants_api.db import Database
-from tenants_api.devrealms import DevRealmServer
-from tenants_api.registry import service
-from tenants_api.registry.sessions import SessionStorage
+from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.registry.values import StoredKeys, Transition
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.explain import explain
-from tenants_api.wiring import Services
+from tenants_api.replica.sql_storage import SessionStorage
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.explain import explain
 from tests.registry.drafts import create, origin_of
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
 

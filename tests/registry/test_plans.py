@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.db import Database
-from tenants_api.registry import repository, service
+from tenants_api.control import service
+from tenants_api.database.engine import Database
+from tenants_api.registry import repository
 from tenants_api.registry.changes import changed_since
 from tenants_api.registry.values import PageRequest, TenantFilter
 from tests.support.databases import postgres_copy

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from tenants_api.api.admin.wire import RealmIn, RealmOut, RealmPatch
-from tenants_api.db import Database
+from tenants_api.control import service
+from tenants_api.control.drafts import members_of, realm_draft
+from tenants_api.database.engine import Database
 from tenants_api.errors import EtagMismatch
-from tenants_api.keycloak.targets import TargetPolicy
-from tenants_api.onboarding import members_of, realm_draft
-from tenants_api.registry import conditions, service
+from tenants_api.outbound.targets import TargetPolicy
+from tenants_api.registry import conditions
 from tenants_api.registry.errors import IssuerTaken, RealmNotFound
 from tenants_api.registry.models import Realm
-from tenants_api.registry.rows import new_realm, registered_draft
+from tenants_api.registry.repository import new_realm, registered_draft
 from tenants_api.registry.values import ConditionValue, Health, RealmDraft, RealmRow, names_of
+from tenants_api.schemas.tenants import RealmIn, RealmOut, RealmPatch
 from tests.registry.drafts import CHANGE, create, issuer_of, read, realm
 
 pytestmark = pytest.mark.anyio

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from tenants_api.database.engine import Database
 from tenants_api.database.errors import StorageError
-from tenants_api.db import Database
-from tenants_api.devrealms import DevRealmServer
-from tenants_api.registry.feed import ChangeFeed
-from tenants_api.registry.sessions import SessionStorage
+from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.replica.feed import ChangeFeed
+from tenants_api.replica.sql_storage import SessionStorage
 from tests.registry.drafts import create, read
-from tests.storage.stores import opened_store
+from tests.replica.storage.stores import opened_store
 from tests.support.realms import dev_realms
 from tests.support.stack import ApiClient, onboard, running_app
 

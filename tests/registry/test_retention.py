@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, text
 
-from tenants_api.db import Base, Database
+from tenants_api.control.retention import Due, Retention, count, due, first_id, remove
+from tenants_api.database.engine import Base, Database
 from tenants_api.ids import new_id
 from tenants_api.registry.models import AuditEvent, IdempotencyKey, LoginTries, Rejection
-from tenants_api.registry.retention import Due, Retention, count, due, first_id, remove
 from tests.registry.drafts import CHANGE, create
 
 pytestmark = pytest.mark.anyio

@@ -11,10 +11,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from tenants_api import migrating
-from tenants_api.database.roles import APP, OWNER
-from tenants_api.db import Database
-from tenants_api.row_security import OUTSIDE, role_faults, role_setup, unguarded_tables
+from tenants_api.database import migrations as migrating
+from tenants_api.database.engine import Database
+from tenants_api.database.row_security import APP, OUTSIDE, OWNER, role_faults, role_setup, unguarded_tables
 from tests.support.postgres import SUPERUSER, PostgresServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.xdist_group("postgres")]

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tenants_api.db import Database
+from tenants_api.control import service
+from tenants_api.database.engine import Database
 from tenants_api.errors import EtagMismatch
-from tenants_api.registry import audit, service
+from tenants_api.registry import audit
 from tenants_api.registry.changes import current_version
 from tenants_api.registry.errors import (
     ExternalIdTaken,

@@ -19,21 +19,21 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tenants_api.api.admin import keys, realms, tenants, transitions
-from tenants_api.api.admin.wire import RealmIn, RealmPatch, TenantIn, TenantPatch, TenantPut
+from tenants_api.clocks import Clocks
+from tenants_api.composition import Services, open_services
+from tenants_api.database.engine import Database
 from tenants_api.database.errors import StorageError
-from tenants_api.db import Database
 from tenants_api.errors import ApiError
-from tenants_api.keycloak import tls
+from tenants_api.outbound import tls
 from tenants_api.registry.errors import RealmNotReady
-from tenants_api.registry.sessions import SessionStorage
-from tenants_api.registry.storage import Listening
 from tenants_api.registry.values import Actor, Change, Transition
+from tenants_api.replica.sql_storage import SessionStorage
+from tenants_api.replica.storage import Listening
+from tenants_api.schemas.tenants import RealmIn, RealmPatch, TenantIn, TenantPatch, TenantPut
 from tenants_api.settings import Settings, load_settings
-from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.errors import KeysUnavailable, TokenError
-from tenants_api.verification.principal import Principal
-from tenants_api.wiring import Services, open_services
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.errors import KeysUnavailable, TokenError
+from tenants_api.tokens.principal import Principal
 from tests.simulation.network import Network
 from tests.simulation.realms import CLIENT, PORT
 from tests.simulation.sqlite import DRIVER

@@ -8,11 +8,11 @@ from typing import Any
 
 import jwt
 
-from tenants_api.assertion import AssertionPolicy, Assertions, Seal
-from tenants_api.assertion.repository import SessionKeys
-from tenants_api.db import Database
-from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.principal import Principal, TenantRef
+from tenants_api.assertions import AssertionPolicy, Assertions, Seal
+from tenants_api.assertions.storage import SessionKeys
+from tenants_api.clocks import Clocks
+from tenants_api.database.engine import Database
+from tenants_api.tokens.principal import Principal, TenantRef
 from tests.support.tokens import Clock
 
 SECRET = "tests-assertion-secret-0123456789abcdef"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tenants_api.keycloak.errors import RealmFault
-from tenants_api.keycloak.fetch import RealmClient
-from tenants_api.keycloak.jwks import fetch_jwks
-from tenants_api.keycloak.targets import Address, Resolver, target_policy
+from tenants_api.keycloak.realm import fetch_jwks
+from tenants_api.outbound.client import RealmClient
+from tenants_api.outbound.errors import RealmFault
+from tenants_api.outbound.targets import Address, Resolver, target_policy
 from tests.support.sockets import Server
 
 KEYS = b'{"keys": []}'

@@ -15,14 +15,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from tenants_api import migrating
-from tenants_api.devrealms import DevRealm, DevRealmServer, serve_dev_realms
-from tenants_api.devrealms.keys import SigningKeys, generate_rsa
-from tenants_api.onboarding import realm_draft
+from tenants_api.composition import Services, open_services
+from tenants_api.control.drafts import realm_draft
+from tenants_api.database import migrations as migrating
+from tenants_api.devkit.realms import DevRealm, DevRealmServer, serve_dev_realms
+from tenants_api.devkit.realms.keys import SigningKeys, generate_rsa
 from tenants_api.registry.values import Actor, Change, TenantDraft
+from tenants_api.replica.replica import Trust
 from tenants_api.settings import Settings, load_settings
-from tenants_api.trust import Trust
-from tenants_api.wiring import Services, open_services
 
 POOLED = 16
 CHANGE = Change(Actor("system", "tests"))

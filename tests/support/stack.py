@@ -15,10 +15,10 @@ import httpx
 from fastapi import FastAPI
 
 from tenants_api.app import create_app
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.clocks import Clocks
+from tenants_api.composition import open_services
+from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.settings import Settings
-from tenants_api.verification.clocks import Clocks
-from tenants_api.wiring import open_services
 from tests.support.realms import migrate, settings_for
 from tests.support.waiting import DEADLINE, becomes
 

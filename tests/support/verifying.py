@@ -7,19 +7,17 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tenants_api.verification.cache import VerifiedTokens
-from tenants_api.verification.claims import ClaimPolicy
-from tenants_api.verification.clocks import Clocks
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.errors import TokenError
-from tenants_api.verification.key_state import KeyPolicy
-from tenants_api.verification.principal import TenantRef
-from tenants_api.verification.realms import TrustedRealm
-from tenants_api.verification.rings import KeyRings
-from tenants_api.verification.signed import SignedTokens
-from tenants_api.verification.snapshot import Snapshot
-from tenants_api.verification.sources import Fetched, SourceFailed
-from tenants_api.verification.verifier import TokenVerifier
+from tenants_api.clocks import Clocks
+from tenants_api.jwks.cache import KeyRings
+from tenants_api.jwks.realm_keys import Fetched, KeyOwner, KeyPolicy, SourceFailed
+from tenants_api.tokens.cache import VerifiedTokens
+from tenants_api.tokens.claims import ClaimPolicy
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.errors import TokenError
+from tenants_api.tokens.principal import TenantRef
+from tenants_api.tokens.realms import Snapshot, TrustedRealm
+from tenants_api.tokens.signed import SignedTokens
+from tenants_api.tokens.verifier import TokenVerifier
 from tests.support.tokens import Clock, FakeRealm, Key, claims_for, jwks
 
 ROLES = ("admin", "editor", "viewer")
@@ -31,7 +29,7 @@ class FakeSource:
     def __init__(self, world: FakeRealm) -> None:
         self._world = world
 
-    async def fetch(self, realm: TrustedRealm) -> Fetched:
+    async def fetch(self, realm: KeyOwner) -> Fetched:
         world, issuer = self._world, realm.issuer
         world.fetches[issuer] = world.fetches.get(issuer, 0) + 1
         answer = world.answers[issuer]  # what the realm had when it was asked, however long the answer is under way

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tenants_api import migrating
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.database import migrations as migrating
+from tenants_api.devkit.realms import DevRealmServer
 from tests.gateways.proxies import HOW, binary
 from tests.support.machine import require
 from tests.support.postgres import PostgresServer, find_binaries

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.gateways.proxies import binary
 from tests.support.ports import free_port
 from tests.support.processes import all_workers_follow, answers, stop_group, wait_for

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tenants_api import migrating, revisions
-from tenants_api.db import Base
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.database import migrations as migrating
+from tenants_api.database import revisions
+from tenants_api.database.engine import Base
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.postgres import PostgresServer
 from tests.topology.stage import replicas
 

@@ -13,13 +13,13 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from tenants_api import migrating
-from tenants_api.assertion.storage import SealedKey
+from tenants_api.assertions.storage import SealedKey
+from tenants_api.database import migrations as migrating
+from tenants_api.database.engine import Database
 from tenants_api.database.errors import StorageError
-from tenants_api.db import Database
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.live.chaos.load import Caller
-from tests.storage.stores import Store, opened_store
+from tests.replica.storage.stores import Store, opened_store
 from tests.support.postgres import APP, OWNER, SUPERUSER
 from tests.support.processes import wait_for
 from tests.support.restartable_postgres import PostgresProcess, restartable_postgres

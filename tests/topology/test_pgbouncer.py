@@ -13,9 +13,9 @@ from contextlib import AsyncExitStack
 import psycopg
 import pytest
 
-from tenants_api.assertion.storage import SealedKey
-from tenants_api.devrealms import DevRealmServer
-from tests.storage.stores import opened_store
+from tenants_api.assertions.storage import SealedKey
+from tenants_api.devkit.realms import DevRealmServer
+from tests.replica.storage.stores import opened_store
 from tests.support.postgres import PostgresServer
 from tests.support.processes import wait_for
 from tests.topology.stage import Replicas, pooled, replicas

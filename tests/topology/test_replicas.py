@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tenants_api import migrating
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.database import migrations as migrating
+from tenants_api.devkit.realms import DevRealmServer
 from tests.live.chaos.load import Caller
 from tests.support.postgres import PostgresServer
 from tests.support.processes import wait_for

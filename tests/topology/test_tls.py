@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tenants_api import migrating
-from tenants_api.devrealms import DevRealmServer
-from tenants_api.migrating import MigrationError
+from tenants_api.database import migrations as migrating
+from tenants_api.database.migrations import MigrationError
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.postgres import PostgresServer
 from tests.support.restartable_postgres import restartable_postgres
 from tests.support.sockets import certificate

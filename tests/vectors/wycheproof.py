@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenants_api.verification.errors import InvalidToken
-from tenants_api.verification.jwk import BrokenKeySet, parse_key_set
-from tenants_api.verification.token import split_jws
+from tenants_api.jwks.parse import BrokenKeySet, parse_key_set
+from tenants_api.tokens.decode import split_jws
+from tenants_api.tokens.errors import InvalidToken
 
 ACCEPTED = "accepted"
 # Why a vector that is valid JWS is refused here all the same.

@@ -9,16 +9,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Response, status
 from pydantic import Field
 
-from tenants_api.api.admin.fields import Instant, Name
-from tenants_api.api.admin.guard import KeyWriter
-from tenants_api.api.admin.idempotency import ShownOnceRoute
-from tenants_api.api.dependencies import CommandsDep, ReadSession
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import Time, WireIn, WireOut
+from tenants_api.control import admin_keys
 from tenants_api.errors import ValidationFailed
-from tenants_api.registry import admin_keys
 from tenants_api.registry.errors import ApiKeyNotFound
 from tenants_api.registry.models import AdminApiKey
+from tenants_api.schemas.base import Instant, Name, Time, WireIn, WireOut
+from tenants_api.web.current_admin import KeyWriter
+from tenants_api.web.dependencies import CommandsDep, ReadSession
+from tenants_api.web.preconditions import ShownOnceRoute
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(prefix="/v1/api-keys", tags=["api keys"], route_class=ShownOnceRoute)
 

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from tenants_api.api.admin.guard import Auditor
-from tenants_api.api.admin.idempotency import AdminRoute
-from tenants_api.api.dependencies import ReadSession
 from tenants_api.api.items import PageDep
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import Paged, Time, WireOut, paged
 from tenants_api.errors import ValidationFailed
 from tenants_api.registry import audit
 from tenants_api.registry.models import AuditEvent
+from tenants_api.schemas.base import Paged, Time, WireOut, paged
+from tenants_api.web.current_admin import Auditor
+from tenants_api.web.dependencies import ReadSession
+from tenants_api.web.preconditions import AdminRoute
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(prefix="/v1/audit-events", tags=["audit"], route_class=AdminRoute)
 

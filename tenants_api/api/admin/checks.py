@@ -8,18 +8,17 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from tenants_api.api.admin.fields import ClientId, Url
-from tenants_api.api.admin.guard import Reader, Writer
-from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import Ref
-from tenants_api.api.admin.wire import ConditionOut, IssuerCheckMode
-from tenants_api.api.dependencies import CommandsDep, ReadSession
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import PlainText, WireIn, WireOut
+from tenants_api.control import service
 from tenants_api.errors import FieldError, ValidationFailed
-from tenants_api.registry import service
 from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.models import Tenant
+from tenants_api.schemas.base import ClientId, PlainText, Url, WireIn, WireOut
+from tenants_api.schemas.tenants import ConditionOut, IssuerCheckMode
+from tenants_api.web.current_admin import Reader, Writer
+from tenants_api.web.dependencies import CommandsDep, ReadSession
+from tenants_api.web.preconditions import AdminRoute
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(prefix="/v1", tags=["checks"], route_class=AdminRoute)
 

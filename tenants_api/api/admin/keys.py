@@ -7,17 +7,17 @@ import uuid
 from fastapi import APIRouter
 from pydantic import Field
 
-from tenants_api.api.admin.guard import KeyWriter, Reader
-from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import Ref
-from tenants_api.api.dependencies import ReadSession, ServicesDep
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import Time, WireOut
+from tenants_api.control import service
 from tenants_api.errors import RateLimited
-from tenants_api.registry import service
 from tenants_api.registry.errors import RealmNotFound, TenantNotFound
-from tenants_api.trust import KeyReport
-from tenants_api.verification.errors import KeysUnavailable
+from tenants_api.replica.stored_keys import KeyReport
+from tenants_api.schemas.base import Time, WireOut
+from tenants_api.tokens.errors import KeysUnavailable
+from tenants_api.web.current_admin import KeyWriter, Reader
+from tenants_api.web.dependencies import ReadSession, ServicesDep
+from tenants_api.web.preconditions import AdminRoute
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(
     prefix="/v1/tenants/{ref}/realms/{realm_id}/keys",

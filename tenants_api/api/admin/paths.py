@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path
 
-from tenants_api.api.admin.fields import is_slug
 from tenants_api.ids import is_id
 from tenants_api.registry.errors import TenantNotFound
+from tenants_api.schemas.base import is_slug
 
 
 def tenant_ref(ref: Annotated[str, Path(max_length=100, description="id or slug", examples=["acme"])]) -> str:

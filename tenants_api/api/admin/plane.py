@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -22,14 +23,17 @@ from tenants_api.api.admin import (
     tokens,
     transitions,
 )
-from tenants_api.api.admin.contract import document_writes
-from tenants_api.api.admin.net import ExceptionBoundary
-from tenants_api.api.dependencies import ServicesDep
-from tenants_api.api.operations import NO_TELEMETRY, document_security, operation_id
-from tenants_api.api.problems import install_problem_handlers, problem_responses
-from tenants_api.errors import NotFound, RateLimited, UriTooLong
-from tenants_api.registry.errors import RegistryUnavailable
-from tenants_api.verification.errors import (
+from tenants_api.errors import (
+    ApiError,
+    BodyTooLarge,
+    NotFound,
+    RateLimited,
+    UnsupportedMediaType,
+    UriTooLong,
+    ValidationFailed,
+)
+from tenants_api.registry.errors import IdempotencyInFlight, IdempotencyMismatch, RegistryUnavailable
+from tenants_api.tokens.errors import (
     InsufficientRole,
     InvalidToken,
     KeysUnavailable,
@@ -37,6 +41,69 @@ from tenants_api.verification.errors import (
     MissingToken,
     TokenExpired,
 )
+from tenants_api.web.admin_boundary import ExceptionBoundary
+from tenants_api.web.dependencies import ServicesDep
+from tenants_api.web.openapi import NO_TELEMETRY, document_security, operation_id
+from tenants_api.web.preconditions import HEADER
+from tenants_api.web.problems import install_problem_handlers, problem_responses
+
+PROBLEM = "application/problem+json"
+_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A name of your own for this request: sent again within 24 hours, it gets the first answer again",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+
+def document_writes(app: FastAPI) -> None:
+    """Add the Idempotency-Key of POSTs, and the problems of reading a body, where a route does not name its own."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        for path in document["paths"].values():
+            for method, operation in path.items():
+                if method == "post":
+                    _add_key(operation)
+                if method in ("post", "put", "patch"):
+                    _add_problems(operation, repeatable=method == "post")
+                _keep_problems(operation)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _add_key(operation: dict[str, Any]) -> None:
+    parameters = operation.setdefault("parameters", [])
+    if _KEY not in parameters:
+        parameters.append(_KEY)
+
+
+def _add_problems(operation: dict[str, Any], *, repeatable: bool) -> None:
+    repeats = (IdempotencyInFlight, IdempotencyMismatch) if repeatable else ()
+    for code, response in _shown(BodyTooLarge, UnsupportedMediaType, ValidationFailed, *repeats).items():
+        operation["responses"].setdefault(code, response)
+
+
+def _keep_problems(operation: dict[str, Any]) -> None:
+    """FastAPI adds its own 422, and its own media type to every answer with a model; refusals are problems alone."""
+    default = operation["responses"].get("422")
+    if default is not None and PROBLEM not in default["content"]:
+        operation["responses"]["422"] = _shown(ValidationFailed)["422"]
+    for code, response in operation["responses"].items():
+        if code >= "400":
+            response["content"] = {PROBLEM: response["content"][PROBLEM]}
+
+
+def _shown(*errors: type[ApiError]) -> dict[str, dict[str, Any]]:
+    found = problem_responses(*errors)
+    return {
+        str(status): {name: value for name, value in response.items() if name != "model"}
+        for status, response in found.items()
+    }
+
 
 _PROBLEMS = (MalformedCredentials, MissingToken, InvalidToken, TokenExpired, InsufficientRole, KeysUnavailable)
 _ROUTERS = (tenants, transitions, realms, roles, checks, keys, rejections, tokens, api_keys, audit, status)

@@ -7,18 +7,17 @@ from typing import Any
 
 from fastapi import APIRouter, Response, status
 
-from tenants_api.api.admin.guard import Reader, Writer
-from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import IfMatch, Ref
-from tenants_api.api.admin.wire import RealmIn, RealmOut, RealmPatch, to_draft
-from tenants_api.api.dependencies import CommandsDep, ReadSession
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.versions import require_if_match
-from tenants_api.api.wire import WireOut
+from tenants_api.control import service
 from tenants_api.errors import EtagMismatch, IfMatchRequired, ValidationFailed
-from tenants_api.registry import service
 from tenants_api.registry.errors import IssuerTaken, RealmNotFound, TenantNotFound
 from tenants_api.registry.models import Realm
+from tenants_api.schemas.base import WireOut
+from tenants_api.schemas.tenants import RealmIn, RealmOut, RealmPatch, to_draft
+from tenants_api.web.current_admin import Reader, Writer
+from tenants_api.web.dependencies import CommandsDep, ReadSession
+from tenants_api.web.preconditions import AdminRoute, require_if_match
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(
     prefix="/v1/tenants/{ref}/realms",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from tenants_api.api.admin.guard import Reader
-from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import Ref
-from tenants_api.api.admin.wire import RejectionOut, rejection_out
-from tenants_api.api.dependencies import ReadSession
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.wire import WireOut
 from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.rejections import list_rejections
+from tenants_api.schemas.base import WireOut
+from tenants_api.schemas.tenants import RejectionOut, rejection_out
+from tenants_api.web.current_admin import Reader
+from tenants_api.web.dependencies import ReadSession
+from tenants_api.web.preconditions import AdminRoute
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(prefix="/v1/tenants/{ref}/rejections", tags=["tokens"], route_class=AdminRoute)
 

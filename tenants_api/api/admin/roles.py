@@ -5,20 +5,18 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from tenants_api.api.admin.fields import Claims
-from tenants_api.api.admin.guard import Reader, Writer
-from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import IfMatch, Ref
-from tenants_api.api.admin.wire import RuleOut, Rules, to_rules
-from tenants_api.api.dependencies import CommandsDep, ReadSession, ServicesDep
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.versions import parse_if_match
-from tenants_api.api.wire import WireIn, WireOut
+from tenants_api.control import service
+from tenants_api.control.drafts import RolePreview, preview_roles
 from tenants_api.errors import EtagMismatch, ValidationFailed
-from tenants_api.onboarding.roles import RolePreview, preview_roles
-from tenants_api.registry import service
 from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.models import Tenant
+from tenants_api.schemas.base import Claims, WireIn, WireOut
+from tenants_api.schemas.tenants import RuleOut, Rules, to_rules
+from tenants_api.web.current_admin import Reader, Writer
+from tenants_api.web.dependencies import CommandsDep, ReadSession, ServicesDep
+from tenants_api.web.preconditions import AdminRoute, parse_if_match
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(
     prefix="/v1/tenants/{ref}/role-mapping",

@@ -9,12 +9,12 @@ from typing import Any
 from fastapi import APIRouter
 
 from tenants_api import __version__
-from tenants_api.api.admin.guard import Reader
-from tenants_api.api.admin.idempotency import AdminRoute
-from tenants_api.api.dependencies import ServicesDep
-from tenants_api.api.wire import WireOut
-from tenants_api.revisions import head
-from tenants_api.trust.counts import realms_by_health
+from tenants_api.database.revisions import head
+from tenants_api.replica.health import realms_by_health
+from tenants_api.schemas.base import WireOut
+from tenants_api.web.current_admin import Reader
+from tenants_api.web.dependencies import ServicesDep
+from tenants_api.web.preconditions import AdminRoute
 
 router = APIRouter(prefix="/v1/status", tags=["operation"], route_class=AdminRoute)
 

@@ -7,19 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response, status
 
-from tenants_api.api.admin.fields import check_metadata, merge_patch
-from tenants_api.api.admin.guard import Reader, Writer
-from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import IfMatch, Ref
-from tenants_api.api.admin.wire import TenantIn, TenantOut, TenantPatch, TenantPut, tenant_draft, tenant_out, to_rules
-from tenants_api.api.dependencies import CommandsDep, ReadSession
 from tenants_api.api.items import PageDep
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.versions import parse_if_match, require_if_match
-from tenants_api.api.wire import Paged, paged
+from tenants_api.control import service
 from tenants_api.errors import EtagMismatch, FieldError, IfMatchRequired, ValidationFailed
 from tenants_api.ids import is_id
-from tenants_api.registry import service
 from tenants_api.registry.errors import (
     ExternalIdTaken,
     InvalidStateTransition,
@@ -30,6 +22,12 @@ from tenants_api.registry.errors import (
 )
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Health, TenantFilter, TenantState, Transition
+from tenants_api.schemas.base import Paged, check_metadata, merge_patch, paged
+from tenants_api.schemas.tenants import TenantIn, TenantOut, TenantPatch, TenantPut, tenant_draft, tenant_out, to_rules
+from tenants_api.web.current_admin import Reader, Writer
+from tenants_api.web.dependencies import CommandsDep, ReadSession
+from tenants_api.web.preconditions import AdminRoute, parse_if_match, require_if_match
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(prefix="/v1/tenants", tags=["tenants"], route_class=AdminRoute)
 _TAKEN = problem_responses(SlugTaken, ExternalIdTaken, IssuerTaken)

@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from tenants_api.api.admin.guard import Reader
-from tenants_api.api.admin.idempotency import UnstoredRoute
-from tenants_api.api.dependencies import ServicesDep
-from tenants_api.api.wire import WireIn, WireOut
-from tenants_api.verification.credentials import Credential
-from tenants_api.verification.explain import Explanation, explain
+from tenants_api.schemas.base import WireIn, WireOut
+from tenants_api.tokens.credentials import Credential
+from tenants_api.tokens.explain import Explanation, explain
+from tenants_api.web.current_admin import Reader
+from tenants_api.web.dependencies import ServicesDep
+from tenants_api.web.preconditions import UnstoredRoute
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=UnstoredRoute)
 

@@ -7,19 +7,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from tenants_api.api.admin.guard import Writer
-from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.paths import IfMatch, Ref
-from tenants_api.api.admin.wire import Reason, TenantOut, tenant_out
-from tenants_api.api.dependencies import CommandsDep
-from tenants_api.api.problems import problem_responses
-from tenants_api.api.versions import parse_if_match
+from tenants_api.control import service
+from tenants_api.control.commands import Commands
 from tenants_api.errors import EtagMismatch, ValidationFailed
-from tenants_api.onboarding import Commands
-from tenants_api.registry import service
 from tenants_api.registry.errors import InvalidStateTransition, RealmNotReady, TenantNotFound
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Change, Transition
+from tenants_api.schemas.tenants import Reason, TenantOut, tenant_out
+from tenants_api.web.current_admin import Writer
+from tenants_api.web.dependencies import CommandsDep
+from tenants_api.web.preconditions import AdminRoute, parse_if_match
+from tenants_api.web.problems import problem_responses
 
 router = APIRouter(
     prefix="/v1/tenants/{ref}",

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tenants_api.api.admin.wire import TenantFields, tenant_draft
 from tenants_api.cli.drafts import checked
+from tenants_api.control.drafts import Vocabulary, members_of
 from tenants_api.errors import FieldError, ValidationFailed
-from tenants_api.onboarding import members_of
-from tenants_api.onboarding.drafts import Vocabulary
 from tenants_api.registry.values import TenantDraft
+from tenants_api.schemas.tenants import TenantFields, tenant_draft
 
 State = Literal["draft", "active", "suspended"]
 

@@ -1,22 +1,157 @@
-"""What there is to do: each document beside what the registry holds. Reads the registry, changes nothing."""
+"""Where a file lies between reading and applying: a private scratch database on disk, so that memory stays flat.
+
+It holds every document as its canonical line, each name that must be unique, and what is to be done. It has nothing
+to do with the registry's database, and is gone when the command ends.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.cli.gitops.documents import differences, document
-from tenants_api.cli.gitops.workbench import Step, Workbench
+from tenants_api.cli.gitops.documents import Wanted, differences, document, line
 from tenants_api.cli.options import BulkActivation
-from tenants_api.onboarding.drafts import registered_tenant
-from tenants_api.registry import bulk
-from tenants_api.registry.bulk import Owner
+from tenants_api.control.drafts import registered_tenant
+from tenants_api.encoding.strict_json import parse_json
+from tenants_api.registry import repository as bulk
 from tenants_api.registry.models import Tenant
+from tenants_api.registry.repository import Owner
 from tenants_api.registry.values import TenantState
-from tenants_api.strict_json import parse_json
+
+_TABLES = """
+create table steps (
+    n integer primary key, line integer, slug text, document text, state text,
+    action text, tenant_id text, version integer, goal text, changes text, waits integer not null default 0
+);
+create index steps_by_action on steps (action, waits, n);
+create table names (kind text, name text, line integer, slug text, primary key (kind, name)) without rowid;
+"""
+
+_SELECT = "select n, line, slug, document, state, action, tenant_id, version, goal, changes from steps where"
+_NEXT = "and n > ? order by n limit ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One tenant of the file, or one that the file does not name any more (`line` 0, no document).
+
+    `action` is create, update, unchanged or delete, `goal` the state it shall have, `changes` the members that
+    differ, `version` what the plan saw.
+    """
+
+    n: int
+    line: int
+    slug: str
+    document: str
+    state: str | None
+    action: str | None
+    tenant_id: str | None
+    version: int | None
+    goal: str | None
+    changes: tuple[str, ...]
+
+
+class Workbench:
+    """Steps in the order of the file."""
+
+    def __init__(self) -> None:
+        self._base = sqlite3.connect("", isolation_level=None)  # "": a temporary file that nobody else can open
+        self._base.executescript("pragma journal_mode=off; pragma synchronous=off; pragma cache_size=-8000;" + _TABLES)
+        self._base.execute("begin")
+
+    def close(self) -> None:
+        self._base.close()
+
+    def add(self, wanted: Wanted, *, at: int) -> list[str]:
+        """Take a document in; gives what stands in the file already, in words."""
+        draft = wanted.draft
+        names = [("slug", draft.slug), *((("external_id", draft.external_id),) if draft.external_id else ())]
+        names += [("issuer", realm_name(realm.issuer, realm.organization)) for realm in draft.realms]
+        twice = [fault for kind, name in names if (fault := self._take(kind, name, slug=draft.slug, at=at))]
+        self._base.execute(
+            "insert into steps (line, slug, document, state) values (?, ?, ?, ?)",
+            (at, draft.slug, line(document(draft)), wanted.state),
+        )
+        return twice
+
+    def owner(self, kind: str, name: str) -> str | None:
+        """The slug of the document that names this `slug`, `external_id` or `issuer`."""
+        row = self._base.execute("select slug from names where kind = ? and name = ?", (kind, name)).fetchone()
+        return row[0] if row else None
+
+    def decide(self, steps: Iterable[Step]) -> None:
+        """Write down what is to be done."""
+        self._base.executemany(
+            "update steps set action = ?, tenant_id = ?, version = ?, goal = ?, changes = ? where n = ?",
+            ((s.action, s.tenant_id, s.version, s.goal, json.dumps(s.changes), s.n) for s in steps),
+        )
+
+    def remove(self, slug: str, *, tenant_id: str, version: int) -> None:
+        """A tenant that is to go."""
+        self._base.execute(
+            "insert into steps (line, slug, document, action, tenant_id, version, goal, changes)"
+            " values (0, ?, '', 'delete', ?, ?, 'deleted', '[]')",
+            (slug, tenant_id, version),
+        )
+
+    def wait(self, step: Step, *, turn: int) -> None:
+        """Another tenant must let go of a name first: this one's turn comes again."""
+        self._base.execute("update steps set waits = ? where n = ?", (turn, step.n))
+
+    def counts(self) -> dict[str, int]:
+        """How many steps of each action."""
+        return dict(self._base.execute("select action, count(*) from steps where action is not null group by action"))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no document was taken in."""
+        return self._base.execute("select 1 from steps limit 1").fetchone() is None
+
+    def planned(self, actions: Sequence[str]) -> Iterator[Step]:
+        """The steps of these actions, as they will be done."""
+        return self.due(actions)
+
+    def batches(self, size: int) -> Iterator[list[Step]]:
+        """Every document, in the order of the file."""
+        yield from self._slices(f"{_SELECT} line > 0 {_NEXT}", (), size=size)
+
+    def due(self, actions: Sequence[str], *, turn: int = 0) -> Iterator[Step]:
+        """The steps of these actions that wait for this turn, action by action."""
+        for action in actions:
+            for some in self._slices(f"{_SELECT} action = ? and waits = ? {_NEXT}", (action, turn), size=500):
+                yield from some
+
+    def _slices(self, query: str, values: tuple[object, ...], *, size: int) -> Iterator[list[Step]]:
+        # By key, not by an open cursor: steps are written to while they are gone through.
+        last = 0
+        while rows := self._base.execute(query, (*values, last, size)).fetchall():
+            last = rows[-1][0]
+            yield [_step(row) for row in rows]
+
+    def _take(self, kind: str, name: str, *, slug: str, at: int) -> str | None:
+        try:
+            self._base.execute("insert into names values (?, ?, ?, ?)", (kind, name, at, slug))
+        except sqlite3.IntegrityError:
+            earlier = "select line from names where kind = ? and name = ?"
+            (first,) = self._base.execute(earlier, (kind, name)).fetchone()
+            return f"the {kind} {name.partition(chr(10))[0]!r} stands in line {first} already"
+        return None
+
+
+def _step(row: Sequence[Any]) -> Step:
+    step = Step(*row)
+    return replace(step, changes=tuple(json.loads(row[-1] or "[]")))
+
+
+def realm_name(issuer: str, organization: str | None) -> str:
+    """A realm is unique by both; neither holds a line break."""
+    return f"{issuer}\n{organization or ''}"
+
 
 AT_ONCE = 200  # documents beside which the registry is read at once
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.realms import dev_realms
 from tests.support.stack import ApiClient, running_app
 

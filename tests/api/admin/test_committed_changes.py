@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, bearer, onboard, running_app
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from tenants_api.api.admin.net import ExceptionBoundary
+from tenants_api.web.admin_boundary import ExceptionBoundary
 from tests.api.admin.bodies import said, tenant_body
 from tests.support.stack import ApiClient, bearer, onboard
 

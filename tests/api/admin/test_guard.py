@@ -10,11 +10,11 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from tenants_api.api.admin.guard import Permission, current_admin
-from tenants_api.api.admin.idempotency import AdminRoute
 from tenants_api.api.admin.plane import create_admin_app
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.registry.values import SCOPES
+from tenants_api.web.current_admin import Permission, current_admin
+from tenants_api.web.preconditions import AdminRoute
 from tests.api.admin.bodies import said
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, ApiClient, bearer, onboard, running_app
 

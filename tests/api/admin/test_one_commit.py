@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tenants_api.api.admin.plane import create_admin_app
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.support.committing import counting, gone
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, onboard, running_app

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tenants_api.devrealms import DevRealmServer
-from tenants_api.trust.rejections import DISTINCT, MAX_TENANTS
-from tenants_api.verification.errors import Refusal
+from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.replica.reporter import DISTINCT, MAX_TENANTS
+from tenants_api.tokens.errors import Refusal
 from tests.support.stack import ApiClient, onboard, running_app
 from tests.support.tokens import b64
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tenants_api.devrealms import DevRealmServer
-from tenants_api.devrealms.keys import DevKey
+from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.devkit.realms.keys import DevKey
 from tests.support.tokens import DROP, b64, claims_for, signature_of
 
 REFUSED = (401, "invalid_token")

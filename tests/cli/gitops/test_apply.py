@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tenants_api.devrealms import DevRealmServer
+from tenants_api.devkit.realms import DevRealmServer
 from tests.cli.conftest import CLIENT_ID, Cli, Said
 from tests.cli.gitops.conftest import lines, ndjson, realm, slugs, summary, tenant
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tenants_api.cli.gitops.intake import Format
-from tenants_api.cli.gitops.outlet import exported
-from tenants_api.db import Database
-from tenants_api.registry.bulk import AT_ONCE
+from tenants_api.cli.gitops.inout import Format, exported
+from tenants_api.database.engine import Database
+from tenants_api.registry.repository import AT_ONCE
 from tests.cli.conftest import Cli
 from tests.cli.gitops.conftest import lines, ndjson, realm, summary, tenant
 

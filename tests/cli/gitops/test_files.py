@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 
-from tenants_api.cli.gitops.entries import LARGEST, Entry
-from tenants_api.cli.gitops.intake import MOST_FAULTS, Format, take_in
-from tenants_api.cli.gitops.ndjson import read_ndjson
-from tenants_api.cli.gitops.workbench import Workbench
-from tenants_api.cli.gitops.yaml_files import DEEPEST, read_yaml, write_yaml
-from tenants_api.keycloak.targets import target_policy
-from tenants_api.onboarding.drafts import Vocabulary
+from tenants_api.cli.gitops.files import DEEPEST, LARGEST, Entry, read_ndjson, read_yaml, write_yaml
+from tenants_api.cli.gitops.inout import MOST_FAULTS, Format, take_in
+from tenants_api.cli.gitops.plan import Workbench
+from tenants_api.control.drafts import Vocabulary
+from tenants_api.outbound.targets import target_policy
 from tests.cli.conftest import Cli
 from tests.cli.gitops.conftest import lines, ndjson, realm, slugs, tenant
 

@@ -1,0 +1,138 @@
+"""The first pass over a file: every document is read and checked before anything is applied."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO
+
+from tenants_api.cli.exits import USAGE, Stopped
+from tenants_api.cli.gitops.documents import document, line, read_document
+from tenants_api.cli.gitops.files import Entry, Peekable, read_ndjson, read_yaml, write_yaml
+from tenants_api.cli.gitops.plan import Workbench
+from tenants_api.cli.session import services
+from tenants_api.control.drafts import Vocabulary, registered_tenant
+from tenants_api.database.engine import Database
+from tenants_api.errors import ApiError
+from tenants_api.registry.repository import living_tenants
+from tenants_api.registry.values import RealmDraft
+
+# Raises an ApiError for realms that no command takes.
+Refuse = Callable[[Sequence[RealmDraft]], None]
+MOST_FAULTS = 20  # are told; a file in a wrong format would have as many as lines
+
+
+class Format(StrEnum):
+    """Of a file of tenants."""
+
+    YAML = "yaml"
+    NDJSON = "ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a document cannot be taken."""
+
+    line: int
+    reason: str
+
+
+class Counting(io.RawIOBase):
+    """Any binary stream, that tells how many bytes were read; for a progress bar."""
+
+    def __init__(self, stream: BinaryIO, *, on_read: Callable[[int], None]) -> None:
+        self._stream, self._on_read = stream, on_read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is wider
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._on_read(len(data))
+        return len(data)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """The file, or stdin for `-`.
+
+    Raises:
+        Stopped: it cannot be opened.
+    """
+    if path == "-":
+        yield sys.stdin.buffer
+        return
+    if not os.access(path, os.R_OK) or not Path(path).is_file():
+        raise Stopped(f"cannot read {path}: no such file, or not readable", code=USAGE)
+    with Path(path).open("rb") as stream:
+        yield stream
+
+
+def take_in(
+    stream: Peekable, *, of: Format | None, bench: Workbench, vocabulary: Vocabulary, refuse: Refuse
+) -> list[Fault]:
+    """Read all documents into the workbench; the faults found, at most `MOST_FAULTS` and then the reading ends."""
+    faults: list[Fault] = []
+    entries = read_ndjson(stream) if (of or guess(stream)) is Format.NDJSON else read_yaml(stream)
+    for entry in entries:
+        faults += _take(entry, bench=bench, vocabulary=vocabulary, refuse=refuse)
+        if len(faults) >= MOST_FAULTS:
+            return faults[:MOST_FAULTS]
+    return faults
+
+
+def guess(stream: Peekable) -> Format:
+    """By the first byte that is no space: a line of NDJSON begins with a brace, YAML hardly ever does."""
+    return Format.NDJSON if stream.peek(4096).lstrip()[:1] in (b"{", b"[") else Format.YAML
+
+
+def format_of(path: str) -> Format | None:
+    """By the name of the file; None leaves it to `guess`."""
+    endings = {".yaml": Format.YAML, ".yml": Format.YAML, ".ndjson": Format.NDJSON, ".jsonl": Format.NDJSON}
+    return endings.get(Path(path).suffix.lower())
+
+
+def _take(entry: Entry, *, bench: Workbench, vocabulary: Vocabulary, refuse: Refuse) -> list[Fault]:
+    if entry.fault is not None:
+        return [Fault(entry.line, entry.fault)]
+    try:
+        wanted = read_document(entry.value, vocabulary=vocabulary)
+        refuse(wanted.draft.realms)
+    except ApiError as refused:
+        reasons = [f"{error.pointer}: {error.detail}" if error.pointer else error.detail for error in refused.errors]
+        return [Fault(entry.line, reason) for reason in reasons or [refused.detail]]
+    return [Fault(entry.line, reason) for reason in bench.add(wanted, at=entry.line)]
+
+
+async def export_tenants(output: Path | None, *, of: Format) -> None:
+    """To a file, which is there whole or not at all, or to stdout."""
+    async with services(load=False) as opened:
+        if output is None:
+            async for text in exported(opened.database, of=of):
+                sys.stdout.buffer.write(text)
+            sys.stdout.buffer.flush()
+            return
+        half = output.with_name(output.name + ".part")
+        with half.open("wb") as stream:
+            async for text in exported(opened.database, of=of):
+                stream.write(text)
+        os.replace(half, output)
+
+
+async def exported(database: Database, *, of: Format) -> AsyncIterator[bytes]:
+    """Every tenant that is not deleted, by slug, as one document each."""
+    async with database.read() as session:
+        if database.is_postgresql:
+            # One snapshot for all queries: SQLite's read transaction is one, PostgreSQL's must be told.
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        async for tenants in living_tenants(session):
+            for tenant in tenants:
+                value = document(registered_tenant(tenant), state=tenant.state)
+                yield write_yaml(value) if of is Format.YAML else f"{line(value)}\n".encode()

@@ -1,0 +1,219 @@
+"""Everything is built here, once, for the API, the CLI and the tests alike."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tenants_api.assertions import Assertions, build_assertions
+from tenants_api.assertions.storage import SessionKeys
+from tenants_api.clocks import Clocks
+from tenants_api.control.checks import SampleToken
+from tenants_api.control.commands import Commands
+from tenants_api.control.drafts import Vocabulary
+from tenants_api.control.realm_checks import RealmChecks
+from tenants_api.control.reconciler import Reconciler
+from tenants_api.control.runner import Runner
+from tenants_api.database.engine import Database
+from tenants_api.jwks.cache import KeyRings
+from tenants_api.observability.metrics import Metrics
+from tenants_api.observability.tasks import start_loops, stop_loops
+from tenants_api.outbound.client import RealmClient
+from tenants_api.outbound.targets import Resolver, TargetPolicy
+from tenants_api.outbound.urls import lower_host
+from tenants_api.readiness import load_registry, open_database
+from tenants_api.replica.factory import build_verifying, observer
+from tenants_api.replica.replica import Trust
+from tenants_api.replica.reporter import Rejections
+from tenants_api.replica.sql_storage import SessionStorage
+from tenants_api.replica.storage import RegistryStorage
+from tenants_api.role_rules import RoleRule
+from tenants_api.settings import Settings
+from tenants_api.tokens.claims import ClaimPolicy
+from tenants_api.tokens.principal import SAMPLE_ROLES, RoleModel, TenantRef
+from tenants_api.tokens.realms import Snapshot, TrustedRealm
+from tenants_api.tokens.signed import SignedTokens
+from tenants_api.tokens.verifier import Reporter, TokenVerifier
+
+PLATFORM_ROLE = "platform-admin"
+_PLATFORM_ID = uuid.uuid5(uuid.NAMESPACE_URL, "tenants-api/platform-realm")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the edges use. `platform` verifies tokens of the platform realm and of no other.
+
+    `database` is that of requests; `follower` has the connections of what follows the registry, and no request borrows
+    them.
+    """
+
+    settings: Settings
+    database: Database
+    follower: Database
+    trust: Trust
+    verifier: TokenVerifier
+    platform: TokenVerifier | None
+    realms: RealmClient
+    policy: TargetPolicy
+    commands: Commands
+    roles: RoleModel
+    clocks: Clocks
+    metrics: Metrics
+    reconciler: Reconciler | None
+    rejections: Rejections
+    assertion: Assertions | None = None
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings,
+    *,
+    roles: RoleModel = SAMPLE_ROLES,
+    background: bool = True,
+    load: bool = True,
+    clocks: Clocks | None = None,
+    resolver: Resolver | None = None,
+    storage: Callable[[Database], RegistryStorage] = SessionStorage,
+) -> AsyncIterator[Services]:
+    """Build everything, load the registry, and follow its changes while the block runs.
+
+    No realm is asked for anything: the process starts with every realm unreachable. What verifies no token may leave
+    the registry where it is (`load` False): a hundred thousand tenants take seconds to read.
+
+    Raises:
+        NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production.
+    """
+    database = open_database(settings, pool_size=settings.database_pool_size)
+    follower = _follower(settings, database=database)
+    services = _build(
+        settings,
+        database=database,
+        follower=follower,
+        storage=storage(follower),
+        roles=roles,
+        clocks=clocks or Clocks(),
+        resolver=resolver,
+    )
+    try:
+        await load_registry(
+            services.trust,
+            database=database,
+            assertion=services.assertion,
+            environment=settings.environment,
+            tenants=load,
+        )
+        followers = await _follow(services) if background else []
+        try:
+            yield services
+        finally:
+            await stop_loops(followers)
+            await services.rejections.flush()
+            await services.trust.aclose()
+    finally:
+        await services.realms.aclose()
+        await follower.aclose()
+        await database.aclose()
+
+
+def _follower(settings: Settings, *, database: Database) -> Database:
+    """The connections of what follows the registry: a suspension is read also while requests have lent all of theirs.
+
+    One reads and one writes. A database in memory has one connection for everything.
+    """
+    shared = not database.is_postgresql and database.file is None
+    return database if shared else open_database(settings, pool_size=2)
+
+
+def _build(
+    settings: Settings,
+    *,
+    database: Database,
+    follower: Database,
+    storage: RegistryStorage,
+    roles: RoleModel,
+    clocks: Clocks,
+    resolver: Resolver | None,
+) -> Services:
+    metrics = Metrics()
+    parts = build_verifying(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver)
+    policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
+    verifier = parts.verifier
+    rings = KeyRings(
+        source=source, policy=parts.keys, clocks=clocks, on_new=lambda ring: None, on_event=observer(metrics)
+    )
+    runner = Runner(database, trust)
+    checks = RealmChecks(
+        runner,
+        client=client,
+        policy=policy,
+        clocks=clocks,
+        sample=lambda raw: SampleToken(raw, roles=roles.names, policy=claims, clocks=clocks),
+        reserved=(settings.platform_issuer,) if settings.platform_issuer else (),
+    )
+    commands = Commands(runner, checks=checks, vocabulary=Vocabulary(policy, roles.names), clocks=clocks)
+    reconciler = Reconciler(
+        database,
+        trust=trust,
+        client=client,
+        policy=policy,
+        clocks=clocks,
+        interval=settings.reconcile_interval,
+        stale_limit=settings.key_stale_limit,
+    )
+    return Services(
+        settings=settings,
+        database=database,
+        follower=follower,
+        trust=trust,
+        verifier=verifier,
+        platform=_platform(settings, rings=rings, policy=claims, clocks=clocks, reporter=parts.outcomes),
+        realms=client,
+        policy=policy,
+        commands=commands,
+        roles=roles,
+        clocks=clocks,
+        metrics=metrics,
+        reconciler=reconciler if settings.reconcile_interval else None,
+        rejections=parts.rejections,
+        assertion=build_assertions(settings, storage=SessionKeys(database), clocks=clocks),
+    )
+
+
+def _platform(
+    settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clocks: Clocks, reporter: Reporter
+) -> TokenVerifier | None:
+    if settings.platform_issuer is None or settings.platform_client_id is None:
+        return None
+    client_id = settings.platform_client_id
+    realm = TrustedRealm(
+        id=_PLATFORM_ID,
+        tenant=TenantRef(_PLATFORM_ID, "platform", "Platform"),
+        issuer=settings.platform_issuer,
+        realm_url=settings.platform_realm_url or lower_host(settings.platform_issuer),
+        client_id=client_id,
+        audiences=frozenset({client_id}),
+        rules=(
+            RoleRule("realm", PLATFORM_ROLE, PLATFORM_ROLE),
+            RoleRule(f"client:{client_id}", PLATFORM_ROLE, PLATFORM_ROLE),
+        ),
+    )
+    lookup = Snapshot()
+    lookup.put(realm)
+    signed = SignedTokens(lookup=lookup, rings=rings, roles=(PLATFORM_ROLE,), policy=policy, clocks=clocks)
+    return TokenVerifier(signed, reporter=reporter)
+
+
+async def _follow(services: Services) -> list[asyncio.Task[None]]:
+    """What runs beside the requests."""
+    loops = {"registry changes": services.trust.feed.run, "rejections": services.rejections.run}
+    if services.reconciler is not None:
+        loops["realm checks"] = services.reconciler.run
+    if services.assertion is not None:
+        await services.assertion.renew()  # a first start makes the first key before anybody wants an assertion
+        loops["assertion keys"] = services.assertion.run
+    if services.metrics.is_shared:
+        loops["metrics"] = services.metrics.publish
+    return start_loops(loops, on_death=services.metrics.restarted)

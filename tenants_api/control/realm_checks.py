@@ -1,0 +1,163 @@
+"""The checks of realms as commands use them: run with no transaction open, stored in the transaction of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tenants_api.clocks import Clocks
+from tenants_api.control import service
+from tenants_api.control.checks import Report, SampleToken, check_realm
+from tenants_api.control.runner import Runner, after_commit
+from tenants_api.outbound.client import RealmClient
+from tenants_api.outbound.targets import TargetPolicy
+from tenants_api.outbound.urls import WELL_KNOWN, lower_host
+from tenants_api.registry import conditions, repository
+from tenants_api.registry import keys as registry_keys
+from tenants_api.registry.errors import RealmNotReady
+from tenants_api.registry.models import Realm, Tenant
+from tenants_api.registry.repository import registered_draft
+from tenants_api.registry.values import Health, PageRequest, RealmDraft, TenantDraft, TenantFilter
+from tenants_api.replica.stored_keys import to_stored
+
+Reports = Sequence[tuple[Realm, Report]]
+
+
+class RealmChecks:
+    """What realms answer, and what the registry and this replica take over of it.
+
+    No tenant may have an issuer of `reserved`: that of the platform realm.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        client: RealmClient,
+        policy: TargetPolicy,
+        clocks: Clocks,
+        sample: Callable[[str], SampleToken],
+        reserved: Iterable[str] = (),
+    ) -> None:
+        self._runner, self._client, self._policy = runner, client, policy
+        self._clocks, self._sample, self.reserved = clocks, sample, frozenset(reserved)
+
+    async def preflight(
+        self,
+        *,
+        issuer: str | None,
+        realm_url: str | None,
+        client_id: str | None,
+        sample_token: str | None,
+        issuer_check: str = "discovery",
+    ) -> Report:
+        """Check a realm that is not registered; stores nothing, and failing checks do not raise.
+
+        Raises:
+            ValidationFailed: neither an issuer nor a realm URL was given, or one is not well-formed in a way that
+                no check can report.
+        """
+        draft = _preflight_draft(issuer or realm_url or "", realm_url=realm_url, client_id=client_id)
+        draft = replace(draft, issuer_check=issuer_check)
+        issuer = draft.issuer.removesuffix(WELL_KNOWN)
+        taken = issuer in self.reserved or await self._is_registered(issuer)
+        sample = self._sample(sample_token) if sample_token is not None else None
+        return await check_realm(
+            draft, client=self._client, policy=self._policy, clocks=self._clocks, sample=sample, issuer_taken=taken
+        )
+
+    async def check(self, draft: RealmDraft) -> Report:
+        """Check a realm as it is, or will be, registered; stores nothing, and failing checks do not raise."""
+        async with self._runner.database.read() as session:
+            shared = await repository.shares_issuer(session, issuer=draft.issuer, organization=draft.organization)
+        return await check_realm(draft, client=self._client, policy=self._policy, clocks=self._clocks, shared=shared)
+
+    async def check_all(self, realms: Sequence[Realm]) -> Reports:
+        """Check registered realms."""
+        # One after the other: an onboarding call may hold one of the few connections to realms, not all of them.
+        return [(realm, await self.check(registered_draft(realm))) for realm in realms]
+
+    async def passed(self, draft: TenantDraft) -> dict[tuple[str, str], Report]:
+        """The reports of a draft's realms by issuer and organization. Raises RealmNotReady."""
+        checked = [(one, await self.check(one)) for one in draft.realms]
+        if not checked or not all(report.ready for _, report in checked):
+            raise not_ready([(one.issuer, report) for one, report in checked])
+        return {(one.issuer, one.organization or ""): report for one, report in checked}
+
+    async def store(self, session: AsyncSession, *, ref: str, reports: Reports) -> tuple[Tenant, bool]:
+        """Store the reports; the tenant as it is now, and whether they are of exactly the realms that it has now.
+
+        Raises:
+            TenantNotFound
+        """
+        tenant = await repository.get_tenant(session, ref=ref, for_update=True)
+        current = {(realm.id, realm.version) for realm in enabled(tenant)} == {
+            (realm.id, realm.version) for realm, _ in reports
+        }
+        await self.store_each(session, reports=reports)
+        return await service.get_tenant(session, ref=ref), current
+
+    async def store_each(self, session: AsyncSession, *, reports: Reports) -> None:
+        """Store each report onto the version of its realm that was checked, and the keys that it found."""
+        now = self._clocks.now()
+        for realm, report in reports:
+            health = Health.HEALTHY if report.ready else Health.FAILING
+            kept = await conditions.store_conditions(
+                session, realm_id=realm.id, version=realm.version, conditions=report.conditions, health=health, now=now
+            )
+            if kept is not None and report.ready and report.fetched is not None:
+                await registry_keys.store_keys(
+                    session,
+                    to_stored(
+                        realm.id, issuer=realm.issuer, realm_url=realm.realm_url, fetched=report.fetched,
+                        fetched_at=report.asked_at,
+                    ),
+                )  # fmt: skip
+
+    def adopt_keys(self, reports: Reports) -> None:
+        """Give this replica the keys of committed reports: the first token of a new realm needs no fetch."""
+        with after_commit("keys_not_adopted"):
+            for realm, report in reports:
+                if report.ready and report.fetched is not None:
+                    self._runner.replica.adopt_keys(
+                        realm.id, issuer=realm.issuer, realm_url=realm.realm_url, fetched=report.fetched,
+                        asked_at=report.asked_at,
+                    )  # fmt: skip
+
+    async def _is_registered(self, issuer: str) -> bool:
+        async with self._runner.database.read() as session:
+            page = await service.list_tenants(session, where=TenantFilter(issuer=issuer), page=PageRequest(limit=1))
+        return bool(page.items)
+
+
+def enabled(tenant: Tenant) -> list[Realm]:
+    """The realms of a tenant that are in use."""
+    return [realm for realm in tenant.realms if realm.enabled]
+
+
+def all_ready(reports: Reports) -> bool:
+    """Whether there is a realm and none failed."""
+    return bool(reports) and all(report.ready for _, report in reports)
+
+
+def not_ready(reports: Sequence[tuple[str, Report]]) -> RealmNotReady:
+    """The refusal for these reports by issuer."""
+    failed = next((issuer for issuer, report in reports if not report.ready), None)
+    detail = f"the realm {failed!r} failed a check" if failed else "the tenant has no realm"
+    return RealmNotReady(detail, report={"ready": False, "realms": [_as_json(*one) for one in reports]})
+
+
+def _preflight_draft(issuer: str, *, realm_url: str | None, client_id: str | None) -> RealmDraft:
+    name = client_id or "(no client_id given)"
+    return RealmDraft(issuer=issuer, realm_url=realm_url or lower_host(issuer), client_id=name, audiences=(name,))
+
+
+def _as_json(issuer: str, report: Report) -> Mapping[str, Any]:
+    conditions = [
+        {"type": one.type, "status": one.status, "reason": one.reason, "message": one.message}
+        for one in report.conditions
+    ]
+    return {"issuer": issuer, "suggested_issuer": report.suggested_issuer, "conditions": conditions}

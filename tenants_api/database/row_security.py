@@ -1,0 +1,258 @@
+"""What PostgreSQL must be like for row-level security to hold: the role that serves, and every table of tenant data.
+
+Row-level security binds no superuser, no role with BYPASSRLS and, unless it is forced, no owner of the table
+(PostgreSQL 15, section 5.8). Alembic does not see policies, so a new table without one would pass unnoticed.
+Knows no table by itself but the registry's, which are read before a tenant is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from tenants_api.database.engine import Database
+
+OWNER, APP = "tenants_owner", "tenants_app"
+# Its columns are the fields of DatabaseRole, in their order.
+ROLE_QUERY = """
+select r.rolname as role, r.rolsuper, r.rolbypassrls,
+    array(
+        select g.rolname::text from pg_roles g
+        where (g.rolsuper or g.rolbypassrls) and g.oid <> r.oid and pg_has_role(r.oid, g.oid, 'member')
+        order by 1
+    ) as passing_groups,
+    array(
+        select c.relname::text from pg_class c
+        where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p')
+            and pg_has_role(r.oid, c.relowner, 'member')
+        order by 1
+    ) as owned
+from pg_roles r where r.rolname = current_user
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRole:
+    """What PostgreSQL says of the role that is logged in."""
+
+    role: str
+    is_superuser: bool
+    passes: bool
+    passing_groups: Sequence[str]
+    owned: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFault:
+    """Why a role may not serve, and the SQL that cures it."""
+
+    fault: str
+    cure: str
+
+
+def faults_of(found: DatabaseRole) -> list[RoleFault]:
+    """Why this role may not serve tenants; empty when it may."""
+    role = found.role
+    if found.is_superuser:  # a member of everything: the rest says nothing
+        return [RoleFault(f"the role {role} is a superuser", f"alter role {quoted(role)} nosuperuser nobypassrls")]
+    faults = []
+    if found.passes:
+        faults.append(RoleFault(f"the role {role} has BYPASSRLS", f"alter role {quoted(role)} nobypassrls"))
+    for group in found.passing_groups:
+        faults.append(
+            RoleFault(f"the role {role} is a member of {group}", f"revoke {quoted(group)} from {quoted(role)}")
+        )
+    if found.owned:
+        cure = "; ".join(f"alter table {quoted(table)} owner to {OWNER}" for table in found.owned[:3])
+        more = " …" if len(found.owned) > 3 else ""
+        faults.append(RoleFault(f"the role {role} owns tables ({found.owned[0]}{more})", f"{cure}{more}"))
+    return faults
+
+
+def reason_not_to_serve(faults: Sequence[RoleFault]) -> str | None:
+    """The faults in one line with the cure; None when there are none."""
+    if not faults:
+        return None
+    reasons, cures = " and ".join(one.fault for one in faults), "; ".join(one.cure for one in faults)
+    return (
+        f"{reasons}, so row-level security does not bind this API; use another role (`tenants-api db grant` makes"
+        f" one), or run as a superuser: {cures}"
+    )
+
+
+def quoted(name: str) -> str:
+    """An identifier of SQL. Raises ValueError for one that needs more than letters, digits, `_`, `-` and `$`."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}", name):
+        raise ValueError(f"{name!r} is not a name of letters, digits, _, - and $")
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else f'"{name}"'
+
+
+_READ_FIRST = "the verifier reads it to find out whose token it is, so no tenant is known yet; no tenant route reads it"
+# Tables with a tenant_id that stand outside, each with the reason. A new table is guarded unless it is listed here.
+OUTSIDE: Mapping[str, str] = {
+    "realms": _READ_FIRST,
+    "role_rules": _READ_FIRST,
+    "rejections": "written for many tenants in one batch, from refused tokens; read by admins, by no tenant route",
+}
+
+_TABLES = text(
+    """
+    select c.relname as table_name, c.relrowsecurity as enabled, c.relforcerowsecurity as forced,
+        exists (
+            select from pg_policy p where p.polrelid = c.oid and p.polcmd = '*'
+                and p.polqual is not null and p.polwithcheck is not null
+        ) as whole,
+        exists (
+            select from pg_policy p where p.polrelid = c.oid and p.polpermissive and (
+                coalesce(pg_get_expr(p.polqual, p.polrelid), 'app.tenant_id') not like '%app.tenant_id%'
+                or coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'app.tenant_id') not like '%app.tenant_id%')
+        ) as opened,
+        exists (
+            select from pg_index i where i.indrelid = c.oid and i.indisunique
+                and not a.attnum = any (i.indkey::smallint[])
+        ) as shared_key
+    from pg_class c
+    join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+    where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p')
+    order by 1
+    """
+)
+
+
+# Rows of these are added and in the end removed, never changed: the role that serves has no right to.
+APPEND_ONLY = "audit_events"
+_CHANGERS = text(
+    f"""
+    select distinct coalesce(r.rolname, 'public') as role
+    from pg_class c cross join aclexplode(c.relacl) a left join pg_roles r on r.oid = a.grantee
+    where c.relnamespace = current_schema()::regnamespace and c.relname = '{APPEND_ONLY}'
+        and a.privilege_type in ('UPDATE', 'TRUNCATE') and a.grantee <> c.relowner
+    order by 1
+    """  # noqa: S608 (a constant)
+)
+
+
+async def role_faults(database: Database) -> list[RoleFault]:
+    """Why this database's role may not serve tenants; empty on SQLite, which knows no roles.
+
+    Raises:
+        SQLAlchemyError: the database cannot be read.
+    """
+    if not database.is_postgresql:
+        return []
+    async with database.read() as session:
+        row = (await session.execute(text(ROLE_QUERY))).one()
+    return faults_of(DatabaseRole(*row))
+
+
+async def why_not_serve(database: Database, *, environment: str) -> str | None:
+    """Why this database's role may not serve in this environment, in one line with the cure; None when it may.
+
+    In production one row of another tenant is one too many: a role that policies do not bind does not serve.
+    """
+    return reason_not_to_serve(await role_faults(database)) if environment == "production" else None
+
+
+def unguarded_tables(connection: Connection) -> list[str]:
+    """Each table with a `tenant_id` whose rows another tenant could reach, in words; empty on SQLite."""
+    if connection.dialect.name != "postgresql":
+        return []
+    found = []
+    for row in connection.execute(_TABLES):
+        gaps = [
+            *([] if row.enabled else ["row-level security is not enabled"]),
+            *([] if row.forced else ["it is not forced on the owner"]),
+            *([] if row.whole else ["no policy for all commands has both USING and WITH CHECK"]),
+            *(["a policy does not compare app.tenant_id"] if row.opened else []),
+            *(["a unique key is shared by all tenants"] if row.shared_key else []),
+        ]
+        if gaps and row.table_name not in OUTSIDE:
+            found.append(f"{row.table_name}: {', '.join(gaps)}")
+    return found
+
+
+def changeable_log(connection: Connection) -> list[str]:
+    """Each role that may change the audit log, in words; empty on SQLite."""
+    if connection.dialect.name != "postgresql":
+        return []
+    hint = "run `tenants-api db grant --apply`"
+    return [f"{APPEND_ONLY}: the role {row.role} may change entries; {hint}" for row in connection.execute(_CHANGERS)]
+
+
+def role_setup(*, database: str, owner: str = OWNER, app: str = APP) -> list[str]:
+    """The statements that make both roles and their rights; each may run again and changes nothing then.
+
+    Run by a superuser they make everything. The owner itself may run them once the roles exist.
+
+    Raises:
+        ValueError: a name is not an ordinary identifier.
+    """
+    names = {"owner": quoted(owner), "app": quoted(app), "database": quoted(database)}
+    rights = "select, insert, update, delete on"
+    return [
+        *(_role(name) for name in (owner, app)),
+        _unless_owner("pg_database", "datname", name=database, owner=owner, kind="database"),
+        _unless_owner("pg_namespace", "nspname", name="public", owner=owner, kind="schema"),
+        _hand_over(owner),
+        "revoke all on schema public from public",
+        "grant usage on schema public to {app}".format(**names),
+        f"grant {rights} all tables in schema public to {names['app']}",
+        _append_only(names["app"]),
+        "grant usage, select on all sequences in schema public to {app}".format(**names),
+        "alter default privileges for role {owner} in schema public grant {rights} tables to {app}".format(
+            rights=rights, **names
+        ),
+        "alter default privileges for role {owner} in schema public grant usage, select on sequences to {app}".format(
+            **names
+        ),
+    ]
+
+
+def _role(name: str) -> str:
+    harmless = "nosuperuser nocreatedb nocreaterole nobypassrls"
+    privileged = "(rolsuper or rolcreatedb or rolcreaterole or rolbypassrls)"
+    return _block(
+        f"if not exists (select from pg_roles where rolname = '{name}') then",
+        f"    create role {quoted(name)} login {harmless};",
+        f"elsif exists (select from pg_roles where rolname = '{name}' and {privileged}) then",
+        f"    alter role {quoted(name)} {harmless};",
+        "end if;",
+    )
+
+
+def _unless_owner(catalogue: str, column: str, *, name: str, owner: str, kind: str) -> str:
+    relation = {"pg_database": "datdba", "pg_namespace": "nspowner"}[catalogue]
+    return _block(
+        f"if exists (select from {catalogue} c join pg_roles r on r.oid = c.{relation}",
+        f"        where c.{column} = '{name}' and r.rolname <> '{owner}') then",
+        f"    alter {kind} {quoted(name)} owner to {quoted(owner)};",
+        "end if;",
+    )
+
+
+def _hand_over(owner: str) -> str:
+    return _block(
+        "declare name text;",
+        "begin",
+        "    for name in select tablename from pg_tables",
+        f"        where schemaname = 'public' and tableowner <> '{owner}' loop",
+        f"        execute 'alter table public.' || quote_ident(name) || ' owner to {quoted(owner)}';",
+        "    end loop;",
+        "end;",
+    )
+
+
+def _append_only(app: str) -> str:
+    """A table that is made later gets its rights from the default ones; its migration takes this one away."""
+    return _block(
+        f"if to_regclass('public.{APPEND_ONLY}') is not null then",
+        f"    revoke update, truncate on public.{APPEND_ONLY} from {app};",
+        "end if;",
+    )
+
+
+def _block(*lines: str) -> str:
+    return "\n".join(["do $$ begin", *lines, "end $$"])

@@ -1,0 +1,1 @@
+"""`tenants-api demo`: the story of onboarding, on development realms or a local Keycloak."""

@@ -1,0 +1,232 @@
+"""A real Keycloak for `demo --keycloak`: in a container where an engine answers, else by Java out of a Maven artifact.
+
+The unpacked and built server is kept in ~/.cache/tenants-api; each demo runs on a hard-linked copy with data of its
+own. It listens on the loopback interface only, because its admin's password stands below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import time
+import zipfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tenants_api.cli.exits import Stopped
+from tenants_api.cli.output import say
+from tenants_api.devkit.demo.stage import TOKEN_PATH, TokenRealms, end_of, free_port
+
+BUILD_OPTIONS = ("--db=dev-file", "--health-enabled=true")
+
+
+def installed(version: str) -> Path:
+    """The unpacked and built server; its folder appears only when it is whole.
+
+    Raises:
+        Stopped: Maven or the build failed.
+    """
+    cache = Path.home() / ".cache" / "tenants-api"
+    cache.mkdir(parents=True, exist_ok=True)
+    home = cache / f"keycloak-{version}"
+    with _locked(cache / f"keycloak-{version}.lock"):
+        if not home.is_dir():
+            _install(version, home=home, unfinished=cache / f"keycloak-{version}.unfinished")
+    return home
+
+
+def own_copy(home: Path, *, target: Path) -> Path:
+    """A copy by hard links: Keycloak writes below data/ only, which the kept server does not have."""
+    shutil.copytree(home, target, copy_function=_link_or_copy)
+    return target
+
+
+def _install(version: str, *, home: Path, unfinished: Path) -> None:
+    say(f"fetching Keycloak {version} with Maven, once (about 170 MB)")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    artifact = f"org.keycloak:keycloak-quarkus-dist:{version}:zip"
+    _run(["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={unfinished}"])
+    archive = unfinished / f"keycloak-quarkus-dist-{version}.zip"
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(unfinished)
+    built = unfinished / f"keycloak-{version}"
+    # kc.sh is given to bash by name: zipfile does not keep the executable bit.
+    _run(["bash", str(built / "bin" / "kc.sh"), "build", *BUILD_OPTIONS])
+    shutil.rmtree(built / "data", ignore_errors=True)
+    built.rename(home)
+    shutil.rmtree(unfinished)
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
+    if done.returncode:
+        raise Stopped(f"{command[0]} exited with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time: two demos share the cache."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+
+
+VERSION = "26.7.3"
+IMAGE = f"keycloak/keycloak:{VERSION}"
+ADMIN = {"KC_BOOTSTRAP_ADMIN_USERNAME": "root", "KC_BOOTSTRAP_ADMIN_PASSWORD": "root-pw"}
+READY = 240.0  # seconds; a container engine may have to pull the image first
+ENGINE = 10.0  # seconds for a container engine to say that it is there
+GRACE = 20.0
+
+
+@asynccontextmanager
+async def local_keycloak(names: Sequence[str], *, folder: Path) -> AsyncIterator[TokenRealms]:
+    """A Keycloak with these realms imported; gone after the block.
+
+    Raises:
+        Stopped: neither a container engine nor Java with Maven is there, or Keycloak did not start.
+    """
+    port = free_port()
+    base_url = f"http://127.0.0.1:{port}"
+    imports = _write_realms(names, folder=folder / "import")
+    engine = await _container_engine()
+    command = (
+        _container(engine, port=port, imports=imports)
+        if engine
+        else await asyncio.to_thread(_java, folder, port=port, imports=imports)
+    )
+    say(f"starting Keycloak {VERSION} with {engine or 'Java'}; this takes 15 to 60 seconds")
+    log = folder / "keycloak.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command, env={**_clean_environment(), **ADMIN}, stdout=output, stderr=output, start_new_session=True
+        )
+
+    async def rotate(realm: str) -> None:
+        await _rotate(base_url, realm=realm)
+
+    try:
+        await _ready(process, url=f"{base_url}/realms/{names[0]}", log=log)
+        yield TokenRealms(f"Keycloak {VERSION}", base_url, rotate)
+    finally:
+        await _end(process)
+
+
+def _write_realms(names: Sequence[str], *, folder: Path) -> Path:
+    template = json.loads((files("tenants_api.cli") / "realms" / "realm.json").read_text("utf-8"))
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / f"{name}-realm.json").write_text(json.dumps({**template, "realm": name}), encoding="utf-8")
+    folder.chmod(0o755)  # the container's user is another one
+    return folder
+
+
+async def _container_engine() -> str | None:
+    for engine in ("docker", "podman"):
+        if shutil.which(engine) is None:
+            continue
+        quiet = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(engine, "info", stdout=quiet, stderr=quiet)
+        with suppress(TimeoutError):
+            if await asyncio.wait_for(process.wait(), ENGINE) == 0:
+                return engine
+    return None
+
+
+def _container(engine: str, *, port: int, imports: Path) -> list[str]:
+    variables = [part for name in ADMIN for part in ("-e", name)]
+    mount = f"{imports}:/opt/keycloak/data/import:ro"
+    options = ["start-dev", "--import-realm", f"--hostname=http://127.0.0.1:{port}"]
+    return [engine, "run", "--rm", "-p", f"127.0.0.1:{port}:8080", "-v", mount, *variables, IMAGE, *options]
+
+
+def _java(folder: Path, *, port: int, imports: Path) -> list[str]:
+    missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
+    if missing:
+        cure = "install docker or podman, or Java 17+ and Maven"
+        raise Stopped(f"no container engine answers, and {' and '.join(missing)} is missing", cure=cure)
+    home = own_copy(installed(VERSION), target=folder / "keycloak")
+    shutil.copytree(imports, home / "data" / "import")
+    return [
+        "bash", str(home / "bin" / "kc.sh"), "start", "--optimized", "--import-realm", "--cache=local",
+        "--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={port}",
+        f"--http-management-port={free_port()}", f"--hostname=http://127.0.0.1:{port}",
+    ]  # fmt: skip
+
+
+def _clean_environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KC_", "KEYCLOAK_"))}
+    return {"JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx512m", **kept}
+
+
+async def _ready(process: asyncio.subprocess.Process, *, url: str, log: Path) -> None:
+    deadline = time.monotonic() + READY
+    async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+        while time.monotonic() < deadline and process.returncode is None:
+            if await _answers(client, url):
+                return
+            await asyncio.sleep(0.2)
+    raise Stopped(f"Keycloak did not start:\n{end_of(log)}")
+
+
+async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+async def _rotate(base_url: str, *, realm: str) -> None:
+    """Add an RSA key of higher priority by the admin API; the old key stays listed."""
+    async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=10) as client:
+        form = {"grant_type": "password", "client_id": "admin-cli", "username": "root", "password": "root-pw"}
+        token = _json(await client.post("/realms/master" + TOKEN_PATH, data=form))["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        parent = _json(await client.get(f"/admin/realms/{realm}", headers=headers))["id"]
+        answer = await client.post(f"/admin/realms/{realm}/components", headers=headers, json=_key_provider(parent))
+        answer.raise_for_status()
+
+
+def _key_provider(parent: str) -> dict[str, Any]:
+    config = {"priority": "200", "enabled": "true", "active": "true", "algorithm": "RS256", "keySize": "2048"}
+    return {
+        "name": "demo rotation",
+        "providerId": "rsa-generated",
+        "providerType": "org.keycloak.keys.KeyProvider",
+        "parentId": parent,
+        "config": {name: [value] for name, value in config.items()},
+    }
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    answer.raise_for_status()
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), GRACE)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

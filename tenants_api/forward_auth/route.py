@@ -1,0 +1,49 @@
+"""Forward auth within the whole API. Stands before CORS and routes: neither may answer in its place.
+
+An OPTIONS request with an `Origin` would otherwise be a preflight, which CORS lets pass without a token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+
+from tenants_api.composition import Services
+from tenants_api.forward_auth.endpoint import PATH, Authorizer
+from tenants_api.observability.logging import REQUEST_ID
+from tenants_api.web.authentication import SERVICES
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What the metric calls it."""
+
+    path: str = PATH
+
+
+_ROUTE = _Route()
+
+
+class ForwardAuth:
+    """Answers `/authz` and everything below it."""
+
+    def __init__(self) -> None:
+        self._authorizer: Authorizer | None = None
+        self._services: Services | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = _ROUTE
+        services, authorizer = scope[SERVICES], self._authorizer
+        if authorizer is None or services is not self._services:  # an application may be started again
+            authorizer = self._of(services)
+        await authorizer.answer(scope, send, request_id=scope[REQUEST_ID])
+
+    def _of(self, services: Services) -> Authorizer:
+        self._services = services
+        self._authorizer = Authorizer(
+            verifier=services.verifier,
+            roles=services.roles,
+            mint=services.assertion.mint if services.assertion is not None else None,
+        )
+        return self._authorizer

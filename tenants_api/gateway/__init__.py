@@ -1,1 +1,0 @@
-"""Configurations of proxies that ask forward auth. Text out of templates; knows no proxy process and no network."""

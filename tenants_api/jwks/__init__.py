@@ -1,0 +1,1 @@
+"""Signature keys of realms, kept usable: parsing, the cache, refetches."""

@@ -1,0 +1,1 @@
+"""Guarded HTTP requests to addresses that a stranger names (SSRF)."""

@@ -1,0 +1,141 @@
+"""Builds what verifies the tokens of all registered realms, for the whole API and for standalone forward auth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from tenants_api.clocks import Clocks
+from tenants_api.jwks.realm_keys import KeyPolicy, KeyRing
+from tenants_api.keycloak.source import RealmKeySource
+from tenants_api.observability.metrics import Metrics
+from tenants_api.outbound.client import RealmClient
+from tenants_api.outbound.targets import Resolver, TargetPolicy, target_policy
+from tenants_api.replica.health import realms_by_health_and_source, tenants_by_state_and_health
+from tenants_api.replica.replica import Trust
+from tenants_api.replica.reporter import Outcomes, Rejections
+from tenants_api.replica.storage import RegistryStorage
+from tenants_api.settings import Settings
+from tenants_api.tokens.authenticator import Authenticator
+from tenants_api.tokens.cache import VerifiedTokens
+from tenants_api.tokens.claims import ClaimPolicy
+from tenants_api.tokens.principal import RoleModel
+from tenants_api.tokens.signed import SignedTokens
+from tenants_api.tokens.verifier import TokenVerifier
+
+log = structlog.get_logger("tenants_api.replica")
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """`verifier` and what it stands on. Whoever built it closes `trust` and `client`."""
+
+    policy: TargetPolicy
+    client: RealmClient
+    source: RealmKeySource
+    keys: KeyPolicy
+    claims: ClaimPolicy
+    trust: Trust
+    verifier: TokenVerifier
+    rejections: Rejections
+    outcomes: Outcomes
+
+
+def build_verifying(
+    settings: Settings,
+    *,
+    storage: RegistryStorage,
+    roles: RoleModel,
+    clocks: Clocks,
+    metrics: Metrics,
+    resolver: Resolver | None = None,
+) -> Verifying:
+    """Nothing is opened, read or fetched yet; `trust.load()` reads the registry."""
+    policy = target_policy(
+        insecure_http_hosts=settings.insecure_http_hosts,
+        allowed_private_networks=settings.allowed_private_networks,
+        allowed_ports=settings.allowed_realm_ports,
+    )
+    client = RealmClient(policy, resolver=resolver, total_timeout=settings.realm_timeout)
+    source = RealmKeySource(client)
+    keys = KeyPolicy(lifetime=settings.key_lifetime, stale_limit=settings.key_stale_limit)
+    claims = ClaimPolicy(
+        leeway=settings.leeway,
+        max_lifetime=settings.max_token_lifetime,
+        max_token_bytes=settings.max_token_bytes,
+    )
+    observe = observer(metrics)
+    trust = Trust(
+        storage,
+        source=source,
+        keys=keys,
+        poll=settings.registry_poll,
+        clocks=clocks,
+        on_event=observe,
+        listen=settings.direct_url if storage.is_postgresql else None,
+    )
+    rejections = Rejections(storage, clocks=clocks)
+    signed = SignedTokens(lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks)
+    others: tuple[Authenticator, ...] = ()  # further kinds of tokens, in the order in which they are asked
+    outcomes = Outcomes(metrics, rejections=rejections)
+    cache = VerifiedTokens(settings.verified_tokens, clocks=clocks) if settings.verified_tokens else None
+    verifier = TokenVerifier(signed, others=others, cache=cache, reporter=outcomes)
+    watch(metrics, trust=trust, verifier=verifier)
+    return Verifying(policy, client, source, keys, claims, trust, verifier, rejections, outcomes)
+
+
+def observer(metrics: Metrics) -> Callable[[KeyRing, str], None]:
+    """Counts every fetch of keys and logs the failed ones."""
+
+    def observe(ring: KeyRing, event: str) -> None:
+        state = ring.state
+        if event == "not_asked":
+            metrics.jwks_not_asked.inc()
+            return
+        metrics.jwks_fetched("success" if event == "fetched" else "failure", seconds=state.took)
+        if event == "failed":
+            log.warning(
+                "keys_not_fetched", issuer=ring.realm.issuer, reason=state.last_failure, failures=state.failures
+            )
+
+    return observe
+
+
+def watch(metrics: Metrics, *, trust: Trust, verifier: TokenVerifier) -> None:
+    """What is read at each scrape; of several workers the one that is worst off counts, or their sum."""
+    gauge = metrics.watch
+    gauge(
+        "registry_version", lambda: trust.version, across="livemin",
+        about="Registry version that this process applied",
+    )  # fmt: skip
+    gauge(
+        "registry_lag_seconds", lambda: trust.feed.lag, across="livemax",
+        about="Seconds since the change feed last saw the database",
+    )  # fmt: skip
+    gauge(
+        "registry_listening", lambda: trust.feed.state == "listening", across="livemin",
+        about="1 while PostgreSQL notifies of changes, 0 while they are polled for alone",
+    )  # fmt: skip
+    gauge(
+        "verified_tokens", lambda: verifier.cached_tokens, across="livesum",
+        about="Tokens in the verified-token cache",
+    )  # fmt: skip
+    gauge("realms", lambda: trust.realm_count, across="livemax", about="Realms whose tokens are read")
+    gauge(
+        "jwks_in_flight", trust.rings.in_flight, across="livesum", about="Fetches of key sets that are under way"
+    )  # fmt: skip
+    gauge(
+        "jwks_oldest_age_seconds", trust.rings.oldest_age, across="livemax", about="Age of the oldest key set in use"
+    )  # fmt: skip
+    metrics.watch_each(
+        "jwks_realms", lambda: realms_by_health_and_source(trust.rings), labels=("health", "source"), across="livemax",
+        about="Realms that were used, by the health of their keys and where those come from",
+    )  # fmt: skip
+    metrics.watch_each(
+        "tenants",
+        lambda: tenants_by_state_and_health(trust.states, rings=trust.rings, realm_by_id=trust.realm_by_id),
+        labels=("state", "health"), across="livemax",
+        about="Tenants, by state and by the worst health of the keys of their realms that were used",
+    )  # fmt: skip

@@ -1,0 +1,186 @@
+"""The last known good keys of every realm, as the database holds them and replicas share them."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+
+from tenants_api.clocks import Clocks
+from tenants_api.database.errors import StorageError
+from tenants_api.jwks.realm_keys import KeyRing, UsableKeys
+from tenants_api.observability.tasks import Background
+from tenants_api.registry.values import StoredKeys
+from tenants_api.replica.storage import RegistryStorage
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """One key of a realm as an admin sees it."""
+
+    kid: str
+    alg: str
+    use: str
+    first_seen: datetime | None
+    last_used: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReport:
+    """A realm's key ring as an admin sees it; `source` is `live`, `stored` or None (never fetched)."""
+
+    keys: tuple[KeyInfo, ...]
+    fetched_at: datetime | None
+    next_refresh: datetime | None
+    source: str | None
+
+
+def key_report(ring: KeyRing | None, *, clocks: Clocks) -> KeyReport:
+    """What a ring holds; nothing where there is no ring, or no key was ever fetched."""
+    if ring is None or ring.state.keys is None:
+        return KeyReport((), None, None, None)
+    state = ring.state
+    keys = tuple(
+        KeyInfo(key.kid, "/".join(sorted(key.algorithms)), "sig", _epoch(key.first_seen), _epoch(key.last_used))
+        for key in ring.state.keys.keys.values()
+    )
+    fetched, due = (wall_time(one, clocks=clocks) for one in (state.fetched_at, ring.next_refresh))
+    return KeyReport(keys, fetched, due, state.source)
+
+
+def wall_time(monotonic: float, *, clocks: Clocks) -> datetime:
+    """A moment of the monotonic clock as a UTC time."""
+    return datetime.fromtimestamp(clocks.wall() - (clocks.monotonic() - monotonic), UTC)
+
+
+def _epoch(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+_HEAD = struct.Struct("<dq?16s")  # of `_Known`; the key set follows
+log = structlog.get_logger("tenants_api.replica")
+
+
+class _Known(NamedTuple):
+    """What the database holds of a realm."""
+
+    fetched_at: datetime
+    not_before: int
+    enabled: bool
+    origin: bytes
+    jwks: bytes
+
+
+class StoredKeySets:
+    """Writes in the background what rings fetched; gives rings what was stored.
+
+    Every realm has its set here, also those that nobody asks for: each is one `bytes` and no object of the collector's.
+    """
+
+    def __init__(self, storage: RegistryStorage, *, stale_limit: float, clocks: Clocks) -> None:
+        self._storage, self._clocks = storage, clocks
+        self._known: dict[int, bytes] = {}
+        self._writing = Background()
+        # An unchanged set is written again now and then, so that its stored age stays true.
+        self._every = timedelta(seconds=min(3600.0, stale_limit / 10))
+
+    def learn(self, stored: Iterable[StoredKeys]) -> list[uuid.UUID]:
+        """Take note of what the database holds; gives the ids of the realms of which that is news."""
+        found = {keys.realm_id: _packed(keys) for keys in stored}
+        news = [realm_id for realm_id, packed in found.items() if self._known.get(realm_id.int) != packed]
+        self._known.update((realm_id.int, found[realm_id]) for realm_id in news)
+        return news
+
+    def forget(self, realm_id: uuid.UUID) -> None:
+        self._known.pop(realm_id.int, None)
+
+    def fetched_at(self, realm_id: uuid.UUID, *, issuer: str, realm_url: str) -> datetime | None:
+        """When the set that is stored for this issuer and URL was fetched."""
+        keys = self._of_realm(realm_id)
+        return keys.fetched_at if keys is not None and keys.origin == _origin(issuer, realm_url) else None
+
+    def restore(self, ring: KeyRing) -> None:
+        """Give the ring its stored keys, if there are any of its issuer and URL that are newer than what it has."""
+        keys = self._of_realm(ring.realm.id)
+        if keys is not None and keys.origin == _origin(ring.realm.issuer, ring.realm.realm_url):
+            age = max(0.0, self._clocks.wall() - keys.fetched_at.timestamp())
+            ring.restore(keys.jwks, age=age, not_before=keys.not_before, enabled=keys.enabled)
+
+    def save(self, ring: KeyRing, *, tell: bool = False) -> None:
+        """Write what the ring has just fetched; no caller waits for it.
+
+        What the database says already is written with `tell` alone: that ends the back-off of the other replicas.
+        """
+        keys, known = self._of(ring), self._of_realm(ring.realm.id)
+        if keys is None or (
+            not tell
+            and known is not None
+            and known[1:] == (keys.not_before, keys.realm_enabled, _origin(keys.issuer, keys.realm_url), keys.jwks)
+            and keys.fetched_at - known.fetched_at < self._every
+        ):
+            return
+        self._known[ring.realm.id.int] = _packed(keys)
+        self._writing.start(self._write(keys, tell=tell))
+
+    async def written(self) -> None:
+        """Wait until everything is written, two seconds at most."""
+        await self._writing.ended()
+
+    def _of_realm(self, realm_id: uuid.UUID) -> _Known | None:
+        packed = self._known.get(realm_id.int)
+        if packed is None:
+            return None
+        fetched_at, not_before, enabled, origin = _HEAD.unpack_from(packed)
+        return _Known(datetime.fromtimestamp(fetched_at, UTC), not_before, enabled, origin, packed[_HEAD.size :])
+
+    def _of(self, ring: KeyRing) -> StoredKeys | None:
+        state, realm = ring.state, ring.realm
+        if state.keys is None:
+            return None
+        fetched_at = self._clocks.wall() - (self._clocks.monotonic() - state.fetched_at)
+        return to_stored(
+            realm.id, issuer=realm.issuer, realm_url=realm.realm_url,
+            fetched=UsableKeys(state.keys, state.not_before, state.enabled),
+            fetched_at=datetime.fromtimestamp(fetched_at, UTC),
+        )  # fmt: skip
+
+    async def _write(self, keys: StoredKeys, *, tell: bool) -> None:
+        try:
+            await self._storage.store_keys(keys, tell=tell)
+        except StorageError as error:
+            # The keys serve from memory all the same; the next fetch tries to store them again.
+            self._known.pop(keys.realm_id.int, None)
+            log.warning("keys_not_stored", realm_id=str(keys.realm_id), error=error.cause)
+
+
+def to_stored(
+    realm_id: uuid.UUID, *, issuer: str, realm_url: str, fetched: UsableKeys, fetched_at: datetime
+) -> StoredKeys:
+    """What is worth keeping of an answer; `issuer` and `realm_url` are what it was fetched for."""
+    jwks = fetched.keys.compact
+    return StoredKeys(
+        realm_id=realm_id,
+        jwks=jwks,
+        digest=hashlib.sha256(jwks).hexdigest(),
+        fetched_at=fetched_at,
+        not_before=fetched.not_before,
+        realm_enabled=fetched.enabled,
+        issuer=issuer,
+        realm_url=realm_url,
+    )
+
+
+def _packed(keys: StoredKeys) -> bytes:
+    origin = _origin(keys.issuer, keys.realm_url)
+    return _HEAD.pack(keys.fetched_at.timestamp(), keys.not_before, keys.realm_enabled, origin) + keys.jwks
+
+
+def _origin(issuer: str | None, realm_url: str | None) -> bytes:
+    """What a set was fetched for, in sixteen bytes; that of a set whose origin is not known equals no realm's."""
+    return hashlib.blake2b(f"{issuer}\n{realm_url}".encode(), digest_size=16).digest()

@@ -1,0 +1,260 @@
+"""Standalone forward auth: `/authz`, `/livez`, `/readyz`, `/metrics` and nothing else.
+
+Without the web framework, the admin plane and the migrations it starts sooner and takes less memory, and a mistake in
+the API cannot stop it. It reads the same registry through the same storage and follows the same change feed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uvicorn
+
+from tenants_api.assertions import build_assertions
+from tenants_api.assertions.storage import SessionKeys
+from tenants_api.clocks import Clocks
+from tenants_api.database.engine import Database
+from tenants_api.errors import ApiError, NotFound
+from tenants_api.forward_auth.endpoint import PATH, Authorizer, Scope, Send, is_authz
+from tenants_api.observability import logging
+from tenants_api.observability.logging import request_id_of
+from tenants_api.observability.metrics import Metrics, shared_by
+from tenants_api.observability.tasks import start_loops, stop_loops
+from tenants_api.readiness import CHECKS, NotReady, check, load_registry, open_database
+from tenants_api.replica.factory import build_verifying
+from tenants_api.replica.replica import Trust
+from tenants_api.replica.sql_storage import SessionStorage
+from tenants_api.server.options import frozen, server_options
+from tenants_api.settings import Settings, SettingsError, load_settings
+from tenants_api.tokens.principal import SAMPLE_ROLES, RoleModel
+
+Receive = Callable[[], Awaitable[Any]]
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+log = structlog.get_logger("tenants_api.forward_auth")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What one process of forward auth holds while it runs."""
+
+    authorizer: Authorizer
+    database: Database
+    trust: Trust
+    metrics: Metrics
+
+
+@asynccontextmanager
+async def open_authorizer(
+    settings: Settings, *, roles: RoleModel = SAMPLE_ROLES, load: bool = True
+) -> AsyncIterator[Opened]:
+    """Read the registry and follow its changes while the block runs; no realm is asked for anything.
+
+    Whoever wants to know whether that can be done leaves the registry where it is (`load` False).
+
+    Raises:
+        NotReady: the database cannot be reached, is not migrated, or its role may not serve.
+    """
+    metrics, clocks = Metrics(), Clocks()
+    database = open_database(settings, pool_size=2)  # one connection reads and one writes
+    storage = SessionStorage(database)
+    parts = build_verifying(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics)
+    assertion = build_assertions(settings, storage=SessionKeys(database), clocks=clocks)
+    loops = {"registry changes": parts.trust.feed.run, "rejections": parts.rejections.run}
+    if assertion is not None:
+        loops["assertion keys"] = assertion.run
+    if metrics.is_shared:
+        loops["metrics"] = metrics.publish
+    try:
+        await load_registry(
+            parts.trust, database=database, assertion=assertion, environment=settings.environment, tenants=load
+        )
+        if load and assertion is not None:
+            await assertion.renew()  # a first start makes the first key before any assertion is wanted
+        followers = start_loops(loops if load else {}, on_death=metrics.restarted)
+        try:
+            yield Opened(
+                Authorizer(
+                    verifier=parts.verifier,
+                    roles=roles,
+                    mint=assertion.mint if assertion is not None else None,
+                ),
+                database,
+                parts.trust,
+                metrics,
+            )
+        finally:
+            await stop_loops(followers)
+            await parts.rejections.flush()
+            await parts.trust.aclose()
+    finally:
+        await parts.client.aclose()
+        await database.aclose()
+
+
+class AuthzApp:
+    """The ASGI application. `opening` gives what it needs for as long as the server runs."""
+
+    def __init__(self, opening: Callable[[], AbstractAsyncContextManager[Opened]]) -> None:
+        self._opening = opening
+        self._opened: Opened | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self._opening() as self._opened:
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except NotReady as error:
+            log.error("not_ready", reason=str(error))
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _serve(self, scope: Scope, send: Send) -> None:
+        opened = self._opened
+        assert opened is not None  # noqa: S101 (the server answers nothing before the lifespan began)
+        request_id = request_id_of(scope["headers"])
+        status = 0
+
+        async def marked(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] += [
+                    (b"x-request-id", request_id.encode("ascii")),
+                    (b"cache-control", b"no-store"),  # a stored pass would outlive a suspension
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        if is_authz(scope["path"]):
+            route = PATH
+            await opened.authorizer.answer(scope, marked, request_id=request_id)
+        else:
+            route = scope["path"] if scope["path"] in _PAGES else "none"
+            await _operation(opened, scope, marked, request_id=request_id)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        opened.metrics.http_answered(method=method, route=route, status=status)
+
+
+async def _operation(opened: Opened, scope: Scope, send: Send, *, request_id: str) -> None:
+    page = _PAGES.get(scope["path"])
+    status, kind, body = await page(opened) if page is not None else _problem(NotFound(), request_id=request_id)
+    headers = [(b"content-type", kind.encode("ascii")), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def _livez(opened: Opened) -> tuple[int, str, bytes]:
+    return 200, "text/plain; charset=utf-8", b"ok"
+
+
+async def _readyz(opened: Opened) -> tuple[int, str, bytes]:
+    ready = all([await check(name, database=opened.database, trust=opened.trust) for name in CHECKS])
+    return (200, "text/plain; charset=utf-8", b"ok") if ready else (503, "text/plain; charset=utf-8", b"failed")
+
+
+async def _metrics(opened: Opened) -> tuple[int, str, bytes]:
+    body, kind = opened.metrics.render()
+    return 200, kind, body
+
+
+_PAGES: dict[str, Callable[[Opened], Awaitable[tuple[int, str, bytes]]]] = {
+    "/livez": _livez,
+    "/readyz": _readyz,
+    "/metrics": _metrics,
+}
+
+
+def _problem(error: ApiError, *, request_id: str) -> tuple[int, str, bytes]:
+    return error.status, "application/problem+json", json.dumps(error.as_problem(request_id=request_id)).encode()
+
+
+FACTORY = "tenants_api.server.standalone:served_app"
+ERROR, USAGE, UNREACHABLE = 1, 2, 7  # the exit codes of every command
+
+
+def served_app() -> AuthzApp:
+    """What each worker runs, with its settings out of the environment."""
+    settings = load_settings()
+    logging.configure(format=settings.log_format, level=settings.log_level)
+    return AuthzApp(lambda: frozen(open_authorizer(settings)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until a signal ends it; the exit code."""
+    chosen = _parser().parse_args(arguments)
+    if chosen.json:
+        os.environ["TENANTS_LOG_FORMAT"] = "json"  # for the workers, too
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        return _stopped(str(error), code=ERROR)
+    logging.configure(format=settings.log_format, level=settings.log_level)
+    if chosen.workers > 1 and settings.environment == "production" and settings.database_url.startswith("sqlite"):
+        reason = "several workers on SQLite wait for each other's writes; use one worker or PostgreSQL"
+        return _stopped(reason, code=USAGE)
+    try:
+        asyncio.run(_try(settings))
+    except NotReady as error:
+        return _stopped(str(error), code=UNREACHABLE)
+    options = server_options(
+        host=chosen.host,
+        port=chosen.port,
+        workers=chosen.workers,
+        uds=chosen.uds,
+        max_token_bytes=settings.max_token_bytes,
+    )
+    with shared_by(chosen.workers):
+        uvicorn.run(FACTORY, **options)
+    return 0
+
+
+async def _try(settings: Settings) -> None:
+    """Find out before the workers start, and once instead of once a worker, that the registry cannot be read."""
+    async with open_authorizer(settings, load=False):
+        pass
+
+
+def _stopped(reason: str, *, code: int) -> int:
+    print(f"error: {reason}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tenants-api serve --authz-only", description="Standalone forward auth.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=_between(1, 65535), default=8000, help="port to listen on")
+    parser.add_argument("--workers", type=_between(1, 256), default=1, help="processes")
+    parser.add_argument("--uds", default=None, help="listen on this Unix socket instead")
+    parser.add_argument("--json", action="store_true", help="write the logs as JSON whatever the settings say")
+    parser.add_argument("--authz-only", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _between(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be {least} to {most}")
+        return int(text)
+
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Role mapping: from what a realm says about a user to the roles of this application.
+
+A role that no rule names grants nothing; nor does a role on another client.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tenants_api.role_rules import RoleRule
+from tenants_api.tokens.decode import VerifiedClaims
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRef:
+    """The tenant that a principal belongs to; `id` never changes, slug and name may."""
+
+    id: uuid.UUID
+    slug: str
+    name: str
+
+
+class Principal(NamedTuple):
+    """Who calls, for which tenant, with which mapped roles.
+
+    Users are known by (tenant, subject): `subject` is unique within a realm only, and username and email can
+    change (OpenID Connect Core section 5.7). What the token lacks is None. `expires_at` is epoch seconds, a fraction
+    rounded down. `scope` is the token's own text.
+    """
+
+    tenant: TenantRef
+    issuer: str
+    organization: str | None
+    subject: str
+    roles: frozenset[str]
+    username: str | None
+    email: str | None
+    email_verified: bool | None
+    full_name: str | None
+    authorized_party: str | None
+    scope: str | None
+    expires_at: int
+    service_account: bool
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The words of `scope` (RFC 6749 section 3.3)."""
+        # Made anew each time: a kept principal with two thousand words would be a hundred kilobytes.
+        return tuple(filter(None, self.scope.split(" "))) if self.scope else ()
+
+
+MAX_SETS = 256  # combinations of roles that are kept for sharing
+
+
+@dataclass(frozen=True, slots=True)
+class RoleModel:
+    """The roles that an application knows, and what each one includes.
+
+    `RoleModel({"admin": {"editor"}, "editor": {"viewer"}, "viewer": set()})` reads admin ⊃ editor ⊃ viewer.
+    """
+
+    includes: Mapping[str, Iterable[str]]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.includes)
+
+    def permits(self, held: Iterable[str], *, needed: str) -> bool:
+        """Whether one of the held roles is, or includes, the needed one."""
+        return needed in self.expand(held)
+
+    def expand(self, held: Iterable[str]) -> frozenset[str]:
+        """The held roles and everything that they include."""
+        seen: set[str] = set()
+        waiting = list(held)
+        while waiting:
+            role = waiting.pop()
+            if role not in seen:
+                seen.add(role)
+                waiting.extend(self.includes.get(role, ()))
+        return frozenset(seen)
+
+
+SAMPLE_ROLES = RoleModel({"admin": ("editor",), "editor": ("viewer",), "viewer": ()})
+
+
+def names_of(claims: Mapping[str, Any], *, source: str) -> frozenset[str]:
+    """What a token says for one source of a rule; anything of an unexpected type says nothing."""
+    return frozenset(_names_at(claims, path=_path_of(source)))
+
+
+def _path_of(source: str) -> tuple[str, ...]:
+    """Where in the claims the names of a source stand (Keycloak's claims)."""
+    if source.startswith("client:"):
+        return ("resource_access", source.removeprefix("client:"), "roles")
+    return {"realm": ("realm_access", "roles"), "group": ("groups",), "scope": ("scope",)}.get(source, ())
+
+
+def _names_at(claims: Mapping[str, Any], *, path: tuple[str, ...]) -> list[str]:
+    """However many a realm lists: one that was left out could be the one that counts. The token's size bounds them."""
+    found: Any = claims
+    for member in path:
+        found = found.get(member) if isinstance(found, dict) else None
+    if path == ("scope",):
+        # RFC 6749 section 3.3: one text, split at single spaces.
+        return [name for name in found.split(" ") if name] if isinstance(found, str) else []
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def default_rules(client_id: str, *, names: Iterable[str]) -> tuple[RoleRule, ...]:
+    """Without a mapping: client roles of the realm's own client that bear the name of an application role."""
+    return tuple(RoleRule(f"client:{client_id}", name, name) for name in sorted(names))
+
+
+def matching_rules(claims: Mapping[str, Any], *, rules: Iterable[RoleRule]) -> tuple[RoleRule, ...]:
+    """The rules that the claims satisfy, in their order."""
+    said: dict[str, frozenset[str]] = {}
+    matched = []
+    for rule in rules:
+        if rule.source not in said:
+            said[rule.source] = names_of(claims, source=rule.source)
+        if rule.value in said[rule.source]:
+            matched.append(rule)
+    return tuple(matched)
+
+
+class RoleTable:
+    """One realm's rules, made ready for every token: name to roles, by source."""
+
+    __slots__ = ("_by_path", "_sets")
+
+    def __init__(self, rules: Iterable[RoleRule], *, names: frozenset[str]) -> None:
+        """`names`: the roles that the application knows; rules for others grant nothing."""
+        self._by_path: dict[tuple[str, ...], dict[str, set[str]]] = {}
+        for rule in rules:
+            if rule.role in names:
+                self._by_path.setdefault(_path_of(rule.source), {}).setdefault(rule.value, set()).add(rule.role)
+        self._sets: dict[frozenset[str], frozenset[str]] = {}
+
+    def roles_of(self, claims: VerifiedClaims) -> frozenset[str]:
+        """The application roles that the claims give. Users with the same roles share one set."""
+        held: list[str] = []
+        for path, table in self._by_path.items():
+            for name in _names_at(claims, path=path):
+                if name in table:
+                    held += table[name]
+        roles = frozenset(held)
+        shared = self._sets.get(roles)
+        if shared is not None:
+            return shared
+        if len(self._sets) < MAX_SETS:
+            self._sets[roles] = roles
+        return roles

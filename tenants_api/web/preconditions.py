@@ -1,0 +1,152 @@
+"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) for every POST of the admin plane, in one place.
+
+The key belongs to its caller and to one request: the same key with another path or body is refused. The answer of a
+request that did something (2xx) is kept for 24 hours, before it is sent, and given again. A refusal did nothing, so its
+key is free again and a repetition is tried anew. A secret that is shown once is not kept: a replay has null there. An
+answer about a token is not kept at all (`UnstoredRoute`): it changes nothing, so a repetition is simply answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import structlog
+from fastapi import Request, Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from tenants_api.control import idempotency
+from tenants_api.control.idempotency import StoredAnswer
+from tenants_api.errors import EtagMismatch, IfMatchRequired, InvalidRequest
+from tenants_api.web.current_admin import current_admin
+from tenants_api.web.dependencies import get_services
+from tenants_api.web.routing import Handler, StrictRequest, StrictRoute
+
+_ETAG = re.compile(r'"([0-9]{1,18})"', re.ASCII)
+
+
+def parse_if_match(header: str | None) -> int | None:
+    """The version that the caller expects; None without the header, or with `*`.
+
+    Raises:
+        EtagMismatch: the header is no ETag of ours, so it cannot match (a weak one never does).
+    """
+    if header is None or header.strip() == "*":
+        return None
+    match = _ETAG.fullmatch(header.strip())
+    if match is None:
+        raise EtagMismatch("If-Match is not an ETag that this API gave")
+    return int(match[1])
+
+
+def require_if_match(header: str | None) -> int | None:
+    """As `parse_if_match`, but the header must be there. Raises IfMatchRequired, EtagMismatch."""
+    if header is None:
+        raise IfMatchRequired("send the ETag of the last read as If-Match")
+    return parse_if_match(header)
+
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+_KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
+log = structlog.get_logger("tenants_api.admin")
+_KEPT_HEADERS = ("location", "etag", "content-type")
+
+
+class AdminRoute(StrictRoute):
+    """A route of the admin plane: a POST may be repeated."""
+
+    callers = (current_admin,)
+    stored: ClassVar[bool] = True
+    secret: ClassVar[str | None] = None  # the member of the answer that is never stored
+
+    def get_route_handler(self) -> Handler:
+        """See APIRoute."""
+        answer = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            if request.method != "POST" or HEADER not in request.headers:
+                return await answer(request)
+            if not _KEY.fullmatch(request.headers[HEADER]):
+                raise InvalidRequest(f"{HEADER} must be 1 to 255 printable ASCII characters")
+            return await (_once(request, answer, secret=self.secret) if self.stored else answer(request))
+
+        return handle
+
+
+class UnstoredRoute(AdminRoute):
+    """Its answer is not stored anywhere."""
+
+    stored = False
+
+
+class ShownOnceRoute(AdminRoute):
+    """Its answer holds a key that is shown once."""
+
+    secret = "key"  # noqa: S105 (the name of a member, not a secret)
+
+
+async def _once(request: Request, answer: Handler, *, secret: str | None) -> Response:
+    """Answer the request, or give the answer that it had before."""
+    request = StrictRequest.of(request)
+    owner = await _owner(request)
+    stored = await _reserve(request, owner=owner)
+    if stored is not None:
+        return Response(stored.body, status_code=stored.status, headers={**stored.headers, REPLAYED: "true"})
+    async with AsyncExitStack() as unanswered:
+        unanswered.push_async_callback(_forget, request, owner=owner)
+        response = await answer(request)
+        if response.status_code < 300:
+            await _store(request, owner=owner, response=response, secret=secret)
+            unanswered.pop_all()
+    return response
+
+
+async def _owner(request: Request) -> dict[str, str]:
+    """Whose key it is: one caller's keys say nothing to another."""
+    return {"actor_id": (await current_admin(request)).actor.id, "key": request.headers[HEADER]}
+
+
+async def _reserve(request: Request, *, owner: dict[str, str]) -> StoredAnswer | None:
+    services = get_services(request)
+    fingerprint = _fingerprint(request, body=await request.body())
+    now = datetime.fromtimestamp(services.clocks.wall(), UTC)
+    async with services.database.begin() as session:
+        return await idempotency.reserve(session, **owner, fingerprint=fingerprint, now=now)
+
+
+async def _store(request: Request, *, owner: dict[str, str], response: Response, secret: str | None) -> None:
+    """Keep the answer. The change is committed: where the answer cannot be kept, it is given all the same.
+
+    Its key stays taken then, so that a repetition is refused as in flight and does nothing twice.
+    """
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    body = _without(bytes(response.body), member=secret)
+    try:
+        async with get_services(request).database.begin() as session:
+            await idempotency.store(session, **owner, status=response.status_code, headers=headers, body=body)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("answer_not_stored", path=request.url.path, error=type(error).__name__)
+
+
+async def _forget(request: Request, *, owner: dict[str, str]) -> None:
+    """Give the key back. Where that fails the answer is still the request's own; the key is free again in minutes."""
+    try:
+        async with get_services(request).database.begin() as session:
+            await idempotency.forget(session, **owner)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("idempotency_key_not_freed", path=request.url.path, error=type(error).__name__)
+
+
+def _fingerprint(request: Request, *, body: bytes) -> str:
+    """A digest only: bodies may hold sample tokens."""
+    parts = (request.method, request.url.path, request.url.query, hashlib.sha256(body).hexdigest())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _without(body: bytes, *, member: str | None) -> bytes:
+    return body if member is None else json.dumps({**json.loads(body), member: None}).encode()
