@@ -30,7 +30,7 @@ from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.ids import new_id
 from tenants_api.jwks.parse import parse_key_set
 from tenants_api.jwks.realm_keys import UsableKeys
-from tenants_api.registry.models import Realm, RealmKeys, Tenant
+from tenants_api.registry.models import Realm, RealmKeysRow, Tenant
 from tenants_api.replica.stored_keys import to_stored
 from tests.support.realms import dev_realms, migrate, settings_for
 from tests.support.serving import Served, serving
@@ -99,7 +99,9 @@ async def fill(url: str, *, tenants: int) -> None:
             )
             for number, (_, realm) in enumerate(ids)
         )
-        await session.execute(insert(RealmKeys), [{name: getattr(one, name) for name in one.__slots__} for one in kept])
+        await session.execute(
+            insert(RealmKeysRow), [{name: getattr(one, name) for name in one.__slots__} for one in kept]
+        )
     await database.aclose()
 
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.loading [--tenants N] [--rounds N] [--json]
 
-PostgreSQL holds as many active tenants, each with a realm and its stored key set. Ours is `Trust.load()`: rows by
-columns, keys parsed when a token asks for them. The obvious way: objects by the ORM with all that belongs to them, and
-a `PyJWKSet` of each. Each in a process of its own, in turns; the middle ratio of the rounds counts. Ends with 1 when a
-bound is passed. Needs PostgreSQL.
+PostgreSQL holds as many active tenants, each with a realm and its stored key set. Ours is `RegistryReplica.load()`:
+rows by columns, keys parsed when a token asks for them. The obvious way: objects by the ORM with all that belongs to
+them, and a `PyJWKSet` of each. Each in a process of its own, in turns; the middle ratio of the rounds counts. Ends
+with 1 when a bound is passed. Needs PostgreSQL.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tenants_api.clocks import Clocks
 from tenants_api.database import migrations as migrating
 from tenants_api.database.engine import Database
 from tenants_api.observability.metrics import Metrics
-from tenants_api.registry.models import RealmKeys, Tenant
+from tenants_api.registry.models import RealmKeysRow, Tenant
 from tenants_api.replica.factory import build_verifying
 from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.settings import Settings
@@ -39,7 +39,7 @@ MOST = {"ours / ORM and PyJWKSet": 0.25}
 
 
 async def ours(url: str) -> int:
-    """What `Trust.load()` reads; the number of realms."""
+    """What `RegistryReplica.load()` reads; the number of realms."""
     database = Database(url)
     parts = build_verifying(
         Settings(database_url=url),
@@ -61,7 +61,7 @@ async def eager(url: str) -> int:
     query = select(Tenant).options(selectinload(Tenant.realms), selectinload(Tenant.role_rules))
     async with database.read() as session:
         tenants = (await session.scalars(query)).all()
-        stored = (await session.scalars(select(RealmKeys))).all()
+        stored = (await session.scalars(select(RealmKeysRow))).all()
     keys = {row.realm_id: jwt.PyJWKSet.from_dict(json.loads(row.jwks)) for row in stored}
     by_issuer = {realm.issuer: (realm, keys[realm.id]) for tenant in tenants for realm in tenant.realms}
     await database.aclose()

@@ -18,7 +18,7 @@ from tenants_api.control.realm_checks import RealmChecks
 from tenants_api.control.reconciler import Reconciler
 from tenants_api.control.runner import Runner
 from tenants_api.database.engine import Database
-from tenants_api.jwks.cache import KeyRings
+from tenants_api.jwks.cache import JwksCache
 from tenants_api.observability.metrics import Metrics
 from tenants_api.observability.tasks import start_loops, stop_loops
 from tenants_api.outbound.client import RealmClient
@@ -26,7 +26,7 @@ from tenants_api.outbound.targets import Resolver, TargetPolicy
 from tenants_api.outbound.urls import lower_host
 from tenants_api.readiness import load_registry, open_database
 from tenants_api.replica.factory import build_verifying, observer
-from tenants_api.replica.replica import Trust
+from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.reporter import Rejections
 from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.replica.storage import RegistryStorage
@@ -53,7 +53,7 @@ class Services:
     settings: Settings
     database: Database
     follower: Database
-    trust: Trust
+    trust: RegistryReplica
     verifier: TokenVerifier
     platform: TokenVerifier | None
     realms: RealmClient
@@ -141,7 +141,7 @@ def _build(
     parts = build_verifying(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver)
     policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
     verifier = parts.verifier
-    rings = KeyRings(
+    jwks_cache = JwksCache(
         source=source, policy=parts.keys, clocks=clocks, on_new=lambda ring: None, on_event=observer(metrics)
     )
     runner = Runner(database, trust)
@@ -169,7 +169,7 @@ def _build(
         follower=follower,
         trust=trust,
         verifier=verifier,
-        platform=_platform(settings, rings=rings, policy=claims, clocks=clocks, reporter=parts.outcomes),
+        platform=_platform(settings, jwks_cache=jwks_cache, policy=claims, clocks=clocks, reporter=parts.outcomes),
         realms=client,
         policy=policy,
         commands=commands,
@@ -183,7 +183,7 @@ def _build(
 
 
 def _platform(
-    settings: Settings, *, rings: KeyRings, policy: ClaimPolicy, clocks: Clocks, reporter: Reporter
+    settings: Settings, *, jwks_cache: JwksCache, policy: ClaimPolicy, clocks: Clocks, reporter: Reporter
 ) -> TokenVerifier | None:
     if settings.platform_issuer is None or settings.platform_client_id is None:
         return None
@@ -202,7 +202,7 @@ def _platform(
     )
     lookup = Snapshot()
     lookup.put(realm)
-    signed = SignedTokens(lookup=lookup, rings=rings, roles=(PLATFORM_ROLE,), policy=policy, clocks=clocks)
+    signed = SignedTokens(lookup=lookup, jwks_cache=jwks_cache, roles=(PLATFORM_ROLE,), policy=policy, clocks=clocks)
     return TokenVerifier(signed, reporter=reporter)
 
 

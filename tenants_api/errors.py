@@ -39,7 +39,7 @@ class ApiError(Exception):
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
     cause: ClassVar[str] = "Something failed inside this API."
-    cure: ClassVar[str] = "Retry; if it stays, give the request id to the operator."
+    hint: ClassVar[str] = "Retry; if it stays, give the request id to the operator."
     errors: tuple[FieldError, ...] = ()
     headers: Mapping[str, str] = MappingProxyType({})
     extra: Mapping[str, Any] = MappingProxyType({})
@@ -86,7 +86,7 @@ class InvalidRequest(ApiError):
     code = "invalid_request"
     title = "The request is malformed"
     cause = "A header or the body cannot be read: two Authorization headers, a token in a query string, broken JSON."
-    cure = (
+    hint = (
         "Send exactly one `Authorization: Bearer <token>` header of at most TENANTS_MAX_TOKEN_BYTES (8192) bytes, "
         "and well-formed JSON."
     )
@@ -97,7 +97,7 @@ class ValidationFailed(ApiError):
     code = "validation_failed"
     title = "The request does not fit the contract"
     cause = "A field is unknown, missing, of a wrong type or outside its range; `errors` points at each one."
-    cure = "Correct the fields that `errors` names."
+    hint = "Correct the fields that `errors` names."
 
 
 class NotFound(ApiError):
@@ -105,7 +105,7 @@ class NotFound(ApiError):
     code = "not_found"
     title = "Not found"
     cause = "Nothing is served at this path."
-    cure = "See /docs and /admin/docs for the paths."
+    hint = "See /docs and /admin/docs for the paths."
 
 
 class MethodNotAllowed(ApiError):
@@ -113,7 +113,7 @@ class MethodNotAllowed(ApiError):
     code = "method_not_allowed"
     title = "Method not allowed"
     cause = "The path exists, but not for this method."
-    cure = "Use one of the methods in the Allow header."
+    hint = "Use one of the methods in the Allow header."
 
 
 class UnsupportedMediaType(ApiError):
@@ -121,7 +121,7 @@ class UnsupportedMediaType(ApiError):
     code = "unsupported_media_type"
     title = "Unsupported media type"
     cause = "The body's Content-Type is not one that this operation reads."
-    cure = "Send application/json (application/merge-patch+json for PATCH)."
+    hint = "Send application/json (application/merge-patch+json for PATCH)."
 
 
 class BodyTooLarge(ApiError):
@@ -129,7 +129,7 @@ class BodyTooLarge(ApiError):
     code = "body_too_large"
     title = "The body is too large"
     cause = "The request body is over 256 KiB."
-    cure = "Send less in one request."
+    hint = "Send less in one request."
 
 
 class UriTooLong(ApiError):
@@ -137,7 +137,7 @@ class UriTooLong(ApiError):
     code = "uri_too_long"
     title = "The query string is too long"
     cause = f"The query string of the URL is over {MAX_QUERY_BYTES} bytes; it was not read."
-    cure = "Send shorter values, or send them in the body of a request."
+    hint = "Send shorter values, or send them in the body of a request."
 
     def __init__(self, size: int, *, most: int = MAX_QUERY_BYTES) -> None:
         super().__init__(f"the query string has {size} bytes; at most {most} are read")
@@ -148,7 +148,7 @@ class EtagMismatch(ApiError):
     code = "etag_mismatch"
     title = "The resource has changed"
     cause = "If-Match names another version than the stored one (or If-None-Match: * met an existing one)."
-    cure = "Read the resource again, apply the change to what it is now, and send its ETag."
+    hint = "Read the resource again, apply the change to what it is now, and send its ETag."
 
 
 class IfMatchRequired(ApiError):
@@ -156,7 +156,7 @@ class IfMatchRequired(ApiError):
     code = "if_match_required"
     title = "If-Match is required"
     cause = "A change of a tenant or realm without If-Match could overwrite somebody else's."
-    cure = "Send the ETag that the last read gave as If-Match."
+    hint = "Send the ETag that the last read gave as If-Match."
 
 
 class RateLimited(ApiError):
@@ -164,7 +164,7 @@ class RateLimited(ApiError):
     code = "rate_limited"
     title = "Too many requests"
     cause = "The limit of this operation is used up."
-    cure = "Wait for the number of seconds in Retry-After."
+    hint = "Wait for the number of seconds in Retry-After."
 
 
 def all_errors(root: type[ApiError] = ApiError) -> Iterator[type[ApiError]]:

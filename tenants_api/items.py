@@ -22,7 +22,7 @@ class ItemNotFound(ApiError):
     code = "item_not_found"
     title = "No such item"
     cause = "Your tenant has no item with this id; another tenant's item looks exactly the same."
-    cure = "List your items with GET /v1/items."
+    hint = "List your items with GET /v1/items."
 
 
 class Item(Base):

@@ -14,7 +14,7 @@ from tenants_api.database.engine import Database, connect_arguments
 from tenants_api.database.errors import StorageError
 from tenants_api.database.revisions import is_migrated
 from tenants_api.database.row_security import why_not_serve
-from tenants_api.replica.replica import Trust
+from tenants_api.replica.replica import RegistryReplica
 from tenants_api.settings import Settings
 
 CHECK_TIMEOUT_SECONDS = 2.0  # a probe that waits longer is as good as failed
@@ -46,7 +46,7 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
 
 
 async def load_registry(
-    trust: Trust, *, database: Database, assertion: Assertions | None, environment: str, tenants: bool
+    trust: RegistryReplica, *, database: Database, assertion: Assertions | None, environment: str, tenants: bool
 ) -> None:
     """Read the registry and the keys of assertions; without `tenants` only see that both can be read.
 
@@ -71,25 +71,25 @@ async def load_registry(
         ) from error
 
 
-async def _answers(database: Database, trust: Trust) -> bool:
+async def _answers(database: Database, trust: RegistryReplica) -> bool:
     async with database.engine.connect() as connection:
         await connection.execute(text("select 1"))
     return True
 
 
-async def _migrations(database: Database, trust: Trust) -> bool:
+async def _migrations(database: Database, trust: RegistryReplica) -> bool:
     return await is_migrated(database)
 
 
-async def _registry(database: Database, trust: Trust) -> bool:
+async def _registry(database: Database, trust: RegistryReplica) -> bool:
     return trust.loaded
 
 
-async def _feed(database: Database, trust: Trust) -> bool:
+async def _feed(database: Database, trust: RegistryReplica) -> bool:
     return trust.feed.alive
 
 
-_CHECKS: Mapping[str, Callable[[Database, Trust], Awaitable[bool]]] = {
+_CHECKS: Mapping[str, Callable[[Database, RegistryReplica], Awaitable[bool]]] = {
     "database": _answers,
     "migrations": _migrations,
     "registry": _registry,
@@ -98,7 +98,7 @@ _CHECKS: Mapping[str, Callable[[Database, Trust], Awaitable[bool]]] = {
 CHECKS = tuple(_CHECKS)
 
 
-async def check(name: str, *, database: Database, trust: Trust) -> bool:
+async def check(name: str, *, database: Database, trust: RegistryReplica) -> bool:
     """Whether this one of `CHECKS` passes now."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):

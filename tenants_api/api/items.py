@@ -13,7 +13,7 @@ from tenants_api.api.tenant import TOKEN_PROBLEMS
 from tenants_api.database.pagination import PageRequest
 from tenants_api.errors import BodyTooLarge, EtagMismatch, InvalidRequest, UnsupportedMediaType, ValidationFailed
 from tenants_api.items import Item, ItemNotFound
-from tenants_api.schemas.base import Paged, PlainText, Time, WireIn, WireOut, example, paged
+from tenants_api.schemas.base import Paged, PlainText, RequestModel, ResponseModel, Time, example, paged
 from tenants_api.tokens.principal import Principal
 from tenants_api.web.dependencies import TenantReadSession, TenantWriteSession, requires
 from tenants_api.web.preconditions import parse_if_match
@@ -41,7 +41,7 @@ _ITEM = {
 }
 
 
-class ItemOut(WireOut):
+class ItemOut(ResponseModel):
     model_config = example(**_ITEM)
 
     id: uuid.UUID
@@ -53,14 +53,14 @@ class ItemOut(WireOut):
     version: int
 
 
-class ItemIn(WireIn):
+class ItemIn(RequestModel):
     model_config = example(title="Order more paper", body="Two boxes, recycled")
 
     title: PlainText = Field(min_length=1, max_length=200)
     body: PlainText | None = Field(default=None, max_length=10_000)
 
 
-class ItemChange(WireIn):
+class ItemChange(RequestModel):
     """A merge patch (RFC 7396): what is left out stays, `"body": null` empties it."""
 
     model_config = example(body="Three boxes")

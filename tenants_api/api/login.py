@@ -25,7 +25,7 @@ from tenants_api.keycloak.tokens import TokenResponse, password_grant
 from tenants_api.outbound.errors import LoginRefused, RealmFault
 from tenants_api.registry.errors import RegistryUnavailable
 from tenants_api.registry.values import RealmRow, TenantRow, TenantState
-from tenants_api.schemas.base import PlainText, WireOut, example
+from tenants_api.schemas.base import PlainText, ResponseModel, example
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.errors import REALM, KeysUnavailable, TenantSuspended, TokenError
 from tenants_api.web.dependencies import ServicesDep
@@ -41,7 +41,7 @@ class InvalidCredentials(ApiError):
     code = "invalid_credentials"
     title = "User name or password is wrong"
     cause = "The realm refused the login; why stays between the realm and the operator's log."
-    cure = "Check user name and password; after many tries the realm may lock the account for a while."
+    hint = "Check user name and password; after many tries the realm may lock the account for a while."
 
     def __init__(self) -> None:
         super().__init__(headers={"WWW-Authenticate": f'Bearer realm="{REALM}", error="invalid_token"'})
@@ -52,7 +52,7 @@ class KeycloakRefused(ApiError):
     code = "keycloak_refused"
     title = "Keycloak gave no usable answer"
     cause = "The tenant's Keycloak refused this API's own request, or answered something that is no answer."
-    cure = "The operator finds the reason in the log; often the login client lacks direct access grants."
+    hint = "The operator finds the reason in the log; often the login client lacks direct access grants."
 
 
 class RealmUnavailable(ApiError):
@@ -60,7 +60,7 @@ class RealmUnavailable(ApiError):
     code = "realm_unavailable"
     title = "The tenant's realm cannot be reached"
     cause = "The tenant's Keycloak gave no answer in time, or said that it cannot serve."
-    cure = "Repeat the request after the seconds in Retry-After."
+    hint = "Repeat the request after the seconds in Retry-After."
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "5"})
@@ -76,7 +76,7 @@ _TOKENS = {
 }
 
 
-class Tokens(WireOut):
+class Tokens(ResponseModel):
     """The OAuth 2.0 token response (RFC 6749 section 5.1)."""
 
     model_config = example(**_TOKENS)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request
 
 from tenants_api import __version__
 from tenants_api.errors import ApiError, NotFound, all_errors
-from tenants_api.schemas.base import WireOut, example
+from tenants_api.schemas.base import ResponseModel, example
 from tenants_api.web.openapi import html_page
 from tenants_api.web.problems import problem_responses
 
@@ -23,12 +23,12 @@ _HTML = """<!doctype html>
 <h2>Cause</h2>
 <p>{cause}</p>
 <h2>Cure</h2>
-<p>{cure}</p>
+<p>{hint}</p>
 </html>
 """
 
 
-class Front(WireOut):
+class Front(ResponseModel):
     model_config = example(name="tenants-api", version=__version__, message="One API for many realms.", docs="/docs")
 
     name: str
@@ -37,13 +37,13 @@ class Front(WireOut):
     docs: str
 
 
-class Message(WireOut):
+class Message(ResponseModel):
     model_config = example(message="Everybody may read this.")
 
     message: str
 
 
-class ProblemPage(WireOut):
+class ProblemPage(ResponseModel):
     """What a problem's `code` means, why it comes and what cures it."""
 
     model_config = example(
@@ -51,14 +51,14 @@ class ProblemPage(WireOut):
         title="The access token expired",
         status=401,
         cause="Everything about the token is good except that its lifetime is over.",
-        cure="Refresh the token at the realm and repeat the request.",
+        hint="Refresh the token at the realm and repeat the request.",
     )
 
     code: str
     title: str
     status: int
     cause: str
-    cure: str
+    hint: str
 
 
 @router.get("/", response_model=Front)
@@ -101,7 +101,7 @@ def _pages() -> dict[str, dict[str, Any]]:
                 "title": error.title,
                 "status": error.status,
                 "cause": error.cause,
-                "cure": error.cure,
+                "cure": error.hint,
             },
         )
     return pages

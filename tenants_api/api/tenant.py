@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tenants_api.control import service
 from tenants_api.registry.models import Tenant
-from tenants_api.schemas.base import Time, WireOut, example
+from tenants_api.schemas.base import ResponseModel, Time, example
 from tenants_api.tokens.errors import (
     InsufficientRole,
     InvalidToken,
@@ -38,13 +38,13 @@ TOKEN_PROBLEMS = (
 router = APIRouter(prefix="/v1", tags=["tenant"], responses=problem_responses(*TOKEN_PROBLEMS))
 
 
-class TenantName(WireOut):
+class TenantName(ResponseModel):
     id: uuid.UUID
     slug: str
     name: str
 
 
-class Me(WireOut):
+class Me(ResponseModel):
     """The caller as this API sees it; what the token lacks is null, roles are the mapped ones."""
 
     model_config = example(
@@ -78,17 +78,17 @@ class Me(WireOut):
     service_account: bool
 
 
-class OwnRealm(WireOut):
+class OwnRealm(ResponseModel):
     issuer: str
 
 
-class RuleOut(WireOut):
+class RuleOut(ResponseModel):
     source: str = Field(serialization_alias="from")
     value: str
     role: str
 
 
-class OwnTenant(WireOut):
+class OwnTenant(ResponseModel):
     """A tenant as its own people may see it."""
 
     model_config = example(

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Path, Response
 
 from tenants_api.assertions import CACHED
 from tenants_api.errors import NotFound
-from tenants_api.schemas.base import WireOut, example
+from tenants_api.schemas.base import ResponseModel, example
 from tenants_api.web.dependencies import ServicesDep, resource_metadata
 from tenants_api.web.problems import problem_responses
 
 router = APIRouter(prefix="/.well-known", tags=["discovery"])
 
 
-class KeySet(WireOut):
+class KeySet(ResponseModel):
     """A JSON Web Key Set (RFC 7517 section 5) of public keys."""
 
     model_config = example(
@@ -44,7 +44,7 @@ async def jwks(services: ServicesDep, response: Response) -> dict[str, Any]:
     return services.assertion.jwks()
 
 
-class ProtectedResource(WireOut):
+class ProtectedResource(ResponseModel):
     """The metadata of a protected resource (RFC 9728 section 2)."""
 
     model_config = example(

@@ -194,7 +194,7 @@ class Assertions:
             try:
                 await self.renew()
             except Unreadable:
-                log.error("assertion_keys_unreadable", cure="give all replicas the same TENANTS_ASSERTION_SECRET")
+                log.error("assertion_keys_unreadable", hint="give all replicas the same TENANTS_ASSERTION_SECRET")
             except (StorageError, TimeoutError) as error:
                 log.warning("assertion_keys_not_read", error=cause_of(error))
             except Exception as error:

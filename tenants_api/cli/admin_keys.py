@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tenants_api.cli import shapes
-from tenants_api.cli.exits import USAGE, Stopped
+from tenants_api.cli.exits import USAGE, CliError
 from tenants_api.cli.output import AsJson, print_json, print_table, say
 from tenants_api.cli.session import Reason, change, execute, query
 from tenants_api.control.admin_keys import list_admin_keys
@@ -71,7 +71,7 @@ def _scopes(text: str) -> tuple[str, ...]:
     scopes = tuple(part.strip() for part in text.split(",") if part.strip())
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
-        raise Stopped(f"--scopes may hold {', '.join(SCOPES)}; not {', '.join(unknown) or 'nothing'}", code=USAGE)
+        raise CliError(f"--scopes may hold {', '.join(SCOPES)}; not {', '.join(unknown) or 'nothing'}", code=USAGE)
     return scopes
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 
 from tenants_api import items as item_models
 from tenants_api.assertions import storage as assertion_models
-from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
+from tenants_api.cli.exits import CHECK_FAILED, USAGE, CliError
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import settings
 from tenants_api.database import migrations as migrating
@@ -94,11 +94,11 @@ def grant(
     """Print the SQL of PostgreSQL's two roles, or run it; connect as a superuser, or as the owner once both exist."""
     url = make_url(settings().direct_url)
     if url.get_backend_name() != "postgresql":
-        raise Stopped("SQLite knows no roles", cure="set TENANTS_DATABASE_URL to PostgreSQL", code=USAGE)
+        raise CliError("SQLite knows no roles", hint="set TENANTS_DATABASE_URL to PostgreSQL", code=USAGE)
     try:
         statements = role_setup(database=url.database or "", owner=owner, app=role)
     except ValueError as error:
-        raise Stopped(str(error), cure="tenants-api db grant --help", code=USAGE) from error
+        raise CliError(str(error), hint="tenants-api db grant --help", code=USAGE) from error
     if apply:
         migrating.run(url.render_as_string(hide_password=False), statements)
     if as_json:

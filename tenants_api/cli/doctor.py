@@ -81,7 +81,7 @@ def _realm_targets(settings: Settings) -> Finding:
 async def _role(services: Services) -> Finding:
     faults = await role_faults(services.database)
     if faults:  # production refuses to start with them
-        detail = "; ".join(f"{one.fault}: {one.cure}" for one in faults)
+        detail = "; ".join(f"{one.fault}: {one.hint}" for one in faults)
         return Finding("database role", "note", f"development only, row-level security does not bind it: {detail}")
     bound = services.database.is_postgresql
     return Finding("database role", "ok", "row-level security binds it" if bound else "SQLite knows no roles")

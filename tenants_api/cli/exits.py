@@ -27,30 +27,30 @@ _BY_CODE: Mapping[str, int] = {"realm_not_ready": CHECK_FAILED}
 _OF_DATABASE = (SQLAlchemyError, StorageError)
 
 
-class Stopped(Exception):
+class CliError(Exception):
     """A command cannot go on. `cure` is the command or setting that helps."""
 
-    def __init__(self, message: str, *, cure: str | None = None, code: int = ERROR) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, code: int = ERROR) -> None:
         super().__init__(message)
-        self.cure = cure
+        self.hint = hint
         self.code = code
 
 
-EXPECTED = (ApiError, Stopped, NotReady, MigrationError, SettingsError, *_OF_DATABASE, OSError)
+EXPECTED = (ApiError, CliError, NotReady, MigrationError, SettingsError, *_OF_DATABASE, OSError)
 
 
 def report(error: Exception) -> int:
     """Say on stderr what went wrong and what helps; the exit code for it."""
     if isinstance(error, ApiError):
         return _report_api_error(error)
-    if isinstance(error, Stopped):
-        return _lines(str(error), cure=error.cure, code=error.code)
+    if isinstance(error, CliError):
+        return _lines(str(error), hint=error.hint, code=error.code)
     if isinstance(error, (NotReady, MigrationError)):
         unknown_revision = isinstance(error.__cause__, CommandError)
-        return _lines(str(error), cure=None, code=ERROR if unknown_revision else UNREACHABLE)
+        return _lines(str(error), hint=None, code=ERROR if unknown_revision else UNREACHABLE)
     if isinstance(error, _OF_DATABASE):
-        return _lines(f"the database failed: {_first_line(error)}", cure="tenants-api doctor", code=UNREACHABLE)
-    return _lines(str(error), cure=None, code=ERROR)
+        return _lines(f"the database failed: {_first_line(error)}", hint="tenants-api doctor", code=UNREACHABLE)
+    return _lines(str(error), hint=None, code=ERROR)
 
 
 def exit_code(error: ApiError) -> int:
@@ -59,7 +59,7 @@ def exit_code(error: ApiError) -> int:
 
 
 def _report_api_error(error: ApiError) -> int:
-    _lines(f"{error.detail} [{error.code}]", cure=None, code=ERROR)
+    _lines(f"{error.detail} [{error.code}]", hint=None, code=ERROR)
     for field in error.errors:
         say(f"  {field.pointer}: {field.detail}")
     for realm in error.extra.get("report", {}).get("realms", ()):
@@ -67,14 +67,14 @@ def _report_api_error(error: ApiError) -> int:
             if condition["status"] == "False":
                 say(f"  {condition['type']}: {condition['reason']}: {condition['message']}")
     if not error.errors:
-        say(f"cure: {error.cure}", style="dim")
+        say(f"hint: {error.hint}", style="dim")
     return exit_code(error)
 
 
-def _lines(message: str, *, cure: str | None, code: int) -> int:
+def _lines(message: str, *, hint: str | None, code: int) -> int:
     say(f"error: {message}", style="red")
-    if cure:
-        say(f"cure: {cure}", style="dim")
+    if hint:
+        say(f"hint: {hint}", style="dim")
     return code
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tenants_api.cli.exits import USAGE, Stopped
+from tenants_api.cli.exits import USAGE, CliError
 from tenants_api.cli.output import AsJson, print_json
 from tenants_api.forward_auth.configurations import PlanError, plan
 from tenants_api.forward_auth.configurations import render as rendered
@@ -58,7 +58,7 @@ def render(
         )
         text = rendered(proxy.value, plan=chosen)
     except PlanError as error:
-        raise Stopped(str(error), code=USAGE) from error
+        raise CliError(str(error), code=USAGE) from error
     if as_json:
         print_json({"proxy": proxy.value, "configuration": text})
     else:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from tenants_api.cli.exits import USAGE, Stopped
+from tenants_api.cli.exits import USAGE, CliError
 from tenants_api.schemas.tenants import RealmIn
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -112,7 +112,7 @@ def _rule(line: str) -> dict[str, str]:
     source, rest = (quoted[1].replace('""', '"'), quoted[2]) if quoted else line.partition(",")[::2]
     value, comma, role = rest.rpartition(",")
     if not (source and comma and value and role):
-        raise Stopped(f"--rule {line!r} is not FROM,VALUE,ROLE", cure="--rule realm,manager,admin", code=USAGE)
+        raise CliError(f"--rule {line!r} is not FROM,VALUE,ROLE", hint="--rule realm,manager,admin", code=USAGE)
     return {"from": source, "value": value, "role": role}
 
 
@@ -123,15 +123,15 @@ def read_text(path: Path | None) -> str:
     """The content of a file; `-` or None is stdin.
 
     Raises:
-        Stopped: it cannot be read, is no UTF-8 or is over 1 MiB.
+        CliError: it cannot be read, is no UTF-8 or is over 1 MiB.
     """
     try:
         raw = sys.stdin.buffer.read(LARGEST + 1) if path is None or str(path) == "-" else _read(path)
         text = raw.decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Stopped(f"cannot read {path or 'stdin'}: {error}", code=USAGE) from error
+        raise CliError(f"cannot read {path or 'stdin'}: {error}", code=USAGE) from error
     if len(raw) > LARGEST:
-        raise Stopped(f"{path or 'stdin'} is over 1 MiB", code=USAGE)
+        raise CliError(f"{path or 'stdin'} is over 1 MiB", code=USAGE)
     return text
 
 
@@ -144,14 +144,14 @@ def parse_object(text: str, *, name: str) -> dict[str, Any]:
     """A JSON object; `name` is what the message calls it.
 
     Raises:
-        Stopped: it is something else.
+        CliError: it is something else.
     """
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise Stopped(f"{name} is no JSON: {error}", code=USAGE) from error
+        raise CliError(f"{name} is no JSON: {error}", code=USAGE) from error
     if not isinstance(value, dict):
-        raise Stopped(f"{name} must be a JSON object", code=USAGE)
+        raise CliError(f"{name} must be a JSON object", code=USAGE)
     return value
 
 

@@ -10,7 +10,7 @@ import typer
 
 from tenants_api.cli import shapes
 from tenants_api.cli.drafts import checked, realm_draft
-from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
+from tenants_api.cli.exits import CHECK_FAILED, USAGE, CliError
 from tenants_api.cli.options import given_members, read_text, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, execute, query
@@ -42,7 +42,7 @@ def set_(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: AsJs
     """Change what is given of a realm and check it again; an empty text takes a member back to its default."""
     fields = given_members(members)
     if not fields:
-        raise Stopped("nothing to change", cure="tenants-api realms set --help", code=USAGE)
+        raise CliError("nothing to change", hint="tenants-api realms set --help", code=USAGE)
     patch = checked(RealmPatch, fields).model_dump(exclude_unset=True)
     realm = execute(lambda commands: commands.update_realm(ref, realm_id, patch, change=change(reason)))
     _print(realm, as_json=as_json)
@@ -93,7 +93,7 @@ def check(
         _check_tenant(ref, reason=reason, as_json=as_json)
         return
     if issuer is None and realm_url is None:
-        raise Stopped("give a TENANT, --issuer or --realm-url", cure="tenants-api realms check --help", code=USAGE)
+        raise CliError("give a TENANT, --issuer or --realm-url", hint="tenants-api realms check --help", code=USAGE)
     token = read_text(sample) if sample else None
     report = execute(
         lambda commands: commands.checks.preflight(

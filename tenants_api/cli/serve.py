@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tenants_api.app import create_app
-from tenants_api.cli.exits import USAGE, Stopped
+from tenants_api.cli.exits import USAGE, CliError
 from tenants_api.cli.session import run
 from tenants_api.composition import open_services
 from tenants_api.observability import logging
@@ -90,9 +90,9 @@ def _become_authz(*, host: str, port: int, workers: int, uds: Path | None) -> No
 def _refuse_shared_sqlite(settings: Settings, *, workers: int) -> None:
     sqlite = settings.database_url.startswith("sqlite")
     if workers > 1 and sqlite and settings.environment == "production":
-        raise Stopped(
+        raise CliError(
             "several workers on SQLite wait for each other's writes; that is allowed in development only",
-            cure="use one worker, PostgreSQL, or TENANTS_ENVIRONMENT=development",
+            hint="use one worker, PostgreSQL, or TENANTS_ENVIRONMENT=development",
             code=USAGE,
         )
 

@@ -8,7 +8,7 @@ import typer
 
 from tenants_api.cli import shapes
 from tenants_api.cli.drafts import changed_fields, tenant_draft
-from tenants_api.cli.exits import CHECK_FAILED, USAGE, Stopped
+from tenants_api.cli.exits import CHECK_FAILED, USAGE, CliError
 from tenants_api.cli.gitops.verbs import apply, export
 from tenants_api.cli.options import Activation, Rules, given_members, parse_object, parse_rules, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
@@ -110,7 +110,7 @@ def update(
         "role_mapping": parse_rules(rule) if rule else None,
     }
     if all(value is None for value in fields.values()):
-        raise Stopped("nothing to change", cure="tenants-api tenants update --help", code=USAGE)
+        raise CliError("nothing to change", hint="tenants-api tenants update --help", code=USAGE)
     updated = execute(
         lambda commands: commands.update(
             ref, lambda _: changed_fields(fields, vocabulary=commands.vocabulary), change=change(reason)

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from tenants_api.clocks import Clocks
-from tenants_api.jwks.cache import KeyRings
+from tenants_api.jwks.cache import JwksCache
 from tenants_api.jwks.parse import BrokenKeySet, KeySet, parse_key_set
 from tenants_api.jwks.realm_keys import Fetched, KeyOwner, KeyPolicy, SourceFailed, UsableKeys
 from tenants_api.keycloak.realm import RealmStatus, fetch_issuer, fetch_jwks, fetch_status
@@ -76,14 +76,16 @@ class SampleToken:
         """Why the verifier would refuse the token for this realm; None when it would accept it."""
         snapshot = Snapshot()
         snapshot.put(trusted_realm(draft, realm_id=uuid.UUID(int=0), tenant=_NOBODY))
-        rings = KeyRings(
+        jwks_cache = JwksCache(
             source=_NoSource(),
             policy=KeyPolicy(),
             clocks=self._clocks,
             on_new=lambda ring: ring.adopt(fetched, age=0.0),
             on_event=lambda ring, event: None,
         )
-        signed = SignedTokens(lookup=snapshot, rings=rings, roles=self._roles, policy=self._policy, clocks=self._clocks)
+        signed = SignedTokens(
+            lookup=snapshot, jwks_cache=jwks_cache, roles=self._roles, policy=self._policy, clocks=self._clocks
+        )
         try:
             await signed.authenticate(self._token)
         except TokenError as error:
@@ -219,7 +221,7 @@ class _Run:
 
     async def signing_keys_usable(self) -> Passed:
         wanted = self._wanted()
-        cure = f"add a key provider for one of {wanted} under Realm settings → Keys, or register another algorithm"
+        hint = f"add a key provider for one of {wanted} under Realm settings → Keys, or register another algorithm"
         try:
             keys = parse_key_set(self.jwks)
         except BrokenKeySet as broken:
@@ -227,11 +229,11 @@ class _Run:
                 message = f"{broken}: delete retired keys under Realm settings → Keys → Providers"
                 raise Failed(broken.reason, message=message) from broken
             listed = "; ".join(f"{_kid(key.kid)}: {key.reason}" for key in broken.skipped[:8]) or "it is empty"
-            raise Failed(broken.reason, message=f"{broken} ({listed}); expected {wanted}: {cure}") from broken
+            raise Failed(broken.reason, message=f"{broken} ({listed}); expected {wanted}: {hint}") from broken
         fitting = [key.kid for key in keys.keys.values() if key.algorithms & set(self.draft.algorithms)]
         if not fitting:
             offered = ", ".join(sorted({name for key in keys.keys.values() for name in key.algorithms}))
-            message = f"the realm signs with {offered}, but {wanted} is registered: {cure}"
+            message = f"the realm signs with {offered}, but {wanted} is registered: {hint}"
             raise Failed("NoUsableSigningKeys", message=message)
         self.keys = keys
         return "True", "Usable", f"{len(fitting)} key(s) for {wanted}: {', '.join(map(_kid, fitting[:4]))}"

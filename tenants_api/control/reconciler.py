@@ -25,7 +25,7 @@ from tenants_api.registry.keys import store_keys
 from tenants_api.registry.models import Realm
 from tenants_api.registry.repository import registered_draft, shares_issuer
 from tenants_api.registry.values import ConditionValue, Health
-from tenants_api.replica.replica import Trust
+from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.stored_keys import to_stored
 
 TICK = 5.0  # seconds between two turns, give or take half of it: replicas do not move in step
@@ -43,7 +43,7 @@ class Reconciler:
         self,
         database: Database,
         *,
-        trust: Trust,
+        trust: RegistryReplica,
         client: RealmClient,
         policy: TargetPolicy,
         clocks: Clocks,

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.database.engine import Database
 from tenants_api.errors import ApiError
-from tenants_api.replica.replica import Trust
+from tenants_api.replica.replica import RegistryReplica
 
 log = structlog.get_logger("tenants_api.control")
 
@@ -23,7 +23,7 @@ class Runner:
     """Runs the transactions of commands on `database`, for which `replica` holds the registry in memory."""
 
     database: Database
-    replica: Trust
+    replica: RegistryReplica
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:

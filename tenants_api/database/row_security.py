@@ -50,7 +50,7 @@ class RoleFault:
     """Why a role may not serve, and the SQL that cures it."""
 
     fault: str
-    cure: str
+    hint: str
 
 
 def faults_of(found: DatabaseRole) -> list[RoleFault]:
@@ -66,9 +66,9 @@ def faults_of(found: DatabaseRole) -> list[RoleFault]:
             RoleFault(f"the role {role} is a member of {group}", f"revoke {quoted(group)} from {quoted(role)}")
         )
     if found.owned:
-        cure = "; ".join(f"alter table {quoted(table)} owner to {OWNER}" for table in found.owned[:3])
+        hint = "; ".join(f"alter table {quoted(table)} owner to {OWNER}" for table in found.owned[:3])
         more = " …" if len(found.owned) > 3 else ""
-        faults.append(RoleFault(f"the role {role} owns tables ({found.owned[0]}{more})", f"{cure}{more}"))
+        faults.append(RoleFault(f"the role {role} owns tables ({found.owned[0]}{more})", f"{hint}{more}"))
     return faults
 
 
@@ -76,7 +76,7 @@ def reason_not_to_serve(faults: Sequence[RoleFault]) -> str | None:
     """The faults in one line with the cure; None when there are none."""
     if not faults:
         return None
-    reasons, cures = " and ".join(one.fault for one in faults), "; ".join(one.cure for one in faults)
+    reasons, cures = " and ".join(one.fault for one in faults), "; ".join(one.hint for one in faults)
     return (
         f"{reasons}, so row-level security does not bind this API; use another role (`tenants-api db grant` makes"
         f" one), or run as a superuser: {cures}"

@@ -22,7 +22,7 @@ class IdentityTooLarge(ApiError):
     code = "identity_too_large"
     title = "The identity does not fit into headers"
     cause = "User name, email and roles of the token take more than 4096 bytes as headers for the service behind."
-    cure = "Shorten the user name in the realm, or map fewer roles to the user; nothing is ever cut off."
+    hint = "Shorten the user name in the realm, or map fewer roles to the user; nothing is ever cut off."
 
     def __init__(self) -> None:
         challenge = f'Bearer realm="{REALM}", error="insufficient_scope", error_description="The identity is too large"'

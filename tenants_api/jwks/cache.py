@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from tenants_api.clocks import Clocks
-from tenants_api.jwks.realm_keys import KeyOwner, KeyPolicy, KeyRing, KeySource, RingEvent, UsableKeys
+from tenants_api.jwks.realm_keys import KeyOwner, KeyPolicy, KeySetEvent, KeySource, RealmKeys, UsableKeys
 
 
-class KeyRings:
+class JwksCache:
     """One ring per realm row: two realms with the same kid, or the same key, never stand in for each other."""
 
     def __init__(
@@ -18,15 +18,15 @@ class KeyRings:
         source: KeySource,
         policy: KeyPolicy,
         clocks: Clocks,
-        on_new: Callable[[KeyRing], None],
-        on_event: RingEvent,
+        on_new: Callable[[RealmKeys], None],
+        on_event: KeySetEvent,
     ) -> None:
         self._source, self._policy, self._clocks = source, policy, clocks
         self._on_new, self._on_event = on_new, on_event
-        self._rings: dict[uuid.UUID, KeyRing] = {}
+        self._jwks_cache: dict[uuid.UUID, RealmKeys] = {}
 
-    def __iter__(self) -> Iterator[KeyRing]:
-        return iter(tuple(self._rings.values()))
+    def __iter__(self) -> Iterator[RealmKeys]:
+        return iter(tuple(self._jwks_cache.values()))
 
     def in_flight(self) -> int:
         """Fetches that are under way."""
@@ -36,13 +36,13 @@ class KeyRings:
         """Seconds since the oldest key set in use was fetched; 0 without any."""
         return max((age for ring in self if (age := ring.age) is not None), default=0.0)
 
-    def find(self, realm_id: uuid.UUID) -> KeyRing | None:
+    def find(self, realm_id: uuid.UUID) -> RealmKeys | None:
         """The ring of a realm that was used since start."""
-        return self._rings.get(realm_id)
+        return self._jwks_cache.get(realm_id)
 
-    def of(self, realm: KeyOwner) -> KeyRing:
+    def of(self, realm: KeyOwner) -> RealmKeys:
         """The ring of this realm; a realm that now is reached elsewhere gets a new, empty one."""
-        ring = self._rings.get(realm.id)
+        ring = self._jwks_cache.get(realm.id)
         if ring is not None and ring.realm is realm:
             return ring
         if ring is None or self.follow(realm):
@@ -65,9 +65,9 @@ class KeyRings:
         ring.adopt(fetched, age=age)
         self._on_new(ring)
 
-    def _new(self, realm: KeyOwner) -> KeyRing:
-        ring = KeyRing(realm, source=self._source, policy=self._policy, clocks=self._clocks, on_event=self._on_event)
-        self._rings[realm.id] = ring
+    def _new(self, realm: KeyOwner) -> RealmKeys:
+        ring = RealmKeys(realm, source=self._source, policy=self._policy, clocks=self._clocks, on_event=self._on_event)
+        self._jwks_cache[realm.id] = ring
         return ring
 
     def follow(self, realm: KeyOwner) -> bool:
@@ -75,7 +75,7 @@ class KeyRings:
 
         Who waits for its fetch is told at once, and starts over with the realm as it is now.
         """
-        ring = self._rings.get(realm.id)
+        ring = self._jwks_cache.get(realm.id)
         if ring is None or _same_target(ring.realm, other=realm):
             return False
         self.drop(realm.id)
@@ -83,13 +83,13 @@ class KeyRings:
 
     def drop(self, realm_id: uuid.UUID) -> None:
         """Forget a realm that left the registry."""
-        ring = self._rings.pop(realm_id, None)
+        ring = self._jwks_cache.pop(realm_id, None)
         if ring is not None:
             ring.cancel()
 
     def cancel(self) -> None:
         """End all fetches; for shutdown."""
-        for ring in self._rings.values():
+        for ring in self._jwks_cache.values():
             ring.cancel()
 
 

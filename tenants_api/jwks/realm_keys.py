@@ -80,7 +80,7 @@ PATIENT_LOOKS = 3  # looks in vain after which nobody waits for the next
 MAX_MISSED, LONGEST_MISSED = 16, 64  # kids that are remembered as asked for in vain, and their characters
 
 
-class Budget:
+class RefetchLimiter:
     """Each look doubles the pause before the next; a new key resets it."""
 
     __slots__ = ("_in_vain", "_later", "_next")
@@ -126,10 +126,10 @@ class UnknownKids:
     __slots__ = ("_fresh", "_missed", "_repeated")
 
     def __init__(self) -> None:
-        self._fresh, self._repeated = Budget(), Budget()
+        self._fresh, self._repeated = RefetchLimiter(), RefetchLimiter()
         self._missed: dict[str, None] = {}
 
-    def budget_of(self, kid: str) -> Budget:
+    def limiter_of(self, kid: str) -> RefetchLimiter:
         return self._repeated if kid in self._missed else self._fresh
 
     def miss(self, kid: str) -> None:
@@ -163,7 +163,7 @@ class KeyPolicy:
 
 
 @dataclass(slots=True)
-class RingState:
+class KeySetState:
     """What is known of a realm's keys now. Times are monotonic seconds; `source` is `live` or `stored`."""
 
     keys: KeySet | None = None
@@ -193,10 +193,10 @@ PATIENT = 3 * FIRST_PATIENCE  # seconds; who says nothing else waits for as long
 FETCH_DEADLINE = 12.0  # a source has deadlines of its own; this one ends a source that forgot them
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
 
-RingEvent = Callable[["KeyRing", str], None]  # `fetched`, `failed`, or `not_asked`: an unknown kid over the budget
+KeySetEvent = Callable[["RealmKeys", str], None]  # `fetched`, `failed`, or `not_asked`: an unknown kid over the budget
 
 
-class KeyRing:
+class RealmKeys:
     """The keys of one realm. All times are monotonic seconds."""
 
     def __init__(
@@ -206,10 +206,10 @@ class KeyRing:
         source: KeySource,
         policy: KeyPolicy,
         clocks: Clocks,
-        on_event: RingEvent,
+        on_event: KeySetEvent,
     ) -> None:
         self.realm = realm
-        self.state = RingState()
+        self.state = KeySetState()
         self._source, self._policy = source, policy
         self._clocks, self._clock, self._on_event = clocks, clocks.monotonic, on_event
         self._refresh: asyncio.Task[None] | None = None
@@ -355,7 +355,7 @@ class KeyRing:
             if self._find(kid, algorithm=algorithm) is not None:
                 return
         # Not the back-off after failures: a realm that comes back with a new key issues tokens before we ask again.
-        budget = self._unknown.budget_of(kid)
+        budget = self._unknown.limiter_of(kid)
         pause = budget.pause(self._clock())
         if pause > 0 and (budget.flooded or pause > left(until)):
             budget.spend_later(lambda: self._look(budget), pause=pause)
@@ -369,7 +369,7 @@ class KeyRing:
         if self._find(kid, algorithm=algorithm) is None:
             self._unknown.miss(kid)
 
-    def _look(self, budget: Budget) -> None:
+    def _look(self, budget: RefetchLimiter) -> None:
         budget.spend(self._clock())
         self._start()
 
@@ -440,7 +440,7 @@ class KeyRing:
             same = kid in known and known[kid].shares(key)
             key.first_seen = known[kid].first_seen if same else self._clocks.wall()
             key.last_used = known[kid].last_used if same else None
-        self.state = RingState(
+        self.state = KeySetState(
             keys,
             fetched_at,
             source,

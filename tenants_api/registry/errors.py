@@ -13,7 +13,7 @@ class TenantNotFound(ApiError):
     code = "tenant_not_found"
     title = "No such tenant"
     cause = "No tenant has this id or slug."
-    cure = "List the tenants with GET /admin/v1/tenants."
+    hint = "List the tenants with GET /admin/v1/tenants."
 
 
 class RealmNotFound(ApiError):
@@ -21,7 +21,7 @@ class RealmNotFound(ApiError):
     code = "realm_not_found"
     title = "No such realm"
     cause = "The tenant has no realm with this id."
-    cure = "Read the tenant: its realms are listed there."
+    hint = "Read the tenant: its realms are listed there."
 
 
 class ApiKeyNotFound(ApiError):
@@ -29,7 +29,7 @@ class ApiKeyNotFound(ApiError):
     code = "not_found"
     title = "No such API key"
     cause = "No admin API key has this id."
-    cure = "List the keys with GET /admin/v1/api-keys."
+    hint = "List the keys with GET /admin/v1/api-keys."
 
 
 class SlugTaken(ApiError):
@@ -37,7 +37,7 @@ class SlugTaken(ApiError):
     code = "slug_taken"
     title = "The slug is taken"
     cause = "Another tenant (also a deleted one, until it is purged) has this slug."
-    cure = "Choose another slug."
+    hint = "Choose another slug."
 
     def __init__(self, slug: str) -> None:
         super().__init__(f"the slug {slug!r} is taken")
@@ -48,7 +48,7 @@ class ExternalIdTaken(ApiError):
     code = "external_id_taken"
     title = "The external id is taken"
     cause = "Another tenant has this external_id."
-    cure = "Find it with GET /admin/v1/tenants?external_id=…"
+    hint = "Find it with GET /admin/v1/tenants?external_id=…"
 
     def __init__(self, external_id: str) -> None:
         super().__init__(f"the external_id {external_id!r} is taken")
@@ -61,7 +61,7 @@ class IssuerTaken(ApiError):
     cause = (
         "This issuer (with this organization) is registered already; a deleted tenant keeps its issuers until purge."
     )
-    cure = "Find its tenant with GET /admin/v1/tenants?issuer=…; remove the realm there or purge the tenant."
+    hint = "Find its tenant with GET /admin/v1/tenants?issuer=…; remove the realm there or purge the tenant."
 
     def __init__(self, issuer: str, *, organization: str | None = None) -> None:
         of = f" with the organization {organization!r}" if organization else ""
@@ -73,7 +73,7 @@ class InvalidStateTransition(ApiError):
     code = "invalid_state_transition"
     title = "The state does not allow this"
     cause = "Tenants go draft → active ⇄ suspended → deleted → (restore) suspended; nothing else."
-    cure = "`allowed` lists the transitions from the present state."
+    hint = "`allowed` lists the transitions from the present state."
 
     def __init__(self, state: str, *, wanted: str, allowed: Iterable[str]) -> None:
         names = sorted(allowed)
@@ -88,7 +88,7 @@ class RealmNotReady(ApiError):
     code = "realm_not_ready"
     title = "The realm is not ready"
     cause = "A check of the realm failed; the report names it, with both values and the cure."
-    cure = "Do what the failed condition's message says, then call again."
+    hint = "Do what the failed condition's message says, then call again."
 
     def __init__(self, detail: str, *, report: Mapping[str, Any]) -> None:
         super().__init__(detail, extra={"report": report})
@@ -99,7 +99,7 @@ class IdempotencyInFlight(ApiError):
     code = "idempotency_in_flight"
     title = "The first request with this key still runs"
     cause = "Two requests carry the same Idempotency-Key at the same time."
-    cure = "Repeat it after the seconds in Retry-After."
+    hint = "Repeat it after the seconds in Retry-After."
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "1"})
@@ -110,7 +110,7 @@ class IdempotencyMismatch(ApiError):
     code = "idempotency_mismatch"
     title = "The Idempotency-Key was used for another request"
     cause = "The same Idempotency-Key came with another path or body in the last 24 hours."
-    cure = "Use a new key for a new request."
+    hint = "Use a new key for a new request."
 
 
 class RegistryUnavailable(ApiError):
@@ -118,7 +118,7 @@ class RegistryUnavailable(ApiError):
     code = "registry_unavailable"
     title = "The registry is unavailable"
     cause = "The database cannot be reached, or it is not migrated."
-    cure = "Retry later; the operator runs `tenants-api doctor` and `tenants-api db upgrade`."
+    hint = "Retry later; the operator runs `tenants-api doctor` and `tenants-api db upgrade`."
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, headers={"Retry-After": "2"})

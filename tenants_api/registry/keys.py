@@ -10,27 +10,27 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.registry.changes import AT_ONCE, bump_version, lock_tenant_of
-from tenants_api.registry.models import Realm, RealmKeys, Tenant
+from tenants_api.registry.models import Realm, RealmKeysRow, Tenant
 from tenants_api.registry.values import StoredKeys
 
-_KEYS = select(*(getattr(RealmKeys, name) for name in StoredKeys.__slots__))
+_KEYS = select(*(getattr(RealmKeysRow, name) for name in StoredKeys.__slots__))
 
 
 async def load_keys(session: AsyncSession, *, realm_ids: Collection[uuid.UUID]) -> list[StoredKeys]:
     """The stored sets of these realms."""
     found: list[StoredKeys] = []
     for some in _slices(realm_ids):
-        found += [StoredKeys(*row) for row in await session.execute(_KEYS.where(RealmKeys.realm_id.in_(some)))]
+        found += [StoredKeys(*row) for row in await session.execute(_KEYS.where(RealmKeysRow.realm_id.in_(some)))]
     return found
 
 
 async def load_all_keys(session: AsyncSession) -> AsyncGenerator[list[StoredKeys], None]:
     """All stored sets, some at a time."""
-    query = _KEYS.order_by(RealmKeys.realm_id).limit(AT_ONCE)
+    query = _KEYS.order_by(RealmKeysRow.realm_id).limit(AT_ONCE)
     rows = (await session.execute(query)).all()
     while rows:
         yield [StoredKeys(*row) for row in rows]
-        rows = (await session.execute(query.where(RealmKeys.realm_id > rows[-1].realm_id))).all()
+        rows = (await session.execute(query.where(RealmKeysRow.realm_id > rows[-1].realm_id))).all()
 
 
 async def store_keys(session: AsyncSession, keys: StoredKeys, *, tell: bool = False) -> bool:
@@ -43,12 +43,12 @@ async def store_keys(session: AsyncSession, keys: StoredKeys, *, tell: bool = Fa
     tenant_id = await lock_tenant_of(session, realm_id=keys.realm_id)
     if tenant_id is None or not await _is_origin(session, keys=keys):
         return False
-    row = await session.get(RealmKeys, keys.realm_id, populate_existing=True)
+    row = await session.get(RealmKeysRow, keys.realm_id, populate_existing=True)
     if row is not None and _origin(row) == _origin(keys) and row.fetched_at > keys.fetched_at:
         return False
     changed = row is None or _says(row) != _says(keys)
     if row is None:
-        row = RealmKeys(realm_id=keys.realm_id)
+        row = RealmKeysRow(realm_id=keys.realm_id)
         session.add(row)
     for name in StoredKeys.__slots__:
         setattr(row, name, getattr(keys, name))
@@ -61,7 +61,7 @@ async def store_keys(session: AsyncSession, keys: StoredKeys, *, tell: bool = Fa
 
 async def forget_keys(session: AsyncSession, *, realm_id: uuid.UUID) -> None:
     """Drop what is stored for a realm: it was fetched for another issuer or URL than the realm has now."""
-    await session.execute(delete(RealmKeys).where(RealmKeys.realm_id == realm_id))
+    await session.execute(delete(RealmKeysRow).where(RealmKeysRow.realm_id == realm_id))
 
 
 async def _is_origin(session: AsyncSession, *, keys: StoredKeys) -> bool:
@@ -70,7 +70,7 @@ async def _is_origin(session: AsyncSession, *, keys: StoredKeys) -> bool:
     return tuple(now.one()) == _origin(keys)
 
 
-def _origin(keys: StoredKeys | RealmKeys) -> tuple[str | None, str | None]:
+def _origin(keys: StoredKeys | RealmKeysRow) -> tuple[str | None, str | None]:
     return keys.issuer, keys.realm_url
 
 
@@ -79,5 +79,5 @@ def _slices(realm_ids: Collection[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
     return (listed[start : start + AT_ONCE] for start in range(0, len(listed), AT_ONCE))
 
 
-def _says(keys: StoredKeys | RealmKeys) -> tuple[Any, ...]:
+def _says(keys: StoredKeys | RealmKeysRow) -> tuple[Any, ...]:
     return keys.digest, keys.not_before, keys.realm_enabled, *_origin(keys)

@@ -100,7 +100,7 @@ class Realm(Base):
     )
 
 
-class RealmKeys(Base):
+class RealmKeysRow(Base):
     """The last known good key set of a realm, and what its status said with it.
 
     `issuer` and `realm_url` are what it was fetched for: for a realm that has another one since it is worth nothing.

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import structlog
 
 from tenants_api.clocks import Clocks
-from tenants_api.jwks.realm_keys import KeyPolicy, KeyRing
+from tenants_api.jwks.realm_keys import KeyPolicy, RealmKeys
 from tenants_api.keycloak.source import RealmKeySource
 from tenants_api.observability.metrics import Metrics
 from tenants_api.outbound.client import RealmClient
 from tenants_api.outbound.targets import Resolver, TargetPolicy, target_policy
 from tenants_api.replica.health import realms_by_health_and_source, tenants_by_state_and_health
-from tenants_api.replica.replica import Trust
-from tenants_api.replica.reporter import Outcomes, Rejections
+from tenants_api.replica.replica import RegistryReplica
+from tenants_api.replica.reporter import Rejections, VerificationReporter
 from tenants_api.replica.storage import RegistryStorage
 from tenants_api.settings import Settings
 from tenants_api.tokens.authenticator import Authenticator
@@ -37,10 +37,10 @@ class Verifying:
     source: RealmKeySource
     keys: KeyPolicy
     claims: ClaimPolicy
-    trust: Trust
+    trust: RegistryReplica
     verifier: TokenVerifier
     rejections: Rejections
-    outcomes: Outcomes
+    outcomes: VerificationReporter
 
 
 def build_verifying(
@@ -67,7 +67,7 @@ def build_verifying(
         max_token_bytes=settings.max_token_bytes,
     )
     observe = observer(metrics)
-    trust = Trust(
+    trust = RegistryReplica(
         storage,
         source=source,
         keys=keys,
@@ -77,19 +77,19 @@ def build_verifying(
         listen=settings.direct_url if storage.is_postgresql else None,
     )
     rejections = Rejections(storage, clocks=clocks)
-    signed = SignedTokens(lookup=trust, rings=trust.rings, roles=roles.names, policy=claims, clocks=clocks)
+    signed = SignedTokens(lookup=trust, jwks_cache=trust.jwks_cache, roles=roles.names, policy=claims, clocks=clocks)
     others: tuple[Authenticator, ...] = ()  # further kinds of tokens, in the order in which they are asked
-    outcomes = Outcomes(metrics, rejections=rejections)
+    outcomes = VerificationReporter(metrics, rejections=rejections)
     cache = VerifiedTokens(settings.verified_tokens, clocks=clocks) if settings.verified_tokens else None
     verifier = TokenVerifier(signed, others=others, cache=cache, reporter=outcomes)
     watch(metrics, trust=trust, verifier=verifier)
     return Verifying(policy, client, source, keys, claims, trust, verifier, rejections, outcomes)
 
 
-def observer(metrics: Metrics) -> Callable[[KeyRing, str], None]:
+def observer(metrics: Metrics) -> Callable[[RealmKeys, str], None]:
     """Counts every fetch of keys and logs the failed ones."""
 
-    def observe(ring: KeyRing, event: str) -> None:
+    def observe(ring: RealmKeys, event: str) -> None:
         state = ring.state
         if event == "not_asked":
             metrics.jwks_not_asked.inc()
@@ -103,7 +103,7 @@ def observer(metrics: Metrics) -> Callable[[KeyRing, str], None]:
     return observe
 
 
-def watch(metrics: Metrics, *, trust: Trust, verifier: TokenVerifier) -> None:
+def watch(metrics: Metrics, *, trust: RegistryReplica, verifier: TokenVerifier) -> None:
     """What is read at each scrape; of several workers the one that is worst off counts, or their sum."""
     gauge = metrics.watch
     gauge(
@@ -124,18 +124,22 @@ def watch(metrics: Metrics, *, trust: Trust, verifier: TokenVerifier) -> None:
     )  # fmt: skip
     gauge("realms", lambda: trust.realm_count, across="livemax", about="Realms whose tokens are read")
     gauge(
-        "jwks_in_flight", trust.rings.in_flight, across="livesum", about="Fetches of key sets that are under way"
+        "jwks_in_flight", trust.jwks_cache.in_flight, across="livesum", about="Fetches of key sets that are under way"
     )  # fmt: skip
     gauge(
-        "jwks_oldest_age_seconds", trust.rings.oldest_age, across="livemax", about="Age of the oldest key set in use"
-    )  # fmt: skip
+        "jwks_oldest_age_seconds",
+        trust.jwks_cache.oldest_age,
+        across="livemax",
+        about="Age of the oldest key set in use",
+    )
     metrics.watch_each(
-        "jwks_realms", lambda: realms_by_health_and_source(trust.rings), labels=("health", "source"), across="livemax",
+        "jwks_realms", lambda: realms_by_health_and_source(trust.jwks_cache),
+        labels=("health", "source"), across="livemax",
         about="Realms that were used, by the health of their keys and where those come from",
     )  # fmt: skip
     metrics.watch_each(
         "tenants",
-        lambda: tenants_by_state_and_health(trust.states, rings=trust.rings, realm_by_id=trust.realm_by_id),
+        lambda: tenants_by_state_and_health(trust.states, jwks_cache=trust.jwks_cache, realm_by_id=trust.realm_by_id),
         labels=("state", "health"), across="livemax",
         about="Tenants, by state and by the worst health of the keys of their realms that were used",
     )  # fmt: skip

@@ -33,12 +33,12 @@ class ChangeFeed:
         *,
         interval: float,
         on_change: Callable[[int], Awaitable[None]],
-        on_doubt: Callable[[int], Awaitable[None]] | None = None,
+        on_resync: Callable[[int], Awaitable[None]] | None = None,
         listen: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage, self._interval, self._clock = storage, interval, clock
-        self._on_change, self._on_doubt = on_change, on_doubt
+        self._on_change, self._on_doubt = on_change, on_resync
         self._looking = asyncio.Lock()
         self._news = asyncio.Event()
         self._doubt, self._announced, self._unannounced = False, -1, False
@@ -85,7 +85,7 @@ class ChangeFeed:
             if file is not None:
                 await file.aclose()
 
-    async def poke(self) -> None:
+    async def poll(self) -> None:
         """Look now.
 
         Raises:
@@ -125,7 +125,7 @@ class ChangeFeed:
     async def _look(self) -> None:
         try:
             async with asyncio.timeout(LOOK_DEADLINE):
-                await self.poke()
+                await self.poll()
         except (StorageError, OSError, TimeoutError) as error:
             # A full pool is our own load. Anything else may be a server that comes back with other data.
             self._doubt = self._doubt or not isinstance(error, StorageBusy)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import structlog
 
 from tenants_api.database.errors import StorageError
-from tenants_api.jwks.realm_keys import KeyOwner, KeyRing
+from tenants_api.jwks.realm_keys import KeyOwner, RealmKeys
 from tenants_api.observability.tasks import Background
 from tenants_api.registry.values import Health, TenantState
 from tenants_api.replica.storage import RegistryStorage
@@ -26,7 +26,7 @@ class HealthRecord:
         self._seen: dict[uuid.UUID, Health] = {}
         self._writing = Background()
 
-    def note(self, ring: KeyRing, *, tenant: str) -> None:
+    def note(self, ring: RealmKeys, *, tenant: str) -> None:
         """Check a realm of the tenant with this slug after a fetch; a change is written and logged."""
         now = health_of(ring)
         before = self._seen.get(ring.realm.id)
@@ -57,14 +57,14 @@ class HealthRecord:
             log.warning("health_not_stored", realm_id=str(realm.id), error=error.cause)
 
 
-def health_of(ring: KeyRing) -> Health:
+def health_of(ring: RealmKeys) -> Health:
     """Healthy with keys from the last try, degraded with older ones, failing without any or when disabled."""
     if not ring.usable or not ring.state.enabled:
         return Health.FAILING
     return Health.HEALTHY if ring.state.last_failure is None else Health.DEGRADED
 
 
-def reason_of(ring: KeyRing) -> str | None:
+def reason_of(ring: RealmKeys) -> str | None:
     """Why it is not healthy: a stable reason as the conditions have them."""
     return "RealmDisabled" if not ring.state.enabled else ring.state.last_failure
 
@@ -72,25 +72,28 @@ def reason_of(ring: KeyRing) -> str | None:
 _WORSE = (Health.HEALTHY, Health.DEGRADED, Health.FAILING)
 
 
-def realms_by_health(rings: Iterable[KeyRing]) -> dict[str, int]:
+def realms_by_health(jwks_cache: Iterable[RealmKeys]) -> dict[str, int]:
     """Realms that were used here: healthy, degraded, failing."""
-    return {str(health): 0 for health in _WORSE} | Counter(str(health_of(ring)) for ring in rings)
+    return {str(health): 0 for health in _WORSE} | Counter(str(health_of(ring)) for ring in jwks_cache)
 
 
-def realms_by_health_and_source(rings: Iterable[KeyRing]) -> Counter[tuple[str, ...]]:
+def realms_by_health_and_source(jwks_cache: Iterable[RealmKeys]) -> Counter[tuple[str, ...]]:
     """The same, and where the keys come from: `live`, `stored` or `none`."""
-    return Counter((str(health_of(ring)), ring.state.source or "none") for ring in rings)
+    return Counter((str(health_of(ring)), ring.state.source or "none") for ring in jwks_cache)
 
 
 def tenants_by_state_and_health(
-    states: Mapping[str, int], *, rings: Iterable[KeyRing], realm_by_id: Callable[[uuid.UUID], TrustedRealm | None]
+    states: Mapping[str, int],
+    *,
+    jwks_cache: Iterable[RealmKeys],
+    realm_by_id: Callable[[uuid.UUID], TrustedRealm | None],
 ) -> Counter[tuple[str, ...]]:
     """Tenants by state and by the worst health of their realms that were used here; `unknown` where none was.
 
     `states` counts all tenants by their state; `realm_by_id` gives a realm that was used as it is now.
     """
     worst: dict[uuid.UUID, tuple[str, ...]] = {}
-    for health, realm_id in sorted((_WORSE.index(health_of(ring)), ring.realm.id) for ring in rings):
+    for health, realm_id in sorted((_WORSE.index(health_of(ring)), ring.realm.id) for ring in jwks_cache):
         if (realm := realm_by_id(realm_id)) is not None:
             state = TenantState.SUSPENDED if realm.suspended else TenantState.ACTIVE
             worst[realm.tenant.id] = (str(state), str(_WORSE[health]))

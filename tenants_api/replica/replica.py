@@ -15,8 +15,8 @@ import structlog
 from tenants_api.clocks import Clocks
 from tenants_api.database.errors import StorageError, cause_of
 from tenants_api.errors import RateLimited
-from tenants_api.jwks.cache import KeyRings
-from tenants_api.jwks.realm_keys import KeyOwner, KeyPolicy, KeyRing, KeySource, UsableKeys
+from tenants_api.jwks.cache import JwksCache
+from tenants_api.jwks.realm_keys import KeyOwner, KeyPolicy, KeySource, RealmKeys, UsableKeys
 from tenants_api.registry.values import StoredKeys, TenantRow, TenantState
 from tenants_api.replica.feed import ChangeFeed
 from tenants_api.replica.health import HealthRecord
@@ -43,11 +43,11 @@ CATCH_UP_SECONDS = 5.0  # that a committed change waits for this replica to read
 MANUAL_COOLDOWN = 5.0  # seconds between two manual refreshes of one realm
 
 
-Observer = Callable[[KeyRing, str], None]
+Observer = Callable[[RealmKeys, str], None]
 log = structlog.get_logger("tenants_api.replica")
 
 
-class Trust:
+class RegistryReplica:
     """The snapshot, its change feed and the stored keys. Implements `RealmLookup`."""
 
     def __init__(
@@ -68,14 +68,14 @@ class Trust:
         self._health = HealthRecord(storage)
         self._refreshed: dict[uuid.UUID, float] = {}
         self._applying = asyncio.Lock()
-        self.rings = KeyRings(
+        self.jwks_cache = JwksCache(
             source=source, policy=keys, clocks=clocks, on_new=self._stored.restore, on_event=self._key_event
         )
         self.feed = ChangeFeed(
             storage,
             interval=poll,
             on_change=self._apply_to,
-            on_doubt=self._compare_all,
+            on_resync=self._compare_all,
             listen=listen,
             clock=clocks.monotonic,
         )
@@ -148,7 +148,7 @@ class Trust:
 
     async def refresh(self) -> None:
         """Look at the registry now; after a change of our own this worker is right at once."""
-        await self.feed.poke()
+        await self.feed.poll()
 
     async def catch_up(self) -> None:
         """Bring this replica up to a change that is committed.
@@ -183,11 +183,11 @@ class Trust:
                 headers={"Retry-After": str(max(1, round(wait)))},
             )
         self._refreshed[realm_id] = self._clocks.monotonic()
-        ring = self.rings.of(realm)
+        ring = self.jwks_cache.of(realm)
         failure = await ring.refresh()
         if failure is not None:
             raise KeysUnavailable(Refusal("key", failure), retry_after=MANUAL_COOLDOWN)
-        if self.rings.find(realm_id) is not ring:  # its issuer or URL was changed, or it left, while it was asked
+        if self.jwks_cache.find(realm_id) is not ring:  # its issuer or URL was changed, or it left, while it was asked
             raise KeysUnavailable(Refusal("key", "realm_changed"))
         self._stored.save(ring, tell=True)
         await self._stored.written()
@@ -200,7 +200,7 @@ class Trust:
 
     def stored_at(self, realm_id: uuid.UUID, *, issuer: str, realm_url: str) -> datetime | None:
         """When the keys were fetched that serve this issuer at this URL when it cannot be reached; None without any."""
-        ring = self.rings.find(realm_id)
+        ring = self.jwks_cache.find(realm_id)
         if ring is not None and ring.state.keys is not None and _is_of(ring.realm, issuer=issuer, realm_url=realm_url):
             return wall_time(ring.state.fetched_at, clocks=self._clocks)
         return self._stored.fetched_at(realm_id, issuer=issuer, realm_url=realm_url)
@@ -216,11 +216,11 @@ class Trust:
         if realm is not None and _is_of(realm, issuer=issuer, realm_url=realm_url):
             age = self._clocks.wall() - asked_at.timestamp()
             # The same set was just stored: this one is live, and so the newer.
-            self.rings.adopt(realm, fetched, age=max(0.0, age - 0.001))
+            self.jwks_cache.adopt(realm, fetched, age=max(0.0, age - 0.001))
 
     def note_keys(self, keys: StoredKeys, *, issuer: str, realm_url: str, fetched: UsableKeys) -> None:
         """Keys that were fetched without a token: a realm in use takes them, an idle one when it is asked for."""
-        if self.rings.find(keys.realm_id) is not None:
+        if self.jwks_cache.find(keys.realm_id) is not None:
             self.adopt_keys(
                 keys.realm_id, issuer=issuer, realm_url=realm_url, fetched=fetched, asked_at=keys.fetched_at
             )
@@ -229,7 +229,7 @@ class Trust:
 
     async def aclose(self) -> None:
         """End what runs in the background; keys that are being stored are given a moment."""
-        self.rings.cancel()
+        self.jwks_cache.cancel()
         await self._stored.written()
         await self._health.written()
 
@@ -280,7 +280,7 @@ class Trust:
 
     def _learn(self, stored: Sequence[StoredKeys]) -> None:
         for realm_id in self._stored.learn(stored):
-            if (ring := self.rings.find(realm_id)) is not None:
+            if (ring := self.jwks_cache.find(realm_id)) is not None:
                 self._stored.restore(ring)
 
     def _put(self, tenant: TenantRow) -> None:
@@ -305,7 +305,7 @@ class Trust:
             present = self._snapshot.get(realm.id)
             if present is None or facts(present) != facts(realm):
                 self._snapshot.put(realm)
-                if self.rings.follow(realm):
+                if self.jwks_cache.follow(realm):
                     self._health.forget(realm.id)
 
     def _remove(self, tenant_id: uuid.UUID) -> None:
@@ -315,7 +315,7 @@ class Trust:
 
     def _drop(self, realm_id: uuid.UUID) -> None:
         self._snapshot.remove(realm_id)
-        self.rings.drop(realm_id)
+        self.jwks_cache.drop(realm_id)
         self._stored.forget(realm_id)
         self._health.forget(realm_id)
 
@@ -324,13 +324,13 @@ class Trust:
             self._wake(tenant)
         return self._snapshot.get(realm_id)
 
-    def _ring(self, realm_id: uuid.UUID) -> KeyRing | None:
+    def _ring(self, realm_id: uuid.UUID) -> RealmKeys | None:
         realm = self._realm(realm_id)
-        return self.rings.of(realm) if realm is not None else None
+        return self.jwks_cache.of(realm) if realm is not None else None
 
-    def _key_event(self, ring: KeyRing, event: str) -> None:
+    def _key_event(self, ring: RealmKeys, event: str) -> None:
         self._observe(ring, event)
-        if self.rings.find(ring.realm.id) is not ring:
+        if self.jwks_cache.find(ring.realm.id) is not ring:
             return  # the realm left the registry, or got another issuer or URL, while its keys were fetched
         realm = self._snapshot.get(ring.realm.id)
         if realm is not None:

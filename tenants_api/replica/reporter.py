@@ -85,7 +85,7 @@ def _short(value: Any) -> str:
     return redacted(value, limit=LONGEST) if isinstance(value, str) else ""
 
 
-class Outcomes:
+class VerificationReporter:
     """The `Reporter` of the verifier; `explain`, which an admin asks, is no caller."""
 
     def __init__(self, metrics: Metrics, *, rejections: Rejections) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from tenants_api.clocks import Clocks
 from tenants_api.database.errors import StorageError
-from tenants_api.jwks.realm_keys import KeyRing, UsableKeys
+from tenants_api.jwks.realm_keys import RealmKeys, UsableKeys
 from tenants_api.observability.tasks import Background
 from tenants_api.registry.values import StoredKeys
 from tenants_api.replica.storage import RegistryStorage
@@ -41,7 +41,7 @@ class KeyReport:
     source: str | None
 
 
-def key_report(ring: KeyRing | None, *, clocks: Clocks) -> KeyReport:
+def key_report(ring: RealmKeys | None, *, clocks: Clocks) -> KeyReport:
     """What a ring holds; nothing where there is no ring, or no key was ever fetched."""
     if ring is None or ring.state.keys is None:
         return KeyReport((), None, None, None)
@@ -105,14 +105,14 @@ class StoredKeySets:
         keys = self._of_realm(realm_id)
         return keys.fetched_at if keys is not None and keys.origin == _origin(issuer, realm_url) else None
 
-    def restore(self, ring: KeyRing) -> None:
+    def restore(self, ring: RealmKeys) -> None:
         """Give the ring its stored keys, if there are any of its issuer and URL that are newer than what it has."""
         keys = self._of_realm(ring.realm.id)
         if keys is not None and keys.origin == _origin(ring.realm.issuer, ring.realm.realm_url):
             age = max(0.0, self._clocks.wall() - keys.fetched_at.timestamp())
             ring.restore(keys.jwks, age=age, not_before=keys.not_before, enabled=keys.enabled)
 
-    def save(self, ring: KeyRing, *, tell: bool = False) -> None:
+    def save(self, ring: RealmKeys, *, tell: bool = False) -> None:
         """Write what the ring has just fetched; no caller waits for it.
 
         What the database says already is written with `tell` alone: that ends the back-off of the other replicas.
@@ -139,7 +139,7 @@ class StoredKeySets:
         fetched_at, not_before, enabled, origin = _HEAD.unpack_from(packed)
         return _Known(datetime.fromtimestamp(fetched_at, UTC), not_before, enabled, origin, packed[_HEAD.size :])
 
-    def _of(self, ring: KeyRing) -> StoredKeys | None:
+    def _of(self, ring: RealmKeys) -> StoredKeys | None:
         state, realm = ring.state, ring.realm
         if state.keys is None:
             return None

@@ -36,26 +36,26 @@ def example(**members: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [members]})
 
 
-class WireOut(BaseModel):
+class ResponseModel(BaseModel):
     """What is answered: built from rows and values by attribute."""
 
     model_config = ConfigDict(from_attributes=True, populate_by_name=True)
 
 
-class WireIn(BaseModel):
+class RequestModel(BaseModel):
     """What is sent to us: strict types, no unknown fields, no echo of what was wrong."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, populate_by_name=True)
 
 
-class ListMetadata(WireOut):
+class ListMetadata(ResponseModel):
     """Cursors for the neighbouring pages; null at an end."""
 
     after: str | None = None
     before: str | None = None
 
 
-class Paged(WireOut, Generic[T]):
+class Paged(ResponseModel, Generic[T]):
     """One page of a keyset list."""
 
     data: list[T]
@@ -70,7 +70,7 @@ def paged(page: Page[Any], *, convert: Callable[[Any], Any]) -> dict[str, Any]:
     }
 
 
-class Problem(WireOut):
+class Problem(ResponseModel):
     """RFC 9457. `code` is stable; `errors` points at wrong fields (RFC 6901)."""
 
     type: str = Field(examples=["/problems/invalid_token"])

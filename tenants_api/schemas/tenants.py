@@ -14,7 +14,18 @@ from tenants_api.outbound.targets import TargetPolicy
 from tenants_api.registry.models import Rejection, Tenant
 from tenants_api.registry.values import Health, RealmDraft, TenantDraft
 from tenants_api.role_rules import RoleRule
-from tenants_api.schemas.base import ClientId, ExternalId, Metadata, Name, PlainText, Slug, Time, Url, WireIn, WireOut
+from tenants_api.schemas.base import (
+    ClientId,
+    ExternalId,
+    Metadata,
+    Name,
+    PlainText,
+    RequestModel,
+    ResponseModel,
+    Slug,
+    Time,
+    Url,
+)
 
 Activate = Literal["when_ready", "now", "never"]
 IssuerCheckMode = Literal["discovery", "sample"]
@@ -31,7 +42,7 @@ Issuer = Annotated[Url, Field(description="exactly the `iss` of the realm's toke
 OurClient = Annotated[ClientId, Field(description="this API's client in the realm")]
 
 
-class RealmIn(WireIn):
+class RealmIn(RequestModel):
     """A realm as an admin describes it; what is left out follows from the rest."""
 
     issuer: Issuer
@@ -63,7 +74,7 @@ class RealmPatch(RealmIn):
     client_id: OurClient = ""
 
 
-class RuleIn(WireIn):
+class RuleIn(RequestModel):
     """`from` is `realm`, `client:<client_id>`, `group` or `scope`; `value` is compared exactly.
 
     A client id may hold any character but control characters, as in Keycloak; white space not at its ends.
@@ -84,7 +95,7 @@ Rules = Annotated[list[RuleIn], Field(max_length=200)]
 _PUBLISHED = "whether everybody may read at which realms this tenant's tokens are issued (RFC 9728)"
 
 
-class TenantFields(WireIn):
+class TenantFields(RequestModel):
     """What an admin says of a tenant."""
 
     slug: Slug
@@ -108,7 +119,7 @@ class TenantPut(TenantIn):
     slug: Slug | None = None  # type: ignore[assignment]  # the path may name it instead
 
 
-class TenantPatch(WireIn):
+class TenantPatch(RequestModel):
     """A merge patch (RFC 7396) of a tenant; `metadata` is merged member by member."""
 
     name: Name = ""
@@ -118,7 +129,7 @@ class TenantPatch(WireIn):
     role_mapping: Rules | None = None
 
 
-class ConditionOut(WireOut):
+class ConditionOut(ResponseModel):
     """One named check with its outcome; `reason` is a stable code."""
 
     type: str = Field(examples=["IssuerMatches"])
@@ -128,7 +139,7 @@ class ConditionOut(WireOut):
     last_transition_time: Time
 
 
-class RealmOut(WireOut):
+class RealmOut(ResponseModel):
     """A registered realm; `conditions` are its last checks."""
 
     id: uuid.UUID
@@ -151,13 +162,13 @@ class RealmOut(WireOut):
     updated_at: Time
 
 
-class RuleOut(WireOut):
+class RuleOut(ResponseModel):
     source: str = Field(serialization_alias="from")
     value: str
     role: str
 
 
-class TenantOut(WireOut):
+class TenantOut(ResponseModel):
     """A tenant. `health` is that of its worst realm in use, `conditions` those of its first realm."""
 
     id: uuid.UUID
@@ -185,7 +196,7 @@ class TenantOut(WireOut):
         return self.realms[0].conditions if self.realms else []
 
 
-class Reason(WireIn):
+class Reason(RequestModel):
     """Why; kept in the audit trail."""
 
     reason: PlainText | None = Field(default=None, max_length=500)
@@ -243,7 +254,7 @@ def to_rules(
     return tuple(RoleRule(rule.source, rule.value, rule.role) for rule in mapping)
 
 
-class RejectionOut(WireOut):
+class RejectionOut(ResponseModel):
     """Refused tokens that look alike. `kid`, `azp` and `aud` are the sender's words: unsigned tokens have some too."""
 
     reason: str = Field(examples=["wrong_audience"])

@@ -31,7 +31,7 @@ from tenants_api.observability.metrics import Metrics, shared_by
 from tenants_api.observability.tasks import start_loops, stop_loops
 from tenants_api.readiness import CHECKS, NotReady, check, load_registry, open_database
 from tenants_api.replica.factory import build_verifying
-from tenants_api.replica.replica import Trust
+from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.server.options import frozen, server_options
 from tenants_api.settings import Settings, SettingsError, load_settings
@@ -48,7 +48,7 @@ class Opened:
 
     authorizer: Authorizer
     database: Database
-    trust: Trust
+    trust: RegistryReplica
     metrics: Metrics
 
 

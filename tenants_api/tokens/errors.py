@@ -68,7 +68,7 @@ class MissingToken(TokenError):
     code = "missing_token"
     title = "A bearer token is required"
     cause = "The request carries no credentials."
-    cure = "Send `Authorization: Bearer <access token>`."
+    hint = "Send `Authorization: Bearer <access token>`."
     # No `error` attribute when no credentials were sent (RFC 6750 section 3.1).
     challenge = f'Bearer realm="{REALM}"'
 
@@ -78,7 +78,7 @@ class InvalidToken(TokenError):
     code = "invalid_token"
     title = "The access token is not accepted"
     cause = "The token's issuer, signature, type, audience or another claim is not acceptable here."
-    cure = "Get a new access token; an admin can see the reason with POST /admin/v1/tokens/explain."
+    hint = "Get a new access token; an admin can see the reason with POST /admin/v1/tokens/explain."
     challenge = f'Bearer realm="{REALM}", error="invalid_token", error_description="The access token is not accepted"'
 
 
@@ -87,7 +87,7 @@ class TokenExpired(TokenError):
     code = "token_expired"
     title = "The access token expired"
     cause = "Everything about the token is good except that its lifetime is over."
-    cure = "Refresh the token at the realm and repeat the request."
+    hint = "Refresh the token at the realm and repeat the request."
     challenge = f'Bearer realm="{REALM}", error="invalid_token", error_description="The access token expired"'
 
 
@@ -96,7 +96,7 @@ class InsufficientRole(TokenError):
     code = "insufficient_role"
     title = "The role is missing"
     cause = "The token is good, but none of its mapped roles permits this."
-    cure = "Give the user the role in the realm, or map one of the user's roles to it."
+    hint = "Give the user the role in the realm, or map one of the user's roles to it."
 
     def __init__(self, role: str) -> None:
         super().__init__(
@@ -114,7 +114,7 @@ class TenantMismatch(TokenError):
     code = "tenant_mismatch"
     title = "The path names another tenant"
     cause = "The tenant in the path is not the one that the token's issuer belongs to."
-    cure = "Call your own tenant's path, or the path without a tenant."
+    hint = "Call your own tenant's path, or the path without a tenant."
     challenge = (
         f'Bearer realm="{REALM}", error="insufficient_scope", error_description="The token is for another tenant"'
     )
@@ -125,7 +125,7 @@ class TenantSuspended(TokenError):
     code = "tenant_suspended"
     title = "The tenant is suspended"
     cause = "The token is good; an admin suspended the tenant."
-    cure = "Ask the operator of this API."
+    hint = "Ask the operator of this API."
     challenge = f'Bearer realm="{REALM}", error="insufficient_scope", error_description="The tenant is suspended"'
 
 
@@ -134,7 +134,7 @@ class KeysUnavailable(TokenError):
     code = "keys_unavailable"
     title = "The realm's keys are unavailable"
     cause = "The issuer is registered, but its realm cannot be reached and no usable keys are stored."
-    cure = "Repeat the request after the seconds in Retry-After."
+    hint = "Repeat the request after the seconds in Retry-After."
 
     def __init__(self, refusal: Refusal | None = None, *, retry_after: float = 1) -> None:
         super().__init__(refusal, headers={"Retry-After": str(max(1, round(retry_after)))})

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterable
 
 from tenants_api.clocks import Clocks
-from tenants_api.jwks.cache import KeyRings
+from tenants_api.jwks.cache import JwksCache
 from tenants_api.jwks.parse import KeySet, VerifyKey
-from tenants_api.jwks.realm_keys import PATIENT, NoUsableKeys, RingState, loop_time
+from tenants_api.jwks.realm_keys import PATIENT, KeySetState, NoUsableKeys, loop_time
 from tenants_api.tokens.authenticator import Authenticated
 from tenants_api.tokens.claims import CLAIM_RULES, ClaimPolicy, check_expiry, check_revoked
 from tenants_api.tokens.credentials import BEARER
@@ -31,10 +31,10 @@ class SignedTokens:
     schemes = (BEARER,)
 
     def __init__(
-        self, *, lookup: RealmLookup, rings: KeyRings, roles: Iterable[str], policy: ClaimPolicy, clocks: Clocks
+        self, *, lookup: RealmLookup, jwks_cache: JwksCache, roles: Iterable[str], policy: ClaimPolicy, clocks: Clocks
     ) -> None:
         self.policy = policy
-        self._lookup, self._rings, self._clocks = lookup, rings, clocks
+        self._lookup, self._jwks_cache, self._clocks = lookup, jwks_cache, clocks
         self._role_names = frozenset(roles)
         self._headers: dict[bytes, tuple[str, str]] = {}
 
@@ -50,7 +50,7 @@ class SignedTokens:
                 if unverified.algorithm not in realm.algorithms:
                     expected = sorted(realm.algorithms)
                     refuse("algorithm", "algorithm_refused", expected=expected, found=unverified.algorithm[:20])
-                ring = self._rings.of(realm)
+                ring = self._jwks_cache.of(realm)
                 kid, algorithm = unverified.kid, unverified.algorithm
                 key = ring.ready(kid, algorithm=algorithm)
                 if key is None:
@@ -103,7 +103,7 @@ class SignedTokens:
         return realm
 
     def _check(
-        self, token: UntrustedToken, *, realm: TrustedRealm, key: VerifyKey | None, state: RingState
+        self, token: UntrustedToken, *, realm: TrustedRealm, key: VerifyKey | None, state: KeySetState
     ) -> Authenticated:
         now, policy = self._clocks.wall(), self.policy
         if key is None:

@@ -31,7 +31,7 @@ class Flood:
     fetches: int
     other_fetches: int
     growth: int
-    rings: int
+    jwks_cache: int
 
 
 def _token(kid: str, claims: bytes) -> str:
@@ -89,7 +89,7 @@ async def flood(count: int, *, only: str | None = None, cached: bool = True) -> 
     growth = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     made = Counter(stage.world.fetches) - fetches
-    stage.rings.cancel()
+    stage.jwks_cache.cancel()
     return Flood(
         requests=count,
         seconds=time.monotonic() - begun,
@@ -97,7 +97,7 @@ async def flood(count: int, *, only: str | None = None, cached: bool = True) -> 
         fetches=made[stage.issuer("acme")],
         other_fetches=made.total() - made[stage.issuer("acme")],
         growth=growth,
-        rings=len(list(stage.rings)),
+        jwks_cache=len(list(stage.jwks_cache)),
     )
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tenants_api.devkit.realms import DevRealm
 from tenants_api.jwks.parse import BrokenKeySet, parse_key_set
-from tenants_api.jwks.realm_keys import KeyRing
+from tenants_api.jwks.realm_keys import RealmKeys
 from tests.attacks.arena import Arena, Outcome
 from tests.support.tokens import Key, b64, jwks, signature_of
 
@@ -23,13 +23,13 @@ UNKNOWN = Outcome(401, "invalid_token", "unknown_key")
 POINT = {"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}
 
 
-def ring_of(arena: Arena, realm: DevRealm) -> KeyRing:
+def ring_of(arena: Arena, realm: DevRealm) -> RealmKeys:
     trusted = arena.services.trust.find(realm.issuer)
     assert trusted is not None
-    return arena.services.trust.rings.of(trusted)
+    return arena.services.trust.jwks_cache.of(trusted)
 
 
-async def fetched_anew(ring: KeyRing) -> str | None:
+async def fetched_anew(ring: RealmKeys) -> str | None:
     """Fetch what the realm publishes now; a fetch that is under way already may have seen what it published before."""
     begun = ring.state.fetches
     failure = await ring.refresh()

@@ -29,7 +29,7 @@ async def test_flood_of_one_kind_fetches_and_remembers_nothing(only: str) -> Non
     result = await flood(1_500, only=only)
     assert result.outcomes == {f"invalid_token:{only}": result.requests}
     assert result.fetches <= (fetch_bound(result) if only == "unknown_key" else 0)
-    assert (result.other_fetches, result.rings) == (0, 2)
+    assert (result.other_fetches, result.jwks_cache) == (0, 2)
     assert result.growth < FLAT
 
 

@@ -280,7 +280,7 @@ async def test_i9_not_before_of_the_realm_ends_cached_tokens_with_the_next_fetch
     await stage.outcome(raw)  # late in the lifetime: begins a fetch ahead of its end
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
-    await stage.rings.of(realm).refresh()
+    await stage.jwks_cache.of(realm).refresh()
     assert await stage.outcome(raw) == "invalid_token:issued_before_not_before"
 
 

@@ -123,7 +123,7 @@ async def test_ten_thousand_unknown_issuers_leave_nothing_behind(stage: Stage) -
         raw = f"{b64(json.dumps({'alg': 'RS256', 'kid': f'k{number}'}).encode())}.{issuer}.AAAA"
         assert await stage.outcome(raw) == "invalid_token:unknown_issuer"
     assert stage.world.fetches == {stage.issuer("acme"): 1}
-    assert len(list(stage.rings)) == 1
+    assert len(list(stage.jwks_cache)) == 1
     assert stage.verifier.cached_tokens <= 1
 
 
@@ -174,7 +174,7 @@ async def test_new_owner_of_a_slug_gets_nothing_of_the_old_one(stage: Stage) -> 
     old = stage.snapshot.find(stage.issuer("acme"))
     assert old is not None
     stage.snapshot.remove(old.id)
-    stage.rings.drop(old.id)
+    stage.jwks_cache.drop(old.id)
     stage.add("new", id=uuid.uuid4(), tenant=old.tenant, issuer="https://id.example/realms/new-acme")
     assert await stage.outcome(good) == "invalid_token:unknown_issuer"
 

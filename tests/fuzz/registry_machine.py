@@ -170,7 +170,7 @@ class RegistryMachine(RuleBasedStateMachine):
         for services in (self.here, self.there):
             trusted = services.trust.find(self.realms.realm(name).issuer)
             if trusted is not None:
-                await services.trust.rings.of(trusted).refresh()
+                await services.trust.jwks_cache.of(trusted).refresh()
 
     @rule(name=st.sampled_from(NAMES))
     def log_in(self, name: str) -> None:

@@ -81,7 +81,7 @@ async def test_feed_outlives_an_outage_and_tells_what_changed_after_it(
         await until(lambda: told == [0])
         async with away(request, database):
             with pytest.raises(StorageError):
-                await feed.poke()
+                await feed.poll()
             before = feed.last_seen
             await storage.several_more()
             assert feed.last_seen == before
@@ -113,7 +113,7 @@ async def test_feed_that_never_looked_is_not_alive_however_short_the_machine_is_
     # An interval that makes any uptime "lately": the clock that counts from boot must not decide.
     feed = ChangeFeed(SessionStorage(database), interval=1e9, on_change=on_change)
     assert not feed.alive
-    await feed.poke()
+    await feed.poll()
     assert feed.alive
 
 
@@ -163,11 +163,11 @@ async def test_outage_ends_in_a_full_compare(request: pytest.FixtureRequest, dat
     async def on_change(version: int) -> None:
         told.append(f"change {version}")
 
-    async def on_doubt(version: int) -> None:
+    async def on_resync(version: int) -> None:
         told.append(f"doubt {version}")
 
     storage = CountedReads(database)
-    feed = ChangeFeed(storage, interval=INTERVAL, on_change=on_change, on_doubt=on_doubt)
+    feed = ChangeFeed(storage, interval=INTERVAL, on_change=on_change, on_resync=on_resync)
     async with following(feed):
         await until(lambda: told == ["change 0"])
         async with away(request, database):
@@ -181,12 +181,12 @@ async def test_compare_that_fails_is_made_again(database: Database) -> None:
     async def on_change(version: int) -> None:
         return
 
-    async def on_doubt(version: int) -> None:
+    async def on_resync(version: int) -> None:
         tried.append(version)
         if len(tried) == 1:
             raise OSError("the connection is lost in the middle")
 
-    feed = ChangeFeed(SessionStorage(database), interval=INTERVAL, on_change=on_change, on_doubt=on_doubt)
+    feed = ChangeFeed(SessionStorage(database), interval=INTERVAL, on_change=on_change, on_resync=on_resync)
     feed.loaded(7)  # the database holds 0: a backup was restored
     async with following(feed):
         await until(lambda: feed.version == 0)

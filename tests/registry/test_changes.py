@@ -54,9 +54,9 @@ async def test_feed_tells_of_each_version_once(database: Database) -> None:
         told.append(version)
 
     feed = ChangeFeed(SessionStorage(database), interval=60, on_change=on_change)
-    await asyncio.gather(feed.poke(), feed.poke())
+    await asyncio.gather(feed.poll(), feed.poll())
     await create(database, "acme")
-    await asyncio.gather(feed.poke(), feed.poke(), feed.poke())
+    await asyncio.gather(feed.poll(), feed.poll(), feed.poll())
     assert told == [0, 1]
     assert feed.version == 1
 

@@ -53,7 +53,7 @@ async def following(
     """A feed that has looked once and listens."""
     url = listen or database.engine.url.render_as_string(hide_password=False)
     feed = ChangeFeed(
-        SessionStorage(database), interval=interval, on_change=told.change, on_doubt=told.doubt, listen=url
+        SessionStorage(database), interval=interval, on_change=told.change, on_resync=told.doubt, listen=url
     )
     feed.loaded(0)
     running = asyncio.create_task(feed.run())
@@ -191,7 +191,7 @@ async def test_feed_without_a_server_to_listen_to_polls(server_database: Databas
         SessionStorage(server_database),
         interval=0.02,
         on_change=told.change,
-        on_doubt=told.doubt,
+        on_resync=told.doubt,
         listen="postgresql+psycopg://nobody@127.0.0.1:1/nothing",
     )
     feed.loaded(0)

@@ -110,11 +110,11 @@ async def test_file_that_is_restored_in_place_is_read(file: Path, tmp_path: Path
     async def on_change(version: int) -> None:
         told.append(version)
 
-    feed = ChangeFeed(SessionStorage(database), interval=0.01, on_change=on_change, on_doubt=on_change)
-    await feed.poke()
+    feed = ChangeFeed(SessionStorage(database), interval=0.01, on_change=on_change, on_resync=on_change)
+    await feed.poll()
     with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(file)) as target:
         source.backup(target)
-    await feed.poke()
+    await feed.poll()
     assert told == [1, 0]
     await create(database, "globex")
     await database.aclose()

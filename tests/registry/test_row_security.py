@@ -39,7 +39,7 @@ def privileged(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
 async def faults(server: PostgresServer, name: str, role: str) -> list[tuple[str, str]]:
     database = Database(server.url(name, role=role))
     try:
-        return [(one.fault, one.cure) for one in await role_faults(database)]
+        return [(one.fault, one.hint) for one in await role_faults(database)]
     finally:
         await database.aclose()
 
@@ -53,18 +53,18 @@ async def test_superuser_owner_and_bypassrls_are_named_with_their_cure(
 ) -> None:
     privileged.execute("create role t_bypass login bypassrls")
     privileged.execute("create role t_member login in role t_bypass")
-    ((fault, cure),) = await faults(postgres_server, name, SUPERUSER)
+    ((fault, hint),) = await faults(postgres_server, name, SUPERUSER)
     assert "superuser" in fault
-    assert cure == "alter role postgres nosuperuser nobypassrls"
-    ((fault, cure),) = await faults(postgres_server, name, "t_bypass")
+    assert hint == "alter role postgres nosuperuser nobypassrls"
+    ((fault, hint),) = await faults(postgres_server, name, "t_bypass")
     assert "BYPASSRLS" in fault
-    assert cure == "alter role t_bypass nobypassrls"
-    ((fault, cure),) = await faults(postgres_server, name, OWNER)
+    assert hint == "alter role t_bypass nobypassrls"
+    ((fault, hint),) = await faults(postgres_server, name, OWNER)
     assert "owns tables" in fault
-    assert "owner to tenants_owner" in cure
-    ((fault, cure),) = await faults(postgres_server, name, "t_member")
-    assert cure == "revoke t_bypass from t_member"
-    privileged.execute(cure.encode())
+    assert "owner to tenants_owner" in hint
+    ((fault, hint),) = await faults(postgres_server, name, "t_member")
+    assert hint == "revoke t_bypass from t_member"
+    privileged.execute(hint.encode())
     privileged.execute("alter role t_bypass nobypassrls")
     for role in ("t_bypass", "t_member"):
         assert await faults(postgres_server, name, role) == []

@@ -16,7 +16,7 @@ from tenants_api.composition import Services
 from tenants_api.control import service
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.outbound.targets import Address
-from tenants_api.registry.models import Realm, RealmKeys
+from tenants_api.registry.models import Realm, RealmKeysRow
 from tenants_api.registry.repository import registered_draft
 from tenants_api.settings import Settings
 from tenants_api.tokens.credentials import Credential
@@ -108,7 +108,7 @@ async def test_replica_that_has_not_heard_of_the_move_stores_nothing(
         assert await reason(late, realms.realm("acme").mint()) == "accepted"
         await move(services, realms)
         await late.trust.refresh_keys((await registered(services)).id)
-        stored = await rows_of(services.database, RealmKeys)
+        stored = await rows_of(services.database, RealmKeysRow)
         assert [row["issuer"] for row in stored] in ([], [realms.realm("moved").issuer])
         assert (await registered(services)).health == "unknown"
     realms.realm("moved").faults.down = True
@@ -128,7 +128,7 @@ async def test_report_of_a_realm_that_was_changed_while_it_was_checked_is_droppe
         moving.append(services)
         assert await services.reconciler.turn() == 1
         assert moving == []
-        assert await rows_of(services.database, RealmKeys) == []
+        assert await rows_of(services.database, RealmKeysRow) == []
         realm = await registered(services)
         assert (realm.health, realm.conditions, realm.checked_at) == ("unknown", [], None)
         await services.trust.refresh()
@@ -145,7 +145,9 @@ async def test_draft_whose_issuer_is_changed_while_it_is_checked_is_checked_agai
         tenant = await services.commands.activate("acme", change=CHANGE)
         assert (tenant.state, tenant.realms[0].issuer) == ("active", realms.realm("moved").issuer)
         assert await reason(services, realms.realm("moved").mint()) == "accepted"
-        assert [row["issuer"] for row in await rows_of(services.database, RealmKeys)] == [realms.realm("moved").issuer]
+        assert [row["issuer"] for row in await rows_of(services.database, RealmKeysRow)] == [
+            realms.realm("moved").issuer
+        ]
 
 
 async def test_keys_of_a_check_that_a_move_overtook_are_not_taken(settings: Settings, realms: DevRealmServer) -> None:
@@ -156,7 +158,7 @@ async def test_keys_of_a_check_that_a_move_overtook_are_not_taken(settings: Sett
         assert tenant.realms[0].issuer == realms.realm("moved").issuer
         realms.realm("moved").faults.down = True
         assert await reason(services, forged(realms)) == "keys_unavailable"
-        assert await rows_of(services.database, RealmKeys) == []
+        assert await rows_of(services.database, RealmKeysRow) == []
 
 
 async def test_fetch_under_way_for_the_old_issuer_reaches_neither_the_new_one_nor_the_database(
@@ -171,7 +173,7 @@ async def test_fetch_under_way_for_the_old_issuer_reaches_neither_the_new_one_no
     await asyncio.wait({under_way})
     error = under_way.exception()
     assert error is None or getattr(error, "code", None) == "keys_unavailable"
-    assert [row["issuer"] for row in await rows_of(services.database, RealmKeys)] in (
+    assert [row["issuer"] for row in await rows_of(services.database, RealmKeysRow)] in (
         [],
         [realms.realm("moved").issuer],
     )

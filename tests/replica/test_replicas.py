@@ -152,7 +152,7 @@ async def test_manual_refresh_after_an_outage_ends_the_waiting_of_every_replica(
     assert tenant is not None
     realm_id = tenant.realms[0].id
     acme.faults.down = True
-    waiting = replicas.there.trust.rings.find(realm_id)
+    waiting = replicas.there.trust.jwks_cache.find(realm_id)
     assert waiting is not None
     for _ in range(3):
         await waiting.refresh()

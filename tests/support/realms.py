@@ -21,7 +21,7 @@ from tenants_api.database import migrations as migrating
 from tenants_api.devkit.realms import DevRealm, DevRealmServer, serve_dev_realms
 from tenants_api.devkit.realms.keys import SigningKeys, generate_rsa
 from tenants_api.registry.values import Actor, Change, TenantDraft
-from tenants_api.replica.replica import Trust
+from tenants_api.replica.replica import RegistryReplica
 from tenants_api.settings import Settings, load_settings
 
 POOLED = 16
@@ -118,7 +118,7 @@ def tenant_draft(services: Services, server: DevRealmServer, name: str, **change
     return TenantDraft(slug=name, name=name.title(), realms=(realm,))
 
 
-async def replace_key(realm: DevRealm, *, trust: Trust) -> None:
+async def replace_key(realm: DevRealm, *, trust: RegistryReplica) -> None:
     """The realm signs with another key, the one before has left its set, and this process was told to look."""
     old = realm.keys.kid
     realm.rotate()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tenants_api.clocks import Clocks
-from tenants_api.jwks.cache import KeyRings
+from tenants_api.jwks.cache import JwksCache
 from tenants_api.jwks.realm_keys import Fetched, KeyOwner, KeyPolicy, SourceFailed
 from tenants_api.tokens.cache import VerifiedTokens
 from tenants_api.tokens.claims import ClaimPolicy
@@ -54,7 +54,7 @@ class Stage:
         self.snapshot = Snapshot()
         self.keys: dict[str, Key] = {}
         clocks = self.clocks or Clocks(wall=lambda: self.clock.now, monotonic=lambda: self.clock.steady)
-        self.rings = KeyRings(
+        self.jwks_cache = JwksCache(
             source=FakeSource(self.world),
             policy=self.policy,
             clocks=clocks,
@@ -69,7 +69,7 @@ class Stage:
 
     def signed_tokens(self, policy: ClaimPolicy, *, clocks: Clocks) -> SignedTokens:
         """Those of its realms, as this policy wants them."""
-        return SignedTokens(lookup=self.snapshot, rings=self.rings, roles=ROLES, policy=policy, clocks=clocks)
+        return SignedTokens(lookup=self.snapshot, jwks_cache=self.jwks_cache, roles=ROLES, policy=policy, clocks=clocks)
 
     def issuer(self, name: str) -> str:
         return f"https://id.example/realms/{name}"

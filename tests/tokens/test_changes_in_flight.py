@@ -27,7 +27,7 @@ def delete(stage: Stage) -> None:
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
     stage.snapshot.remove(realm.id)
-    stage.rings.drop(realm.id)
+    stage.jwks_cache.drop(realm.id)
 
 
 def register_again(stage: Stage) -> None:

@@ -155,19 +155,19 @@ async def test_key_that_gains_an_algorithm_ends_no_cached_token_and_one_that_los
     long_lived = {"exp": int(stage.clock.now) + 3600}
     by_rs256 = key.token(stage.claims(**long_lived))
     assert await stage.outcome(by_rs256) == "accepted:acme"
-    first_seen = stage.rings.of(realm).state.keys.keys[key.id].first_seen
+    first_seen = stage.jwks_cache.of(realm).state.keys.keys[key.id].first_seen
     epoch = realm.epoch
     stage.clock.pass_time(10)
     stage.world.answers[stage.issuer("acme")] = jwks(key, twin)
-    await stage.rings.of(realm).refresh()
+    await stage.jwks_cache.of(realm).refresh()
     by_ps256 = twin.token(stage.claims(**long_lived))
     assert await stage.outcome(by_ps256) == "accepted:acme"
     assert realm.epoch == epoch
     stage.world.answers[stage.issuer("acme")] = jwks(key)
-    await stage.rings.of(realm).refresh()
+    await stage.jwks_cache.of(realm).refresh()
     assert await stage.outcome(by_ps256) == "invalid_token:unknown_key"
     assert await stage.outcome(by_rs256) == "accepted:acme"
-    assert stage.rings.of(realm).state.keys.keys[key.id].first_seen == first_seen
+    assert stage.jwks_cache.of(realm).state.keys.keys[key.id].first_seen == first_seen
 
 
 async def test_algorithm_that_a_known_key_lacks_costs_no_more_fetches_than_an_unknown_kid(stage: Stage) -> None:

@@ -40,7 +40,7 @@ async def test_refresh_by_hand_does_not_count_a_fetch_that_began_before(stage: S
     """Else a key withdrawn a moment ago would stay for another lifetime, though the admin asked to look."""
     issuer, old, new = stage.issuer("acme"), stage.keys["acme"], Key("acme-2")
     assert await stage.outcome(stage.token()) == "accepted:acme"
-    ring = stage.rings.of(stage.snapshot.find(stage.issuer("acme")))
+    ring = stage.jwks_cache.of(stage.snapshot.find(stage.issuer("acme")))
     gate = stage.world.gates[issuer] = asyncio.Event()
     under_way = asyncio.create_task(ring.refresh())
     await settle()
@@ -57,7 +57,7 @@ async def test_refresh_by_hand_does_not_count_a_fetch_that_began_before(stage: S
 async def test_fetch_that_brings_the_same_document_keeps_the_parsed_set(stage: Stage) -> None:
     issuer = stage.issuer("acme")
     assert await stage.outcome(stage.token()) == "accepted:acme"
-    ring = stage.rings.of(stage.snapshot.find(issuer))
+    ring = stage.jwks_cache.of(stage.snapshot.find(issuer))
     before = ring.state.keys
     stage.clock.pass_time(1)
     assert await ring.refresh() is None
@@ -72,7 +72,7 @@ async def test_answer_under_way_does_not_replace_a_set_that_was_fetched_later(st
     """Another replica asked later and was quicker: its set says what the realm withdrew."""
     issuer, new = stage.issuer("acme"), Key("acme-2")
     assert await stage.outcome(stage.token()) == "accepted:acme"
-    ring = stage.rings.of(stage.snapshot.find(stage.issuer("acme")))
+    ring = stage.jwks_cache.of(stage.snapshot.find(stage.issuer("acme")))
     gate = stage.world.gates[issuer] = asyncio.Event()
     slow = asyncio.create_task(ring.refresh())
     await settle()
@@ -111,7 +111,7 @@ async def test_token_of_a_key_that_was_replaced_under_its_kid_is_refused(stage: 
     stage.world.answers[stage.issuer("acme")] = jwks(Key("another", kid=stage.keys["acme"].id))
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
-    await stage.rings.of(realm).refresh()
+    await stage.jwks_cache.of(realm).refresh()
     assert await stage.outcome(token) == "invalid_token:bad_signature"
 
 

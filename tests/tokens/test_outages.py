@@ -87,7 +87,7 @@ async def test_a_hundred_hanging_realms_hold_up_nobody_else(stage: Stage) -> Non
     for task in hanging:
         task.cancel()
     await asyncio.gather(*hanging, return_exceptions=True)
-    stage.rings.cancel()
+    stage.jwks_cache.cancel()
 
 
 async def test_renewal_that_hangs_lets_the_old_keys_serve() -> None:
@@ -104,6 +104,6 @@ async def test_stored_keys_serve_at_start_with_the_realm_gone() -> None:
     stage.world.failures[stage.issuer("acme")] = "Unreachable"
     realm = stage.snapshot.find(stage.issuer("acme"))
     assert realm is not None
-    stage.rings.of(realm).restore(jwks(stage.keys["acme"]), age=3600, not_before=0, enabled=True)
+    stage.jwks_cache.of(realm).restore(jwks(stage.keys["acme"]), age=3600, not_before=0, enabled=True)
     assert await stage.outcome(stage.token()) == "accepted:acme"
-    assert stage.rings.of(realm).state.source == "stored"
+    assert stage.jwks_cache.of(realm).state.source == "stored"

@@ -102,9 +102,9 @@ async def test_kids_that_were_asked_for_in_vain_take_a_bounded_memory() -> None:
     for number in range(1000):
         kids.miss(f"random-{number}")
     kids.miss("long" * 100)
-    repeated = kids.budget_of("random-999")
-    assert sum(kids.budget_of(f"random-{number}") is repeated for number in range(1000)) == MAX_MISSED
-    assert kids.budget_of("long" * 100) is not repeated
+    repeated = kids.limiter_of("random-999")
+    assert sum(kids.limiter_of(f"random-{number}") is repeated for number in range(1000)) == MAX_MISSED
+    assert kids.limiter_of("long" * 100) is not repeated
 
 
 async def test_new_key_in_a_flood_is_looked_for_in_the_background() -> None:

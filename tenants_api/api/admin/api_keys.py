@@ -13,7 +13,7 @@ from tenants_api.control import admin_keys
 from tenants_api.errors import ValidationFailed
 from tenants_api.registry.errors import ApiKeyNotFound
 from tenants_api.registry.models import AdminApiKey
-from tenants_api.schemas.base import Instant, Name, Time, WireIn, WireOut
+from tenants_api.schemas.base import Instant, Name, RequestModel, ResponseModel, Time
 from tenants_api.web.current_admin import KeyWriter
 from tenants_api.web.dependencies import CommandsDep, ReadSession
 from tenants_api.web.preconditions import ShownOnceRoute
@@ -25,13 +25,13 @@ router = APIRouter(prefix="/v1/api-keys", tags=["api keys"], route_class=ShownOn
 Scope = Literal["tenants:read", "tenants:write", "keys:write", "audit:read"]
 
 
-class ApiKeyIn(WireIn):
+class ApiKeyIn(RequestModel):
     name: Name
     scopes: list[Scope] = Field(min_length=1, max_length=4, examples=[["tenants:read"]])
     expires_at: Instant | None = Field(default=None, examples=["2027-01-01T00:00:00Z"])
 
 
-class ApiKeyOut(WireOut):
+class ApiKeyOut(ResponseModel):
     id: uuid.UUID
     key_id: str
     name: str
@@ -47,7 +47,7 @@ class NewApiKey(ApiKeyOut):
     key: str | None
 
 
-class ApiKeyList(WireOut):
+class ApiKeyList(ResponseModel):
     data: list[ApiKeyOut]
 
 

@@ -11,7 +11,7 @@ from tenants_api.api.items import PageDep
 from tenants_api.errors import ValidationFailed
 from tenants_api.registry import audit
 from tenants_api.registry.models import AuditEvent
-from tenants_api.schemas.base import Paged, Time, WireOut, paged
+from tenants_api.schemas.base import Paged, ResponseModel, Time, paged
 from tenants_api.web.current_admin import Auditor
 from tenants_api.web.dependencies import ReadSession
 from tenants_api.web.preconditions import AdminRoute
@@ -20,12 +20,12 @@ from tenants_api.web.problems import problem_responses
 router = APIRouter(prefix="/v1/audit-events", tags=["audit"], route_class=AdminRoute)
 
 
-class Party(WireOut):
+class Party(ResponseModel):
     type: str
     id: str
 
 
-class AuditEventOut(WireOut):
+class AuditEventOut(ResponseModel):
     """One change; `changes` holds only what differs."""
 
     id: uuid.UUID

@@ -13,7 +13,7 @@ from tenants_api.control import service
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.models import Tenant
-from tenants_api.schemas.base import ClientId, PlainText, Url, WireIn, WireOut
+from tenants_api.schemas.base import ClientId, PlainText, RequestModel, ResponseModel, Url
 from tenants_api.schemas.tenants import ConditionOut, IssuerCheckMode
 from tenants_api.web.current_admin import Reader, Writer
 from tenants_api.web.dependencies import CommandsDep, ReadSession
@@ -23,7 +23,7 @@ from tenants_api.web.problems import problem_responses
 router = APIRouter(prefix="/v1", tags=["checks"], route_class=AdminRoute)
 
 
-class IssuerCheckIn(WireIn):
+class IssuerCheckIn(RequestModel):
     """A realm to look at; one of `issuer` and `realm_url` is needed."""
 
     issuer: Url | None = None
@@ -33,14 +33,14 @@ class IssuerCheckIn(WireIn):
     sample_token: PlainText | None = Field(default=None, max_length=65_536)
 
 
-class Outcome(WireOut):
+class Outcome(ResponseModel):
     type: str
     status: str
     reason: str
     message: str
 
 
-class IssuerCheck(WireOut):
+class IssuerCheck(ResponseModel):
     """The checks in their order. `suggested_issuer` is what the realm itself says when that differs."""
 
     ready: bool
@@ -48,13 +48,13 @@ class IssuerCheck(WireOut):
     conditions: list[Outcome]
 
 
-class RealmChecks(WireOut):
+class RealmChecks(ResponseModel):
     realm_id: uuid.UUID
     issuer: str
     conditions: list[ConditionOut]
 
 
-class TenantChecks(WireOut):
+class TenantChecks(ResponseModel):
     """The last checks of every realm; `conditions` are those of the first one."""
 
     ready: bool

@@ -12,7 +12,7 @@ from tenants_api.control import service
 from tenants_api.errors import RateLimited
 from tenants_api.registry.errors import RealmNotFound, TenantNotFound
 from tenants_api.replica.stored_keys import KeyReport
-from tenants_api.schemas.base import Time, WireOut
+from tenants_api.schemas.base import ResponseModel, Time
 from tenants_api.tokens.errors import KeysUnavailable
 from tenants_api.web.current_admin import KeyWriter, Reader
 from tenants_api.web.dependencies import ReadSession, ServicesDep
@@ -27,7 +27,7 @@ router = APIRouter(
 )
 
 
-class KeyOut(WireOut):
+class KeyOut(ResponseModel):
     kid: str
     alg: str
     use: str
@@ -35,7 +35,7 @@ class KeyOut(WireOut):
     last_used: Time | None
 
 
-class KeysOut(WireOut):
+class KeysOut(ResponseModel):
     """`source` is `live`, `stored`, or null while nothing was fetched here yet."""
 
     keys: list[KeyOut]

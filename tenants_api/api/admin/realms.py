@@ -12,7 +12,7 @@ from tenants_api.control import service
 from tenants_api.errors import EtagMismatch, IfMatchRequired, ValidationFailed
 from tenants_api.registry.errors import IssuerTaken, RealmNotFound, TenantNotFound
 from tenants_api.registry.models import Realm
-from tenants_api.schemas.base import WireOut
+from tenants_api.schemas.base import ResponseModel
 from tenants_api.schemas.tenants import RealmIn, RealmOut, RealmPatch, to_draft
 from tenants_api.web.current_admin import Reader, Writer
 from tenants_api.web.dependencies import CommandsDep, ReadSession
@@ -28,7 +28,7 @@ router = APIRouter(
 _VERSIONED = problem_responses(RealmNotFound, EtagMismatch, IfMatchRequired, IssuerTaken)
 
 
-class RealmList(WireOut):
+class RealmList(ResponseModel):
     data: list[RealmOut]
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from tenants_api.api.admin.paths import Ref
 from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.rejections import list_rejections
-from tenants_api.schemas.base import WireOut
+from tenants_api.schemas.base import ResponseModel
 from tenants_api.schemas.tenants import RejectionOut, rejection_out
 from tenants_api.web.current_admin import Reader
 from tenants_api.web.dependencies import ReadSession
@@ -17,7 +17,7 @@ from tenants_api.web.problems import problem_responses
 router = APIRouter(prefix="/v1/tenants/{ref}/rejections", tags=["tokens"], route_class=AdminRoute)
 
 
-class RejectionsOut(WireOut):
+class RejectionsOut(ResponseModel):
     """At most a hundred, the latest first."""
 
     data: list[RejectionOut]

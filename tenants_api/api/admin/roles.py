@@ -11,7 +11,7 @@ from tenants_api.control.drafts import RolePreview, preview_roles
 from tenants_api.errors import EtagMismatch, ValidationFailed
 from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.models import Tenant
-from tenants_api.schemas.base import Claims, WireIn, WireOut
+from tenants_api.schemas.base import Claims, RequestModel, ResponseModel
 from tenants_api.schemas.tenants import RuleOut, Rules, to_rules
 from tenants_api.web.current_admin import Reader, Writer
 from tenants_api.web.dependencies import CommandsDep, ReadSession, ServicesDep
@@ -26,13 +26,13 @@ router = APIRouter(
 )
 
 
-class PreviewIn(WireIn):
+class PreviewIn(RequestModel):
     """Claims as they stand in an access token."""
 
     claims: Claims = Field(examples=[{"realm_access": {"roles": ["orders-editors"]}}])
 
 
-class Preview(WireOut):
+class Preview(ResponseModel):
     """The roles that the claims would give, and the rules that gave them."""
 
     roles: list[str]

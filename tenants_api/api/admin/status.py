@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from tenants_api import __version__
 from tenants_api.database.revisions import head
 from tenants_api.replica.health import realms_by_health
-from tenants_api.schemas.base import WireOut
+from tenants_api.schemas.base import ResponseModel
 from tenants_api.web.current_admin import Reader
 from tenants_api.web.dependencies import ServicesDep
 from tenants_api.web.preconditions import AdminRoute
@@ -19,13 +19,13 @@ from tenants_api.web.preconditions import AdminRoute
 router = APIRouter(prefix="/v1/status", tags=["operation"], route_class=AdminRoute)
 
 
-class Replica(WireOut):
+class Replica(ResponseModel):
     host: str
     process: int
     version: str
 
 
-class RegistryStatus(WireOut):
+class RegistryStatus(ResponseModel):
     version: int
     lag_seconds: float
     feed_alive: bool
@@ -33,7 +33,7 @@ class RegistryStatus(WireOut):
     realms: int
 
 
-class Status(WireOut):
+class Status(ResponseModel):
     """`keys` counts the realms used here by the state of their keys."""
 
     replica: Replica
@@ -58,5 +58,5 @@ async def get_status(caller: Reader, services: ServicesDep) -> dict[str, Any]:
         },
         "migration_head": head(),
         "verified_tokens": services.verifier.cached_tokens,
-        "keys": realms_by_health(trust.rings),
+        "keys": realms_by_health(trust.jwks_cache),
     }

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from tenants_api.schemas.base import WireIn, WireOut
+from tenants_api.schemas.base import RequestModel, ResponseModel
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.explain import Explanation, explain
 from tenants_api.web.current_admin import Reader
@@ -18,24 +18,24 @@ from tenants_api.web.preconditions import UnstoredRoute
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=UnstoredRoute)
 
 
-class TokenIn(WireIn):
+class TokenIn(RequestModel):
     token: str = Field(min_length=1, max_length=65_536)
 
 
-class TenantRefOut(WireOut):
+class TenantRefOut(ResponseModel):
     id: uuid.UUID
     slug: str
     name: str
 
 
-class StepOut(WireOut):
+class StepOut(ResponseModel):
     step: str = Field(examples=["audience"])
     ok: bool
     expected: Any
     found: Any
 
 
-class ExplanationOut(WireOut):
+class ExplanationOut(ResponseModel):
     """The decision with every step up to the one that refused."""
 
     accepted: bool

@@ -29,7 +29,7 @@ router = APIRouter(
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredTenant:
     """A change of state as it was asked for: of which tenant, which version of it, by whom and why."""
 
     ref: str
@@ -54,12 +54,12 @@ async def _wanted(
     commands: CommandsDep,
     body: Reason | None = None,
     if_match: IfMatch = None,
-) -> Wanted:
+) -> DesiredTenant:
     change = caller.change(body.reason if body is not None else None)
-    return Wanted(ref, parse_if_match(if_match), change, commands, response)
+    return DesiredTenant(ref, parse_if_match(if_match), change, commands, response)
 
 
-WantedDep = Annotated[Wanted, Depends(_wanted)]
+WantedDep = Annotated[DesiredTenant, Depends(_wanted)]
 
 
 @router.post("/activate", response_model=TenantOut, responses=problem_responses(RealmNotReady))

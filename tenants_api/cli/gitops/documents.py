@@ -26,19 +26,19 @@ class TenantDocument(TenantFields):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredTenant:
     """What a file wants of one tenant."""
 
     draft: TenantDraft
     state: str | None
 
 
-def read_document(value: Any, *, vocabulary: Vocabulary) -> Wanted:
+def read_document(value: Any, *, vocabulary: Vocabulary) -> DesiredTenant:
     """Check a document. Raises ValidationFailed with a pointer to each wrong member."""
     if not isinstance(value, dict):
         raise ValidationFailed(errors=[FieldError("", "a document must be one tenant: an object")])
     body = checked(TenantDocument, value)
-    return Wanted(tenant_draft(body, vocabulary=vocabulary), body.state)
+    return DesiredTenant(tenant_draft(body, vocabulary=vocabulary), body.state)
 
 
 def document(draft: TenantDraft, *, state: str | None = None) -> dict[str, Any]:

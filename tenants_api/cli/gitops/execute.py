@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from tenants_api.cli.gitops.documents import read_document
-from tenants_api.cli.gitops.plan import Step, Workbench
+from tenants_api.cli.gitops.plan import PlanStore, Step
 from tenants_api.cli.options import BulkActivation
 from tenants_api.cli.output import print_line, say
 from tenants_api.control.commands import Activation, Commands
@@ -45,7 +45,7 @@ class Executor:
         self._activate: Activation = activate.value if asks else "unchecked"
         self._commands, self._change = commands, change
 
-    async def apply(self, bench: Workbench) -> AsyncIterator[Done]:
+    async def apply(self, bench: PlanStore) -> AsyncIterator[Done]:
         """Go through all steps. What is refused is told and does not keep the others.
 
         Raises:

@@ -12,10 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from tenants_api.cli.exits import USAGE, Stopped
+from tenants_api.cli.exits import USAGE, CliError
 from tenants_api.cli.gitops.documents import document, line, read_document
 from tenants_api.cli.gitops.files import Entry, Peekable, read_ndjson, read_yaml, write_yaml
-from tenants_api.cli.gitops.plan import Workbench
+from tenants_api.cli.gitops.plan import PlanStore
 from tenants_api.cli.session import services
 from tenants_api.control.drafts import Vocabulary, registered_tenant
 from tenants_api.database.engine import Database
@@ -64,19 +64,19 @@ def opened(path: str) -> Iterator[BinaryIO]:
     """The file, or stdin for `-`.
 
     Raises:
-        Stopped: it cannot be opened.
+        CliError: it cannot be opened.
     """
     if path == "-":
         yield sys.stdin.buffer
         return
     if not os.access(path, os.R_OK) or not Path(path).is_file():
-        raise Stopped(f"cannot read {path}: no such file, or not readable", code=USAGE)
+        raise CliError(f"cannot read {path}: no such file, or not readable", code=USAGE)
     with Path(path).open("rb") as stream:
         yield stream
 
 
 def take_in(
-    stream: Peekable, *, of: Format | None, bench: Workbench, vocabulary: Vocabulary, refuse: Refuse
+    stream: Peekable, *, of: Format | None, bench: PlanStore, vocabulary: Vocabulary, refuse: Refuse
 ) -> list[Fault]:
     """Read all documents into the workbench; the faults found, at most `MOST_FAULTS` and then the reading ends."""
     faults: list[Fault] = []
@@ -99,7 +99,7 @@ def format_of(path: str) -> Format | None:
     return endings.get(Path(path).suffix.lower())
 
 
-def _take(entry: Entry, *, bench: Workbench, vocabulary: Vocabulary, refuse: Refuse) -> list[Fault]:
+def _take(entry: Entry, *, bench: PlanStore, vocabulary: Vocabulary, refuse: Refuse) -> list[Fault]:
     if entry.fault is not None:
         return [Fault(entry.line, entry.fault)]
     try:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.cli.gitops.documents import Wanted, differences, document, line
+from tenants_api.cli.gitops.documents import DesiredTenant, differences, document, line
 from tenants_api.cli.options import BulkActivation
 from tenants_api.control.drafts import registered_tenant
 from tenants_api.encoding.strict_json import parse_json
@@ -56,7 +56,7 @@ class Step:
     changes: tuple[str, ...]
 
 
-class Workbench:
+class PlanStore:
     """Steps in the order of the file."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Workbench:
     def close(self) -> None:
         self._base.close()
 
-    def add(self, wanted: Wanted, *, at: int) -> list[str]:
+    def add(self, wanted: DesiredTenant, *, at: int) -> list[str]:
         """Take a document in; gives what stands in the file already, in words."""
         draft = wanted.draft
         names = [("slug", draft.slug), *((("external_id", draft.external_id),) if draft.external_id else ())]
@@ -172,7 +172,7 @@ class _Owners:
 
 
 async def make_plan(
-    session: AsyncSession, *, bench: Workbench, activate: BulkActivation, prune: bool
+    session: AsyncSession, *, bench: PlanStore, activate: BulkActivation, prune: bool
 ) -> list[Conflict]:
     """Decide on every step. Where there are conflicts, nothing should be applied."""
     conflicts: list[Conflict] = []
@@ -227,7 +227,7 @@ async def _owners(session: AsyncSession, *, documents: Mapping[str, Any]) -> _Ow
     )
 
 
-def _conflicts(step: Step, wanted: Any, *, owners: _Owners, bench: Workbench) -> Iterator[Conflict]:
+def _conflicts(step: Step, wanted: Any, *, owners: _Owners, bench: PlanStore) -> Iterator[Conflict]:
     """Names that another tenant has and that this file does not take away from it."""
     claims = [(f"the issuer {issuer!r}", owners.issuers.get((issuer, of))) for issuer, of in _realms(wanted)]
     if "external_id" in wanted:
@@ -241,7 +241,7 @@ def _conflicts(step: Step, wanted: Any, *, owners: _Owners, bench: Workbench) ->
             yield Conflict(step.line, step.slug, f"{what} belongs to {owner.slug!r}, which the file does not name")
 
 
-async def _prune(session: AsyncSession, *, bench: Workbench) -> None:
+async def _prune(session: AsyncSession, *, bench: PlanStore) -> None:
     gone = [slug for slug in await bulk.living_slugs(session) if bench.owner("slug", slug) is None]
     for start in range(0, len(gone), AT_ONCE):
         found = await bulk.tenants_by_slug(session, slugs=gone[start : start + AT_ONCE])

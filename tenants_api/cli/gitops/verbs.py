@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from tenants_api.cli.exits import CHECK_FAILED, CONFLICT, USAGE, Stopped, exit_code, report
+from tenants_api.cli.exits import CHECK_FAILED, CONFLICT, USAGE, CliError, exit_code, report
 from tenants_api.cli.gitops.execute import (
     ACTIONS,
     ORDER,
@@ -35,7 +35,7 @@ from tenants_api.cli.gitops.inout import (
     opened,
     take_in,
 )
-from tenants_api.cli.gitops.plan import Conflict, Workbench, make_plan
+from tenants_api.cli.gitops.plan import Conflict, PlanStore, make_plan
 from tenants_api.cli.options import BulkActivation
 from tenants_api.cli.output import AsJson, print_line, say
 from tenants_api.cli.session import Reason, change, run, services
@@ -58,8 +58,8 @@ class Order:
     as_json: bool
 
 
-async def carry_out(order: Order, *, bench: Workbench) -> None:
-    """Raises Stopped before anything is changed, or typer.Exit with the code of what failed in between."""
+async def carry_out(order: Order, *, bench: PlanStore) -> None:
+    """Raises CliError before anything is changed, or typer.Exit with the code of what failed in between."""
     async with services(load=False) as opened:
         _read(order, bench=bench, commands=opened.commands)
         await _plan(order, bench=bench, database=opened.database)
@@ -71,7 +71,7 @@ async def carry_out(order: Order, *, bench: Workbench) -> None:
         await _execute(order, executor, bench=bench)
 
 
-def _read(order: Order, *, bench: Workbench, commands: Commands) -> None:
+def _read(order: Order, *, bench: PlanStore, commands: Commands) -> None:
     with opened(order.file) as stream:
         size = os.fstat(stream.fileno()).st_size if order.file != "-" else None
         with bar("reading", total=size, counts=False) as progress:
@@ -82,24 +82,24 @@ def _read(order: Order, *, bench: Workbench, commands: Commands) -> None:
     if faults:
         more = " at least" if len(faults) == MOST_FAULTS else ""
         _say_all(faults, as_json=order.as_json)
-        raise Stopped(f"the file has{more} {len(faults)} faults; nothing was changed", code=USAGE)
+        raise CliError(f"the file has{more} {len(faults)} faults; nothing was changed", code=USAGE)
     if bench.is_empty:
         # Also without --prune: an empty file is a step before this one that failed, not a wish.
-        raise Stopped("there is no tenant in the file; nothing was changed", code=USAGE)
+        raise CliError("there is no tenant in the file; nothing was changed", code=USAGE)
 
 
-async def _plan(order: Order, *, bench: Workbench, database: Database) -> None:
+async def _plan(order: Order, *, bench: PlanStore, database: Database) -> None:
     async with database.read() as session:
         conflicts = await make_plan(session, bench=bench, activate=order.activate, prune=order.prune)
     if conflicts:
         _say_all(conflicts[:MOST_FAULTS], as_json=order.as_json)
-        raise Stopped(f"{len(conflicts)} conflicts with the registry; nothing was changed", code=CONFLICT)
+        raise CliError(f"{len(conflicts)} conflicts with the registry; nothing was changed", code=CONFLICT)
     print_plan(bench.planned(ORDER), as_json=order.as_json)
     deletes = bench.counts().get("delete", 0)
     if deletes > order.max_deletes:
-        raise Stopped(
+        raise CliError(
             f"the plan deletes {deletes:,} tenants, more than --max-deletes {order.max_deletes}; nothing was changed",
-            cure=f"if that is what you want: --max-deletes {deletes}",
+            hint=f"if that is what you want: --max-deletes {deletes}",
             code=CONFLICT,
         )
 
@@ -109,7 +109,7 @@ def _ask(order: Order, *, deletes: int) -> None:
         typer.confirm(f"Delete {deletes:,} tenants? Their tokens will be refused.", abort=True, err=True)
 
 
-async def _execute(order: Order, executor: Executor, *, bench: Workbench) -> None:
+async def _execute(order: Order, executor: Executor, *, bench: PlanStore) -> None:
     counts = bench.counts()
     done: Counter[str] = Counter(unchanged=counts.get("unchanged", 0))
     code = 0
@@ -181,7 +181,7 @@ def apply(
         reason=reason,
         as_json=as_json,
     )
-    with closing(Workbench()) as bench:
+    with closing(PlanStore()) as bench:
         run(carry_out(order, bench=bench))
 
 

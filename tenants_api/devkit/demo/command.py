@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 
 import tenants_api
-from tenants_api.cli.exits import CHECK_FAILED, Stopped
+from tenants_api.cli.exits import CHECK_FAILED, CliError
 from tenants_api.cli.output import AsJson, cell, print_json, say
 from tenants_api.database.migrations import upgrade
 from tenants_api.devkit.demo.keycloak import local_keycloak
@@ -159,7 +159,7 @@ async def _api(folder: Path, *, port: int, environment: dict[str, str], admin_ke
             workers = Workers(f"http://127.0.0.1:{port}", admin_key=admin_key, count=WORKERS)
             await workers.connect(within=START, alive=lambda: process.returncode is None)
         except TimeoutError as error:
-            raise Stopped(f"the API did not start: {error}\n{end_of(log)}") from error
+            raise CliError(f"the API did not start: {error}\n{end_of(log)}") from error
         yield workers
         await workers.aclose()
     finally:

@@ -22,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from tenants_api.cli.exits import Stopped
+from tenants_api.cli.exits import CliError
 from tenants_api.cli.output import say
 from tenants_api.devkit.demo.stage import TOKEN_PATH, TokenRealms, end_of, free_port
 
@@ -33,7 +33,7 @@ def installed(version: str) -> Path:
     """The unpacked and built server; its folder appears only when it is whole.
 
     Raises:
-        Stopped: Maven or the build failed.
+        CliError: Maven or the build failed.
     """
     cache = Path.home() / ".cache" / "tenants-api"
     cache.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def _install(version: str, *, home: Path, unfinished: Path) -> None:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if done.returncode:
-        raise Stopped(f"{command[0]} exited with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
+        raise CliError(f"{command[0]} exited with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 @contextmanager
@@ -101,7 +101,7 @@ async def local_keycloak(names: Sequence[str], *, folder: Path) -> AsyncIterator
     """A Keycloak with these realms imported; gone after the block.
 
     Raises:
-        Stopped: neither a container engine nor Java with Maven is there, or Keycloak did not start.
+        CliError: neither a container engine nor Java with Maven is there, or Keycloak did not start.
     """
     port = free_port()
     base_url = f"http://127.0.0.1:{port}"
@@ -160,8 +160,8 @@ def _container(engine: str, *, port: int, imports: Path) -> list[str]:
 def _java(folder: Path, *, port: int, imports: Path) -> list[str]:
     missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
     if missing:
-        cure = "install docker or podman, or Java 17+ and Maven"
-        raise Stopped(f"no container engine answers, and {' and '.join(missing)} is missing", cure=cure)
+        hint = "install docker or podman, or Java 17+ and Maven"
+        raise CliError(f"no container engine answers, and {' and '.join(missing)} is missing", hint=hint)
     home = own_copy(installed(VERSION), target=folder / "keycloak")
     shutil.copytree(imports, home / "data" / "import")
     return [
@@ -183,7 +183,7 @@ async def _ready(process: asyncio.subprocess.Process, *, url: str, log: Path) ->
             if await _answers(client, url):
                 return
             await asyncio.sleep(0.2)
-    raise Stopped(f"Keycloak did not start:\n{end_of(log)}")
+    raise CliError(f"Keycloak did not start:\n{end_of(log)}")
 
 
 async def _answers(client: httpx.AsyncClient, url: str) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from tenants_api.cli.exits import Stopped
+from tenants_api.cli.exits import CliError
 from tenants_api.devkit.realms import serve_dev_realms
 from tenants_api.forward_auth.configurations import plan, render
 
@@ -53,7 +53,7 @@ class TokenRealms:
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
             answer = await client.post(self.issuer(realm) + TOKEN_PATH, data=form)
         if answer.status_code != 200:
-            raise Stopped(f"{self.title}: no token for {form['username']} of {realm}: HTTP {answer.status_code}")
+            raise CliError(f"{self.title}: no token for {form['username']} of {realm}: HTTP {answer.status_code}")
         return str(answer.json()["access_token"])
 
     async def rotate(self, realm: str) -> None:
@@ -256,7 +256,7 @@ async def open_door(program: str, *, folder: Path, authorizer: str) -> AsyncIter
     """nginx with the rendered configuration while the block runs.
 
     Raises:
-        Stopped: it did not start.
+        CliError: it did not start.
     """
     place, port, service = folder / "nginx", free_port(), free_port()
     place.mkdir()
@@ -272,7 +272,7 @@ async def open_door(program: str, *, folder: Path, authorizer: str) -> AsyncIter
     opened = Door(f"http://127.0.0.1:{port}")
     try:
         if not await _answers(opened, process=process):
-            raise Stopped(f"nginx did not start:\n{end_of(log)}")
+            raise CliError(f"nginx did not start:\n{end_of(log)}")
         yield opened
     finally:
         await opened.aclose()

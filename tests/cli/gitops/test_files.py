@@ -12,7 +12,7 @@ import pytest
 
 from tenants_api.cli.gitops.files import DEEPEST, LARGEST, Entry, read_ndjson, read_yaml, write_yaml
 from tenants_api.cli.gitops.inout import MOST_FAULTS, Format, take_in
-from tenants_api.cli.gitops.plan import Workbench
+from tenants_api.cli.gitops.plan import PlanStore
 from tenants_api.control.drafts import Vocabulary
 from tenants_api.outbound.targets import target_policy
 from tests.cli.conftest import Cli
@@ -120,7 +120,7 @@ def test_size_of_the_file_does_not_matter(of: Format) -> None:
 
 def test_workbench_holds_the_file_on_disk() -> None:
     def fill(count: int) -> None:
-        bench = Workbench()
+        bench = PlanStore()
         try:
             stream = stream_of(count, of=Format.NDJSON)
             assert (
@@ -229,7 +229,7 @@ def taken(data: bytes, *, of: Format | None) -> list[Any]:
 
 
 def taken_from(source: io.BufferedReader, *, of: Format | None) -> list[Any]:
-    bench = Workbench()
+    bench = PlanStore()
     try:
         return take_in(source, of=of, bench=bench, vocabulary=VOCABULARY, refuse=lambda wanted: None)
     finally:

@@ -161,10 +161,10 @@ async def test_feed_follows_changes_outages_and_a_version_that_falls(store: Stor
     async def on_change(version: int) -> None:
         told.append(f"change {version}")
 
-    async def on_doubt(version: int) -> None:
+    async def on_resync(version: int) -> None:
         told.append(f"doubt {version}")
 
-    feed = ChangeFeed(store.registry, interval=0.02, on_change=on_change, on_doubt=on_doubt)
+    feed = ChangeFeed(store.registry, interval=0.02, on_change=on_change, on_resync=on_resync)
     async with followed(feed):
         await until(lambda: told == ["change 0"])
         tenant = await create(database, "acme")

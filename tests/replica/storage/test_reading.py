@@ -11,7 +11,7 @@ from sqlalchemy import text
 from tenants_api.database.engine import Base, Database
 from tenants_api.ids import new_id
 from tenants_api.registry.changes import AT_ONCE
-from tenants_api.registry.models import Realm, RealmKeys, RoleRuleRow, Tenant
+from tenants_api.registry.models import Realm, RealmKeysRow, RoleRuleRow, Tenant
 from tenants_api.registry.values import Health, TenantState, Transition
 from tests.registry.drafts import RULES, create, move, purge, realm
 from tests.replica.storage.stores import NOON, Store, filled, stored_keys
@@ -34,7 +34,7 @@ async def test_every_column_is_read_as_it_is_stored(store: Store, database: Data
     realm = filled(Realm, id=realm_id, tenant_id=tenant_id, health=Health.DEGRADED, enabled=False)
     rule, keys = (
         filled(RoleRuleRow, tenant_id=tenant_id, position=9),
-        filled(RealmKeys, realm_id=realm_id, digest="d" * 64),
+        filled(RealmKeysRow, realm_id=realm_id, digest="d" * 64),
     )
     async with database.begin() as session:
         for some in ([tenant], [realm, rule], [keys]):
@@ -104,7 +104,7 @@ async def test_every_key_set_is_read_once_however_many_there_are(store: Store, d
         realms = [filled(Realm, id=new_id(), tenant_id=tenant.id, health=Health.HEALTHY) for _ in range(count)]
         session.add_all(realms)
         await session.flush()
-        session.add_all(filled(RealmKeys, realm_id=realm.id, digest="0" * 64) for realm in realms)
+        session.add_all(filled(RealmKeysRow, realm_id=realm.id, digest="0" * 64) for realm in realms)
     async with store.registry.read() as reading:
         parts = [[keys.realm_id for keys in some] async for some in reading.load_all_keys()]
     assert [len(part) for part in parts] == [AT_ONCE, AT_ONCE, 1]
