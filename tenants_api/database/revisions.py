@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect, text
 
 from tenants_api.database.engine import Database
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 _VERSION_TABLE = "alembic_version"
 _NAME = re.compile(r'^(revision|down_revision) = (?:"(\w+)"|None)$', re.MULTILINE)
 

@@ -38,7 +38,7 @@ PATTERNS = patterns()
 
 
 def test_patterns_of_the_gates_are_among_them() -> None:
-    gates = ("keycloak.urls._URL", "observability.logging._JWT", "api.admin.fields._SLUG")
+    gates = ("outbound.urls._URL", "observability.logging._JWT", "schemas.base._SLUG")
     assert {f"tenants_api.{gate}" for gate in gates} <= PATTERNS.keys()
     assert len(PATTERNS) > 10
 

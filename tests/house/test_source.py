@@ -38,8 +38,8 @@ def test_only_the_check_of_the_signature_makes_claims_verified_ones() -> None:
 
 
 # An edge runs commands; what it writes itself is HTTP's own: answers to repeat, and the rows of the sample resource.
-_EDGES = ("tenants_api/api", "tenants_api/cli")
-_WRITES_ITSELF = {"idempotency.py", "dependencies.py"}
+_EDGES = ("tenants_api/api", "tenants_api/cli", "tenants_api/forward_auth", "tenants_api/web")
+_WRITES_ITSELF = {"preconditions.py", "dependencies.py"}
 _TRANSACTION = re.compile(r"\.begin\(|import select\b|\btext\(\"(?:select|insert|update|delete)")
 
 

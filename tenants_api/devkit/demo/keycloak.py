@@ -130,7 +130,7 @@ async def local_keycloak(names: Sequence[str], *, folder: Path) -> AsyncIterator
 
 
 def _write_realms(names: Sequence[str], *, folder: Path) -> Path:
-    template = json.loads((files("tenants_api.cli") / "realms" / "realm.json").read_text("utf-8"))
+    template = json.loads((files("tenants_api.devkit.demo") / "realm.json").read_text("utf-8"))
     folder.mkdir(parents=True)
     for name in names:
         (folder / f"{name}-realm.json").write_text(json.dumps({**template, "realm": name}), encoding="utf-8")
