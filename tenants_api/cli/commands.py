@@ -14,12 +14,12 @@ from tenants_api import __version__
 
 _CLI = "tenants_api.cli"
 _HIDDEN = {"settings"}
-# In the order of the help: name, module and attribute (a Typer or a function), and the help text of the list, which is
-# that of the verb itself.
+# In the order of the help: name, module (of this room, or a dotted name) and attribute (a Typer or a function), and the
+# help text of the list, which is that of the verb itself.
 _VERBS = (
     (
         "demo",
-        "demo:demo",
+        "tenants_api.devkit.demo.command:demo",
         "Show the whole story on this machine: onboard a realm, use it, rotate its keys, suspend it.",
     ),
     ("serve", "serve:serve", "Serve the API; refuses to start on a database that is not migrated."),
@@ -40,7 +40,11 @@ _VERBS = (
     ("admin-keys", "admin_keys:app", "Admin keys: who may use the admin plane."),
     ("audit", "audit:app", "Audit: every change, with who and why."),
     ("gateway", "gateway:app", "Configurations of proxies that ask /authz before they pass a request on."),
-    ("dev-realms", "dev_realms:app", "Development realms: a small issuer with Keycloak's URLs. Never exposed."),
+    (
+        "dev-realms",
+        "tenants_api.devkit.demo.command:app",
+        "Development realms: a small issuer with Keycloak's URLs. Never exposed.",
+    ),
 )
 
 
@@ -54,7 +58,7 @@ class LazyVerb(TyperCommand):
     def load(self) -> Any:
         """The command itself."""
         module, _, attribute = self._source.partition(":")
-        verb = getattr(import_module(f"{_CLI}.{module}"), attribute)
+        verb = getattr(import_module(module if "." in module else f"{_CLI}.{module}"), attribute)
         if isinstance(verb, typer.Typer):
             command: Any = get_group(verb)
         else:

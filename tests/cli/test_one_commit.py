@@ -102,6 +102,7 @@ CASES = {
         (2, ["realm.added", "realm.health_changed"], 2),
         CHECKED,
     ),
+    "realms set": Case(words("realms", "set", "acme", "REALM", "--login-client-id", "web"), one("realm.updated")),
     "realms remove": Case(words("realms", "remove", "acme", "REALM"), one("realm.removed")),
     "realms check": Case(words("realms", "check", "acme"), (1, [], 0), OBSERVED),
     "keys refresh": Case(words("keys", "refresh", "acme"), (2, [], 1), SHARED),

@@ -25,7 +25,7 @@ from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
-UNWANTED = ("fastapi", "starlette", "alembic", "typer", "rich", "jinja2", "multipart")
+UNWANTED = ("fastapi", "starlette", "alembic", "typer", "jinja2", "multipart")
 
 
 @pytest.fixture
