@@ -25,7 +25,7 @@ from tenants_api.cli.gitops.execute import (
     print_failure,
     print_plan,
 )
-from tenants_api.cli.gitops.inout import (
+from tenants_api.cli.gitops.transfer import (
     MOST_FAULTS,
     Counting,
     Fault,

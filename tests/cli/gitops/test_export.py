@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tenants_api.cli.gitops.inout import Format, exported
+from tenants_api.cli.gitops.transfer import Format, exported
 from tenants_api.database.engine import Database
 from tenants_api.registry.repository import AT_ONCE
 from tests.cli.conftest import Cli
