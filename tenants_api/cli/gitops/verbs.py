@@ -25,6 +25,7 @@ from tenants_api.cli.gitops.execute import (
     print_failure,
     print_plan,
 )
+from tenants_api.cli.gitops.plan import Conflict, PlanStore, make_plan
 from tenants_api.cli.gitops.transfer import (
     MOST_FAULTS,
     Counting,
@@ -35,7 +36,6 @@ from tenants_api.cli.gitops.transfer import (
     opened,
     take_in,
 )
-from tenants_api.cli.gitops.plan import Conflict, PlanStore, make_plan
 from tenants_api.cli.options import BulkActivation
 from tenants_api.cli.output import AsJson, print_line, say
 from tenants_api.cli.session import Reason, change, run, services

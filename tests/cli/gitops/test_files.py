@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tenants_api.cli.gitops.files import DEEPEST, LARGEST, Entry, read_ndjson, read_yaml, write_yaml
-from tenants_api.cli.gitops.transfer import MOST_FAULTS, Format, take_in
 from tenants_api.cli.gitops.plan import PlanStore
+from tenants_api.cli.gitops.transfer import MOST_FAULTS, Format, take_in
 from tenants_api.control.drafts import Vocabulary
 from tenants_api.outbound.targets import target_policy
 from tests.cli.conftest import Cli
