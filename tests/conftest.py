@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.machine import check_required
 
-pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.one_app"]
+pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.one_app", "tests.fixtures.verifying"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

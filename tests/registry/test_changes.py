@@ -14,8 +14,8 @@ from tenants_api.registry.changes import current_version
 from tenants_api.registry.values import Transition
 from tenants_api.replica.feed import ChangeFeed
 from tenants_api.replica.sql_storage import SessionStorage
-from tests.registry.counted_reads import CountedReads
 from tests.registry.drafts import CHANGE, create, draft, move, read
+from tests.replica.counted_reads import CountedReads
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio

@@ -17,8 +17,8 @@ from tenants_api.database.engine import Database
 from tenants_api.database.errors import StorageError
 from tenants_api.replica.feed import ChangeFeed
 from tenants_api.replica.sql_storage import SessionStorage
-from tests.registry.counted_reads import CountedReads
 from tests.registry.drafts import create
+from tests.replica.counted_reads import CountedReads
 from tests.support.postgres import SUPERUSER, PostgresServer
 from tests.support.waiting import until
 
