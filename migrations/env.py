@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from tenants_api import items as items_models
 from tenants_api.assertions import storage as assertion_models
 from tenants_api.database.engine import Base
-from tenants_api.database.migrations import PATIENCE, sync_engine, sync_url
+from tenants_api.database.migrations import MIGRATION_LOCK_TIMEOUT_SECONDS, sync_engine, sync_url
 from tenants_api.registry import models as registry_models
 from tenants_api.settings import load_settings
 
@@ -85,7 +85,7 @@ def _again_while_locked(migrate: Callable[[], None]) -> None:
 
     A revision is one transaction: the tries before left nothing of it.
     """
-    patience: float = context.config.attributes.get("patience", PATIENCE)
+    patience: float = context.config.attributes.get("patience", MIGRATION_LOCK_TIMEOUT_SECONDS)
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -135,7 +135,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _wait_for(acquire: Callable[[], bool]) -> None:
-    patience: float = context.config.attributes.get("patience", PATIENCE)
+    patience: float = context.config.attributes.get("patience", MIGRATION_LOCK_TIMEOUT_SECONDS)
     deadline = time.monotonic() + patience
     while not acquire():
         if time.monotonic() >= deadline:

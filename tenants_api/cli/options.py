@@ -116,7 +116,7 @@ def _rule(line: str) -> dict[str, str]:
     return {"from": source, "value": value, "role": role}
 
 
-LARGEST = 1024 * 1024  # bytes
+MAX_FILE_BYTES = 1024 * 1024  # bytes
 
 
 def read_text(path: Path | None) -> str:
@@ -126,11 +126,11 @@ def read_text(path: Path | None) -> str:
         CliError: it cannot be read, is no UTF-8 or is over 1 MiB.
     """
     try:
-        raw = sys.stdin.buffer.read(LARGEST + 1) if path is None or str(path) == "-" else _read(path)
+        raw = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if path is None or str(path) == "-" else _read(path)
         text = raw.decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"cannot read {path or 'stdin'}: {error}", code=USAGE) from error
-    if len(raw) > LARGEST:
+    if len(raw) > MAX_FILE_BYTES:
         raise CliError(f"{path or 'stdin'} is over 1 MiB", code=USAGE)
     return text
 
@@ -157,4 +157,4 @@ def parse_object(text: str, *, name: str) -> dict[str, Any]:
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as stream:
-        return stream.read(LARGEST + 1)
+        return stream.read(MAX_FILE_BYTES + 1)

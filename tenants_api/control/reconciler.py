@@ -30,7 +30,7 @@ from tenants_api.replica.stored_keys import to_stored
 
 TICK = 5.0  # seconds between two turns, give or take half of it: replicas do not move in step
 BATCH = 20  # realms of one turn
-AT_ONCE = 4
+CONCURRENT_CHECKS = 4
 # With these the realm cannot mean what is registered, whatever keys are stored.
 _FATAL = ("RealmDisabled", "IssuerMismatch", "IssuerTaken")
 log = structlog.get_logger("tenants_api.control")
@@ -75,7 +75,7 @@ class Reconciler:
             shared = {
                 one.id: await shares_issuer(session, issuer=one.issuer, organization=one.organization) for one in due
             }
-        gate = asyncio.Semaphore(AT_ONCE)
+        gate = asyncio.Semaphore(CONCURRENT_CHECKS)
 
         async def check(realm: Realm) -> None:
             async with gate:

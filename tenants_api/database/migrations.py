@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenants_api.database.revisions import revision_of, script_location
 
 T = TypeVar("T")
-PATIENCE = 60.0  # seconds to wait for another migration
+MIGRATION_LOCK_TIMEOUT_SECONDS = 60.0  # seconds to wait for another migration
 
 
 class MigrationError(Exception):
@@ -35,7 +35,7 @@ class Revision:
     message: str
 
 
-def upgrade(url: str, *, revision: str = "head", patience: float = PATIENCE) -> None:
+def upgrade(url: str, *, revision: str = "head", patience: float = MIGRATION_LOCK_TIMEOUT_SECONDS) -> None:
     """Bring the database to a revision; several processes may do so at once and wait `patience` seconds for each other.
 
     Raises:
@@ -44,7 +44,7 @@ def upgrade(url: str, *, revision: str = "head", patience: float = PATIENCE) -> 
     _run(lambda config: command.upgrade(config, revision), url=url, patience=patience)
 
 
-def downgrade(url: str, *, revision: str, patience: float = PATIENCE) -> None:
+def downgrade(url: str, *, revision: str, patience: float = MIGRATION_LOCK_TIMEOUT_SECONDS) -> None:
     """Take the database back to a revision. Raises MigrationError."""
     _require_file(url)
     _run(lambda config: command.downgrade(config, revision), url=url, patience=patience)
@@ -87,7 +87,7 @@ def run(url: str, statements: Iterable[str]) -> None:
 
 
 def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config("", patience=PATIENCE))
+    return ScriptDirectory.from_config(_config("", patience=MIGRATION_LOCK_TIMEOUT_SECONDS))
 
 
 def _config(url: str, *, patience: float) -> Config:

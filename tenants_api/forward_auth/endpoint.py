@@ -22,7 +22,7 @@ from tenants_api.tokens.verifier import TokenVerifier
 PATH = "/authz"
 MAX_TOLD = 4096  # principals whose headers are remembered, about a kilobyte each
 MAX_TOLD_BYTES = 4096  # of such a principal: one that is full of text is told anew each time
-PATIENCE = 0.15  # seconds for a realm; Envoy gives an authorizer 200 ms in all
+KEY_WAIT_SECONDS = 0.15  # seconds for a realm; Envoy gives an authorizer 200 ms in all
 _THROUGH_NGINX = frozenset({401, 403})  # auth_request takes any other refusal for a failure, and answers 500
 
 _BELOW = f"{PATH}/"
@@ -62,7 +62,7 @@ class Authorizer:
                 raise InvalidRequest(f"role= names none of the roles {', '.join(sorted(self._roles.names))}")
             # Neither method nor URL: those of this request are the proxy's, not those that a sender proves.
             credential = self._verifier.credential_of(scope["headers"])
-            principal = await self._verifier.verify(credential, patience=PATIENCE)
+            principal = await self._verifier.verify(credential, patience=KEY_WAIT_SECONDS)
             if options.tenant is not None or options.role is not None:
                 self._admit(principal, options=options)
             told = self._told.get(id(principal))

@@ -41,7 +41,9 @@ IDENTITY_HEADERS = (
 ASSERTION = "X-Internal-Assertion"
 NOTHING = b"-"
 MAX_KEPT = 255  # characters of a text whose encoded form is kept: Keycloak's longest user name, 3 KB at most
-LARGEST = 4095  # bytes of all identity headers as lines; nginx reads an answer's head into one page of memory
+MAX_IDENTITY_BYTES = (
+    4095  # of all identity headers as lines: nginx reads the head of a response into one page of memory
+)
 # What RFC 8187 calls attr-char, and what mail addresses and group paths hold. Above all not: `%`, comma, space.
 _PLAIN = "!#$&+-.^_`|~@:/"
 
@@ -54,7 +56,7 @@ def identity_headers(principal: Principal) -> Headers:
     Raises:
         IdentityTooLarge: they would take 4096 bytes or more; nothing is cut.
     """
-    if len(principal.username or "") + len(principal.email or "") > LARGEST:
+    if len(principal.username or "") + len(principal.email or "") > MAX_IDENTITY_BYTES:
         raise IdentityTooLarge  # each character takes a byte at least: what cannot fit is not encoded first
     values = (
         _id(principal.tenant.id),
@@ -96,4 +98,4 @@ def _id(tenant_id: uuid.UUID) -> bytes:
 
 
 _NAMES = tuple(name.lower().encode("ascii") for name in IDENTITY_HEADERS)
-_LARGEST_VALUES = LARGEST - sum(len(name) + 4 for name in _NAMES)  # `: ` and the line's end
+_LARGEST_VALUES = MAX_IDENTITY_BYTES - sum(len(name) + 4 for name in _NAMES)  # `: ` and the line's end

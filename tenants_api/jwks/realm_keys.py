@@ -151,7 +151,7 @@ class UnknownKids:
             budget.cancel()
 
 
-FIRST_PATIENCE = 6.0  # seconds that a request waits for keys without which it cannot be answered
+FIRST_KEYS_WAIT_SECONDS = 6.0  # seconds that a request waits for keys without which it cannot be answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +182,14 @@ def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-def left(until: float, *, most: float = FIRST_PATIENCE) -> float:
+def left(until: float, *, most: float = FIRST_KEYS_WAIT_SECONDS) -> float:
     """Seconds until then, `most` at most and never below zero."""
     return max(0.0, min(until - loop_time(), most))
 
 
 REFRESH_AHEAD = 0.8  # of the lifetime
-PATIENCE = 0.5  # seconds that a request with known keys waits for their renewal before stale ones serve
-PATIENT = 3 * FIRST_PATIENCE  # seconds; who says nothing else waits for as long as the waits below last
+RENEWAL_WAIT_SECONDS = 0.5  # a request with known keys waits for their renewal before stale ones are used
+MAX_KEY_WAIT_SECONDS = 3 * FIRST_KEYS_WAIT_SECONDS  # the default of a caller: as long as the waits below
 FETCH_DEADLINE = 12.0  # a source has deadlines of its own; this one ends a source that forgot them
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
 
@@ -224,7 +224,7 @@ class RealmKeys:
             return None
         return _fitting(state.keys.keys.get(kid), algorithm=algorithm)
 
-    async def get(self, kid: str, *, algorithm: str, patience: float = PATIENT) -> VerifyKey | None:
+    async def get(self, kid: str, *, algorithm: str, patience: float = MAX_KEY_WAIT_SECONDS) -> VerifyKey | None:
         """The key of this kid if it may verify this algorithm; None when the realm has no such key.
 
         `patience` is the seconds that this caller waits in all; what it started goes on without it.
@@ -329,7 +329,7 @@ class RealmKeys:
     async def _renew(self, until: float) -> None:
         """The keys are over their lifetime: a short wait for new ones, then the old ones up to the stale limit."""
         if self._may_try() or self._refresh is not None:
-            most = PATIENCE if self.usable else FIRST_PATIENCE
+            most = RENEWAL_WAIT_SECONDS if self.usable else FIRST_KEYS_WAIT_SECONDS
             await asyncio.wait({self._start()}, timeout=left(until, most=most))
         if not self.usable:
             self._unavailable()

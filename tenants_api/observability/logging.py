@@ -41,10 +41,10 @@ def request_id_in(scope: MutableMapping[str, Any]) -> str:
     return found
 
 
-LONGEST = 256  # characters of one value
-LONGEST_TRACEBACK = 8192
-LONGEST_READ = 16_384  # nothing behind this is even looked at: a log line must not cost more than it tells
-DEEPEST = 4
+MAX_VALUE_CHARACTERS = 256  # characters of one value
+MAX_TRACEBACK_CHARACTERS = 8192
+MAX_READ_CHARACTERS = 16_384  # nothing behind this is even looked at: a log line must not cost more than it tells
+MAX_DEPTH = 4
 REDACTED = "[redacted]"
 # Libraries that tell every step: httpx each URL, Alembic each look at the schema.
 CHATTY = ("httpx", "httpcore", "alembic")
@@ -99,10 +99,10 @@ class _Stderr:
 
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """The processor that takes secrets out, cuts long values and escapes control characters."""
-    return {_text(str(key), limit=LONGEST): _clean(value, key=str(key)) for key, value in event.items()}
+    return {_text(str(key), limit=MAX_VALUE_CHARACTERS): _clean(value, key=str(key)) for key, value in event.items()}
 
 
-def redacted(value: str, *, limit: int = LONGEST) -> str:
+def redacted(value: str, *, limit: int = MAX_VALUE_CHARACTERS) -> str:
     """A stranger's text for people to read: without what looks like a secret, control characters, and an end."""
     return _text(value, limit=limit)
 
@@ -153,19 +153,19 @@ def _clean(value: Any, *, key: str, depth: int = 0) -> Any:
     if _SECRET_KEY.search(key):
         return REDACTED
     if key == "exception":
-        return _text(str(value), limit=LONGEST_TRACEBACK, control=_CONTROL_BUT_LINES)
-    if depth < DEEPEST and isinstance(value, Mapping):
+        return _text(str(value), limit=MAX_TRACEBACK_CHARACTERS, control=_CONTROL_BUT_LINES)
+    if depth < MAX_DEPTH and isinstance(value, Mapping):
         return {
-            _text(str(name), limit=LONGEST): _clean(part, key=str(name), depth=depth + 1)
+            _text(str(name), limit=MAX_VALUE_CHARACTERS): _clean(part, key=str(name), depth=depth + 1)
             for name, part in value.items()
         }
-    if depth < DEEPEST and isinstance(value, (list, tuple, set, frozenset)):
+    if depth < MAX_DEPTH and isinstance(value, (list, tuple, set, frozenset)):
         return [_clean(part, key="", depth=depth + 1) for part in list(value)[:100]]
-    return _text(str(value), limit=LONGEST)
+    return _text(str(value), limit=MAX_VALUE_CHARACTERS)
 
 
 def _text(value: str, *, limit: int, control: re.Pattern[str] = _CONTROL) -> str:
-    text = value[:LONGEST_READ]
+    text = value[:MAX_READ_CHARACTERS]
     text = _URL_PASSWORD.sub(rf"\1{REDACTED}@", text)
     for pattern in (_ADMIN_KEY, _BEARER):
         text = pattern.sub(REDACTED, text)

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-PATIENCE = 2.0  # seconds at shutdown
+SHUTDOWN_SECONDS = 2.0  # seconds at shutdown
 FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0  # seconds before a loop that died is started again
 log = structlog.get_logger("tenants_api.replica")
 
@@ -28,7 +28,7 @@ class Background:
     async def ended(self) -> None:
         """Wait for all of them, two seconds at most."""
         if self._running:
-            await asyncio.wait(self._running, timeout=PATIENCE)
+            await asyncio.wait(self._running, timeout=SHUTDOWN_SECONDS)
 
 
 async def supervised(name: str, run: Callable[[], Awaitable[None]], *, on_death: Callable[[str], None]) -> None:

@@ -21,7 +21,7 @@ from tenants_api.outbound.tls import Transports, untrusted
 from tenants_api.outbound.urls import check_target
 
 MAX_PIECES = 2048  # of one body; proxies send kilobytes at once, and a piece of one byte costs as much as a large one
-AT_ONCE = 32  # pieces after which others have their turn: many thousands may lie there already
+PIECES_PER_TURN = 32  # pieces after which others have their turn: many thousands may lie there already
 
 
 async def read_body(pieces: AsyncIterator[bytes], *, most: int, url: str) -> bytes:
@@ -36,7 +36,7 @@ async def read_body(pieces: AsyncIterator[bytes], *, most: int, url: str) -> byt
         if len(read) > MAX_PIECES:
             message = f"{url} sends its answer in more than {MAX_PIECES} pieces; expected a small JSON document"
             raise RealmFault("TooLarge", message=message)
-        if len(read) % AT_ONCE == 0:
+        if len(read) % PIECES_PER_TURN == 0:
             await asyncio.sleep(0)
     return b"".join(read)
 

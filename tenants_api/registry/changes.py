@@ -38,7 +38,7 @@ async def lock_tenant_of(session: AsyncSession, *, realm_id: uuid.UUID) -> uuid.
 # Which tenants, said of a column that holds the id of one.
 Within = Callable[[InstrumentedAttribute[uuid.UUID]], ColumnElement[bool]]
 _REALM = names_of(RealmRow)
-AT_ONCE = 1000  # tenants in one read, ids in one query: every database has a bound on parameters
+REGISTRY_BATCH_SIZE = 1000  # tenants in one read, ids in one query: every database has a bound on parameters
 
 
 async def current_version(session: AsyncSession) -> int:
@@ -61,7 +61,9 @@ async def bump_version(session: AsyncSession, *, tenant_id: uuid.UUID) -> int:
 async def load_all(session: AsyncSession) -> AsyncGenerator[list[TenantRow], None]:
     """Every tenant in the order of the ids, some at a time."""
     where: ColumnElement[bool] = true()
-    while ids := (await session.scalars(select(Tenant.id).where(where).order_by(Tenant.id).limit(AT_ONCE))).all():
+    while ids := (
+        await session.scalars(select(Tenant.id).where(where).order_by(Tenant.id).limit(REGISTRY_BATCH_SIZE))
+    ).all():
         first, last = ids[0], ids[-1]
         yield await _load(session, within=partial(_between, first=first, last=last), order=Tenant.id)
         where = Tenant.id > last

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.registry.changes import AT_ONCE, bump_version, lock_tenant_of
+from tenants_api.registry.changes import REGISTRY_BATCH_SIZE, bump_version, lock_tenant_of
 from tenants_api.registry.models import Realm, RealmKeysRow, Tenant
 from tenants_api.registry.values import StoredKeys
 
@@ -26,7 +26,7 @@ async def load_keys(session: AsyncSession, *, realm_ids: Collection[uuid.UUID]) 
 
 async def load_all_keys(session: AsyncSession) -> AsyncGenerator[list[StoredKeys], None]:
     """All stored sets, some at a time."""
-    query = _KEYS.order_by(RealmKeysRow.realm_id).limit(AT_ONCE)
+    query = _KEYS.order_by(RealmKeysRow.realm_id).limit(REGISTRY_BATCH_SIZE)
     rows = (await session.execute(query)).all()
     while rows:
         yield [StoredKeys(*row) for row in rows]
@@ -76,7 +76,7 @@ def _origin(keys: StoredKeys | RealmKeysRow) -> tuple[str | None, str | None]:
 
 def _slices(realm_ids: Collection[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
     listed = list(realm_ids)
-    return (listed[start : start + AT_ONCE] for start in range(0, len(listed), AT_ONCE))
+    return (listed[start : start + REGISTRY_BATCH_SIZE] for start in range(0, len(listed), REGISTRY_BATCH_SIZE))
 
 
 def _says(keys: StoredKeys | RealmKeysRow) -> tuple[Any, ...]:

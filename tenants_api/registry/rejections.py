@@ -15,7 +15,7 @@ from tenants_api.registry.models import Rejection, Tenant
 from tenants_api.registry.repository import get_tenant
 from tenants_api.registry.values import KEPT_REJECTIONS, Refused
 
-AT_ONCE = 500  # rows in one statement
+ROWS_PER_STATEMENT = 500  # rows in one statement
 
 
 async def add_rejections(session: AsyncSession, counts: Mapping[Refused, int], *, now: datetime) -> None:
@@ -27,7 +27,7 @@ async def add_rejections(session: AsyncSession, counts: Mapping[Refused, int], *
     tenants = sorted({refused.tenant_id for refused in counts})
     known = set(await session.scalars(select(Tenant.id).where(Tenant.id.in_(tenants))))
     rows = [_row(refused, counts[refused], now=now) for refused in sorted(counts) if refused.tenant_id in known]
-    for some in (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)):
+    for some in (rows[start : start + ROWS_PER_STATEMENT] for start in range(0, len(rows), ROWS_PER_STATEMENT)):
         adding = upsert(session, Rejection).values(some)
         more = {"count": Rejection.count + adding.excluded.count, "last_at": adding.excluded.last_at}
         await session.execute(adding.on_conflict_do_update(index_elements=["tenant_id", "digest"], set_=more))

@@ -203,7 +203,7 @@ def _filtered(query: Select[Tenant], *, where: TenantFilter) -> Select[Tenant]:
     return query
 
 
-AT_ONCE = 200  # tenants in one query
+TENANTS_PER_QUERY = 200  # tenants in one query
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +243,8 @@ async def living_slugs(session: AsyncSession) -> list[str]:
 async def living_tenants(session: AsyncSession) -> AsyncIterator[Sequence[Tenant]]:
     """All tenants that are not deleted, by slug, in batches; one batch is in memory at a time."""
     slugs = await living_slugs(session)
-    for start in range(0, len(slugs), AT_ONCE):
-        some = slugs[start : start + AT_ONCE]
+    for start in range(0, len(slugs), TENANTS_PER_QUERY):
+        some = slugs[start : start + TENANTS_PER_QUERY]
         found = await tenants_by_slug(session, slugs=some)
         yield [found[slug] for slug in some if slug in found]
         session.expunge_all()

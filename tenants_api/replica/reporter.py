@@ -25,7 +25,7 @@ PAUSE = 2.0  # seconds between two writes
 MAX_TENANTS = 1000  # told apart between two writes; what comes after is in the metric and the log alone
 # Rows of one tenant in one write, so that a flood pushes out half of what is known at most.
 DISTINCT = KEPT_REJECTIONS // 2
-LONGEST = 100  # characters of a token's own words
+MAX_CLAIM_CHARACTERS = 100  # characters of a token's own words
 MAX_AUDIENCES = 5
 log = structlog.get_logger("tenants_api.replica")
 
@@ -82,7 +82,7 @@ def _refused(refusal: Refusal, *, tenant_id: uuid.UUID) -> Refused:
 
 def _short(value: Any) -> str:
     """Text for people; whatever is no text is none."""
-    return redacted(value, limit=LONGEST) if isinstance(value, str) else ""
+    return redacted(value, limit=MAX_CLAIM_CHARACTERS) if isinstance(value, str) else ""
 
 
 class VerificationReporter:

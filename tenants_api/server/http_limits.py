@@ -16,7 +16,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-LARGEST = 65_536  # bytes that are copied to be sent at once; more is not worth it
+MAX_JOINED_BYTES = 65_536  # bytes that are copied to be sent at once; more is not worth it
 
 
 class JoinedWrites:
@@ -41,7 +41,7 @@ class JoinedWrites:
     def write(self, data: bytes) -> None:
         if not data:
             self.flush()  # an answer without content is whole
-        elif len(data) > LARGEST:
+        elif len(data) > MAX_JOINED_BYTES:
             self.flush()
             self._transport.write(data)
         elif self._held:

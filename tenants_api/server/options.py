@@ -24,7 +24,7 @@ async def frozen(start: AbstractAsyncContextManager[Value]) -> AsyncIterator[Val
         yield value
 
 
-GRACE = 10  # seconds that running requests get at the end
+SHUTDOWN_GRACE_SECONDS = 10  # seconds that running requests get at the end
 
 
 def server_options(*, host: str, port: int, workers: int, uds: str | None, max_token_bytes: int) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def server_options(*, host: str, port: int, workers: int, uds: str | None, max_t
         "proxy_headers": False,
         "server_header": False,
         "timeout_keep_alive": 5,
-        "timeout_graceful_shutdown": GRACE,
+        "timeout_graceful_shutdown": SHUTDOWN_GRACE_SECONDS,
         "access_log": False,  # the application writes its own events, without tokens in query strings
         "log_config": None,
         "log_level": "info",

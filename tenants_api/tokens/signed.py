@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from tenants_api.clocks import Clocks
 from tenants_api.jwks.cache import JwksCache
 from tenants_api.jwks.parse import KeySet, VerifyKey
-from tenants_api.jwks.realm_keys import PATIENT, KeySetState, NoUsableKeys, loop_time
+from tenants_api.jwks.realm_keys import MAX_KEY_WAIT_SECONDS, KeySetState, NoUsableKeys, loop_time
 from tenants_api.tokens.authenticator import Authenticated
 from tenants_api.tokens.claims import CLAIM_RULES, ClaimPolicy, check_expiry, check_revoked
 from tenants_api.tokens.credentials import BEARER
@@ -39,7 +39,7 @@ class SignedTokens:
         self._headers: dict[bytes, tuple[str, str]] = {}
 
     async def authenticate(
-        self, token: bytes, *, tenant: str | None = None, patience: float = PATIENT
+        self, token: bytes, *, tenant: str | None = None, patience: float = MAX_KEY_WAIT_SECONDS
     ) -> Authenticated:
         """See `Authenticator`. Every text is taken for a signed token, so this kind is asked last."""
         unverified = decode_unverified(token, headers=self._headers, max_bytes=self.policy.max_token_bytes)

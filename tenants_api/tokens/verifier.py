@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Protocol
 
-from tenants_api.jwks.realm_keys import PATIENT
+from tenants_api.jwks.realm_keys import MAX_KEY_WAIT_SECONDS
 from tenants_api.tokens.authenticator import Authenticated, Authenticator, RequestCheck
 from tenants_api.tokens.cache import VerifiedTokens
 from tenants_api.tokens.credentials import Credential, credential_of
@@ -82,7 +82,7 @@ class TokenVerifier:
             raise
 
     async def verify(
-        self, credential: Credential, *, tenant: str | None = None, patience: float = PATIENT
+        self, credential: Credential, *, tenant: str | None = None, patience: float = MAX_KEY_WAIT_SECONDS
     ) -> Principal:
         """The principal of a credential.
 
@@ -119,7 +119,7 @@ class TokenVerifier:
         return found.principal
 
     async def authenticate(
-        self, credential: Credential, *, tenant: str | None = None, patience: float = PATIENT
+        self, credential: Credential, *, tenant: str | None = None, patience: float = MAX_KEY_WAIT_SECONDS
     ) -> Authenticated:
         """What the kinds find out about a token, past the cache and without the checks that belong to the request.
 

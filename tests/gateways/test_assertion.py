@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from tenants_api.devkit.realms import DevRealmServer
-from tenants_api.forward_auth.identity import ASSERTION, LARGEST
+from tenants_api.forward_auth.identity import ASSERTION, MAX_IDENTITY_BYTES
 from tests.gateways.conftest import Door, open_door
 from tests.gateways.proxies import HOW, binary
 from tests.support.asserting import ISSUER, SECRET
@@ -58,7 +58,7 @@ async def test_assertion_of_ours_replaces_a_forged_one(assured: Door) -> None:
 async def test_largest_identity_passes_with_its_assertion(assured: Door) -> None:
     shortest = await assured.api.get("/authz", headers=assured.bearer(preferred_username="a"))
     identity = [line for line in shortest.headers.items() if line[0].startswith(("x-tenant-", "x-auth-request-"))]
-    longest = "a" * (1 + LARGEST - sum(len(name) + len(value) + 4 for name, value in identity))
+    longest = "a" * (1 + MAX_IDENTITY_BYTES - sum(len(name) + len(value) + 4 for name, value in identity))
     answer = await assured.client.get("/", headers=assured.bearer(preferred_username=longest))
     assert answer.status_code == 200
     assert any(line.endswith(f": {longest}") for line in assured.upstream.lines[-1])

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pytest
 
-from tenants_api.outbound.client import AT_ONCE, MAX_PIECES, read_body
+from tenants_api.outbound.client import MAX_PIECES, PIECES_PER_TURN, read_body
 from tenants_api.outbound.errors import RealmFault
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ async def test_others_have_their_turn_after_a_few_pieces() -> None:
     body = await read_body(crumbs(MAX_PIECES, seen=seen), most=MAX_PIECES, url="https://id.example")
     others.cancel()
     assert body == b" " * MAX_PIECES
-    assert max(len(list(run)) for what, run in groupby(seen) if what == "piece") == AT_ONCE
+    assert max(len(list(run)) for what, run in groupby(seen) if what == "piece") == PIECES_PER_TURN
 
 
 @pytest.mark.parametrize(

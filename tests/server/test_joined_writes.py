@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from tenants_api.server.http_limits import LARGEST, JoinedWrites
+from tenants_api.server.http_limits import MAX_JOINED_BYTES, JoinedWrites
 
 pytestmark = pytest.mark.anyio
 
@@ -82,7 +82,7 @@ async def test_answer_without_content_waits_for_nothing() -> None:
 
 async def test_large_body_is_not_copied() -> None:
     transport, told = joined()
-    body = bytes(LARGEST + 1)
+    body = bytes(MAX_JOINED_BYTES + 1)
     transport.write(HEAD)
     transport.write(body)
     assert told == [HEAD, body]

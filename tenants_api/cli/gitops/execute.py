@@ -100,7 +100,7 @@ def is_check_failure(done: Done) -> bool:
 
 
 ACTIONS = ("create", "update", "unchanged", "delete")
-MOST_LINES = 100  # of a plan that a person reads
+MAX_PLAN_LINES = 100  # of a plan that a person reads
 
 
 class Bar:
@@ -130,7 +130,7 @@ def print_plan(steps: Iterator[Step], *, as_json: bool) -> None:
     for number, step in enumerate(steps):
         if as_json:
             print_line(shape(step))
-        elif number < MOST_LINES:
+        elif number < MAX_PLAN_LINES:
             say(_words(step), style=_STYLES.get(step.action or "", ""))
         else:
             hidden += 1

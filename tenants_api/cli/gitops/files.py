@@ -16,7 +16,7 @@ import yaml
 
 from tenants_api.encoding.strict_json import parse_json
 
-LARGEST = 2 * 1024 * 1024  # bytes of one document; the registry's own bounds are far below
+MAX_DOCUMENT_BYTES = 2 * 1024 * 1024  # bytes of one document; the registry's own bounds are far below
 
 _MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -46,18 +46,18 @@ def has_mark(start: bytes) -> bool:
 
 
 NOT_UTF8 = "the file is not plain UTF-8 (a byte order mark, or zero bytes as in UTF-16): save it as UTF-8"
-TOO_LARGE = f"the document is over {LARGEST // 1024} KiB"
+TOO_LARGE = f"the document is over {MAX_DOCUMENT_BYTES // 1024} KiB"
 
 
 def read_ndjson(stream: Peekable) -> Iterator[Entry]:
     """Each line that is not blank. A broken line does not end the reading: all broken ones are worth telling."""
     number = 0
-    while raw := stream.readline(LARGEST + 1):
+    while raw := stream.readline(MAX_DOCUMENT_BYTES + 1):
         number += 1
         if number == 1 and (has_mark(raw) or b"\0" in raw):
             yield Entry(number, fault=NOT_UTF8)
             return
-        if len(raw) > LARGEST:
+        if len(raw) > MAX_DOCUMENT_BYTES:
             yield Entry(number, fault=TOO_LARGE)
             _skip_line(stream)
         elif raw.strip():
@@ -74,11 +74,11 @@ def _entry(number: int, raw: bytes) -> Entry:
 
 
 def _skip_line(stream: Peekable) -> None:
-    while (raw := stream.readline(LARGEST)) and not raw.endswith(b"\n"):
+    while (raw := stream.readline(MAX_DOCUMENT_BYTES)) and not raw.endswith(b"\n"):
         pass
 
 
-DEEPEST = 32  # levels; a tenant's metadata may have 20
+MAX_DOCUMENT_DEPTH = 32  # levels; a tenant's metadata may have 20
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: ten times as fast
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -112,7 +112,7 @@ class _Counted:
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
         self.taken += len(data)
-        if self.taken > LARGEST + size:
+        if self.taken > MAX_DOCUMENT_BYTES + size:
             raise _TooLarge
         return data
 
@@ -165,8 +165,8 @@ def _node(event: Any, events: Iterator[Any], *, depth: int) -> Any:
         raise _Refused("anchors and aliases are not read: write the value out", line=line)
     if event.tag is not None and event.tag != "!":
         raise _Refused(f"the tag {event.tag[:40]!r} is not read", line=line)
-    if depth > DEEPEST:
-        raise _Refused(f"nested deeper than {DEEPEST} levels", line=line)
+    if depth > MAX_DOCUMENT_DEPTH:
+        raise _Refused(f"nested deeper than {MAX_DOCUMENT_DEPTH} levels", line=line)
     if isinstance(event, yaml.ScalarEvent):
         return _scalar(event)
     if isinstance(event, yaml.SequenceStartEvent):

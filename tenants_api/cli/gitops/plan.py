@@ -153,7 +153,7 @@ def realm_name(issuer: str, organization: str | None) -> str:
     return f"{issuer}\n{organization or ''}"
 
 
-AT_ONCE = 200  # documents beside which the registry is read at once
+REGISTRY_BATCH_SIZE = 200  # documents beside which the registry is read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ async def make_plan(
 ) -> list[Conflict]:
     """Decide on every step. Where there are conflicts, nothing should be applied."""
     conflicts: list[Conflict] = []
-    for steps in bench.batches(AT_ONCE):
+    for steps in bench.batches(REGISTRY_BATCH_SIZE):
         documents = {step.slug: parse_json(step.document.encode()) for step in steps}
         present = await bulk.tenants_by_slug(session, slugs=list(documents))
         owners = await _owners(session, documents=documents)
@@ -243,8 +243,8 @@ def _conflicts(step: Step, wanted: Any, *, owners: _Owners, bench: PlanStore) ->
 
 async def _prune(session: AsyncSession, *, bench: PlanStore) -> None:
     gone = [slug for slug in await bulk.living_slugs(session) if bench.owner("slug", slug) is None]
-    for start in range(0, len(gone), AT_ONCE):
-        found = await bulk.tenants_by_slug(session, slugs=gone[start : start + AT_ONCE])
+    for start in range(0, len(gone), REGISTRY_BATCH_SIZE):
+        found = await bulk.tenants_by_slug(session, slugs=gone[start : start + REGISTRY_BATCH_SIZE])
         for slug, tenant in sorted(found.items()):
             bench.remove(slug, tenant_id=str(tenant.id), version=tenant.version)
         session.expunge_all()

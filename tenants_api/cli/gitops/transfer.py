@@ -25,7 +25,7 @@ from tenants_api.registry.values import RealmDraft
 
 # Raises an ApiError for realms that no command takes.
 Refuse = Callable[[Sequence[RealmDraft]], None]
-MOST_FAULTS = 20  # are told; a file in a wrong format would have as many as lines
+MAX_FAULTS = 20  # are told; a file in a wrong format would have as many as lines
 
 
 class Format(StrEnum):
@@ -78,13 +78,13 @@ def opened(path: str) -> Iterator[BinaryIO]:
 def take_in(
     stream: Peekable, *, of: Format | None, bench: PlanStore, vocabulary: Vocabulary, refuse: Refuse
 ) -> list[Fault]:
-    """Read all documents into the workbench; the faults found, at most `MOST_FAULTS` and then the reading ends."""
+    """Read all documents into the plan store; returns the faults found, and stops after `MAX_FAULTS`."""
     faults: list[Fault] = []
     entries = read_ndjson(stream) if (of or guess(stream)) is Format.NDJSON else read_yaml(stream)
     for entry in entries:
         faults += _take(entry, bench=bench, vocabulary=vocabulary, refuse=refuse)
-        if len(faults) >= MOST_FAULTS:
-            return faults[:MOST_FAULTS]
+        if len(faults) >= MAX_FAULTS:
+            return faults[:MAX_FAULTS]
     return faults
 
 

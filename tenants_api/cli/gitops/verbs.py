@@ -27,7 +27,7 @@ from tenants_api.cli.gitops.execute import (
 )
 from tenants_api.cli.gitops.plan import Conflict, PlanStore, make_plan
 from tenants_api.cli.gitops.transfer import (
-    MOST_FAULTS,
+    MAX_FAULTS,
     Counting,
     Fault,
     Format,
@@ -80,7 +80,7 @@ def _read(order: Order, *, bench: PlanStore, commands: Commands) -> None:
                 counting, of=order.format, bench=bench, vocabulary=commands.vocabulary, refuse=commands.refuse_reserved
             )
     if faults:
-        more = " at least" if len(faults) == MOST_FAULTS else ""
+        more = " at least" if len(faults) == MAX_FAULTS else ""
         _say_all(faults, as_json=order.as_json)
         raise CliError(f"the file has{more} {len(faults)} faults; nothing was changed", code=USAGE)
     if bench.is_empty:
@@ -92,7 +92,7 @@ async def _plan(order: Order, *, bench: PlanStore, database: Database) -> None:
     async with database.read() as session:
         conflicts = await make_plan(session, bench=bench, activate=order.activate, prune=order.prune)
     if conflicts:
-        _say_all(conflicts[:MOST_FAULTS], as_json=order.as_json)
+        _say_all(conflicts[:MAX_FAULTS], as_json=order.as_json)
         raise CliError(f"{len(conflicts)} conflicts with the registry; nothing was changed", code=CONFLICT)
     print_plan(bench.planned(ORDER), as_json=order.as_json)
     deletes = bench.counts().get("delete", 0)

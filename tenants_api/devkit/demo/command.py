@@ -66,7 +66,7 @@ def serve(
 REALMS = ("acme", "globex", "initech")
 WORKERS = 2
 START = 60.0  # seconds until both workers answer
-GRACE = 15.0  # seconds for them to end
+SHUTDOWN_SECONDS = 15.0  # seconds for them to end
 WIDTH = 140  # columns where no terminal says otherwise
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
@@ -170,7 +170,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), GRACE)
+            await asyncio.wait_for(process.wait(), SHUTDOWN_SECONDS)
         except TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()

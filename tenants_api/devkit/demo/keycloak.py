@@ -93,7 +93,7 @@ IMAGE = f"keycloak/keycloak:{VERSION}"
 ADMIN = {"KC_BOOTSTRAP_ADMIN_USERNAME": "root", "KC_BOOTSTRAP_ADMIN_PASSWORD": "root-pw"}
 READY = 240.0  # seconds; a container engine may have to pull the image first
 ENGINE = 10.0  # seconds for a container engine to say that it is there
-GRACE = 20.0
+SHUTDOWN_SECONDS = 20.0
 
 
 @asynccontextmanager
@@ -226,7 +226,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), GRACE)
+        await asyncio.wait_for(process.wait(), SHUTDOWN_SECONDS)
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -97,7 +97,7 @@ def end_of(log: Path) -> str:
 
 
 ATTEMPT = 8  # connections opened at once: an idle worker takes some of them while the other is busy
-DEADLINE = 30.0  # seconds for one request
+REQUEST_TIMEOUT_SECONDS = 30.0  # seconds for one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Workers:
                 return answers
             # A worker closed an idle connection, and the new one went to another worker.
             await self.aclose()
-            await self.connect(within=DEADLINE)
+            await self.connect(within=REQUEST_TIMEOUT_SECONDS)
         return answers
 
     async def post(self, path: str, *, token: str, body: dict[str, Any]) -> Answer:
@@ -182,7 +182,7 @@ def _client(base_url: str) -> httpx.AsyncClient:
     # trust_env: a proxy of the environment must not come between the demo and its own machine.
     return httpx.AsyncClient(
         base_url=base_url,
-        timeout=DEADLINE,
+        timeout=REQUEST_TIMEOUT_SECONDS,
         trust_env=False,
         limits=httpx.Limits(max_connections=1),
         verify=_no_authorities(),

@@ -12,7 +12,7 @@ import pytest
 
 from tenants_api.cli.gitops.transfer import Format, exported
 from tenants_api.database.engine import Database
-from tenants_api.registry.repository import AT_ONCE
+from tenants_api.registry.repository import TENANTS_PER_QUERY
 from tests.cli.conftest import Cli
 from tests.cli.gitops.conftest import lines, ndjson, realm, summary, tenant
 
@@ -92,8 +92,8 @@ def test_exported_file_is_there_whole_or_not_at_all(cli: Cli, write: Write, tmp_
 
 def test_export_is_one_snapshot_whatever_is_changed_meanwhile(cli: Cli, write: Write, database_url: str) -> None:
     here = Cli(cli.environment | {"TENANTS_DATABASE_URL": database_url})
-    many = [tenant(f"t{n:04}") for n in range(AT_ONCE + 1)]  # more than one batch of the export
-    last = f"t{AT_ONCE:04}"
+    many = [tenant(f"t{n:04}") for n in range(TENANTS_PER_QUERY + 1)]  # more than one batch of the export
+    last = f"t{TENANTS_PER_QUERY:04}"
     assert here("tenants", "apply", "-f", write(ndjson(*many)), "--activate", "never").code == 0
 
     async def interrupted() -> list[Any]:

@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 
-from tenants_api.cli.gitops.files import DEEPEST, LARGEST, Entry, read_ndjson, read_yaml, write_yaml
+from tenants_api.cli.gitops.files import (
+    MAX_DOCUMENT_BYTES,
+    MAX_DOCUMENT_DEPTH,
+    Entry,
+    read_ndjson,
+    read_yaml,
+    write_yaml,
+)
 from tenants_api.cli.gitops.plan import PlanStore
-from tenants_api.cli.gitops.transfer import MOST_FAULTS, Format, take_in
+from tenants_api.cli.gitops.transfer import MAX_FAULTS, Format, take_in
 from tenants_api.control.drafts import Vocabulary
 from tenants_api.outbound.targets import target_policy
 from tests.cli.conftest import Cli
@@ -91,7 +98,7 @@ def test_foreign_encoding_is_named_and_read_no_further(of: Format, codec: str) -
 
 
 def test_reading_ends_after_a_score_of_faults() -> None:
-    assert len(taken(b"no json\n" * 10_000, of=Format.NDJSON)) == MOST_FAULTS
+    assert len(taken(b"no json\n" * 10_000, of=Format.NDJSON)) == MAX_FAULTS
 
 
 def test_json_that_is_no_ndjson_is_told_by_its_first_line() -> None:
@@ -102,12 +109,14 @@ def test_json_that_is_no_ndjson_is_told_by_its_first_line() -> None:
 
 @pytest.mark.parametrize("of", list(Format))
 def test_endless_document_is_refused_after_its_bound(of: Format) -> None:
-    endless = Endless(b'{"slug": "' if of is Format.NDJSON else b"slug: ", b"a" * 4096, times=40 * LARGEST // 4096)
+    endless = Endless(
+        b'{"slug": "' if of is Format.NDJSON else b"slug: ", b"a" * 4096, times=40 * MAX_DOCUMENT_BYTES // 4096
+    )
     faults = taken_from(io.BufferedReader(endless), of=of)
     assert "over 2048 KiB" in faults[0].reason
     assert len(faults) == 1
     if of is Format.YAML:
-        assert endless.given < 2 * LARGEST
+        assert endless.given < 2 * MAX_DOCUMENT_BYTES
 
 
 @pytest.mark.parametrize("of", list(Format))
@@ -166,7 +175,7 @@ def test_words_that_readers_of_yaml_disagree_about_are_refused_unless_quoted() -
 
 
 def test_document_within_the_bound_of_depth_is_read() -> None:
-    deep = b"[" * (DEEPEST - 2) + b"]" * (DEEPEST - 2)
+    deep = b"[" * (MAX_DOCUMENT_DEPTH - 2) + b"]" * (MAX_DOCUMENT_DEPTH - 2)
     assert len(entries(b"a: " + deep)) == 1
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from tenants_api.database.engine import Base, Database
 from tenants_api.ids import new_id
-from tenants_api.registry.changes import AT_ONCE
+from tenants_api.registry.changes import REGISTRY_BATCH_SIZE
 from tenants_api.registry.models import Realm, RealmKeysRow, RoleRuleRow, Tenant
 from tenants_api.registry.values import Health, TenantState, Transition
 from tests.registry.drafts import RULES, create, move, purge, realm
@@ -85,18 +85,18 @@ async def test_restored_backup_is_read_with_its_lower_version(store: Store, data
 
 
 async def test_every_tenant_is_read_once_however_many_there_are(store: Store, database: Database) -> None:
-    count = 2 * AT_ONCE + 1
+    count = 2 * REGISTRY_BATCH_SIZE + 1
     async with database.begin() as session:
         session.add_all(filled(Tenant, id=new_id(), slug=f"tenant-{number}", state="draft") for number in range(count))
     async with store.registry.read() as reading:
         parts = [[tenant.id for tenant in some] async for some in reading.load_all()]
-    assert [len(part) for part in parts] == [AT_ONCE, AT_ONCE, 1]
+    assert [len(part) for part in parts] == [REGISTRY_BATCH_SIZE, REGISTRY_BATCH_SIZE, 1]
     ids = [one for part in parts for one in part]
     assert ids == sorted(set(ids))
 
 
 async def test_every_key_set_is_read_once_however_many_there_are(store: Store, database: Database) -> None:
-    count = 2 * AT_ONCE + 1
+    count = 2 * REGISTRY_BATCH_SIZE + 1
     async with database.begin() as session:
         tenant = filled(Tenant, id=new_id(), state="draft")
         session.add(tenant)
@@ -107,7 +107,7 @@ async def test_every_key_set_is_read_once_however_many_there_are(store: Store, d
         session.add_all(filled(RealmKeysRow, realm_id=realm.id, digest="0" * 64) for realm in realms)
     async with store.registry.read() as reading:
         parts = [[keys.realm_id for keys in some] async for some in reading.load_all_keys()]
-    assert [len(part) for part in parts] == [AT_ONCE, AT_ONCE, 1]
+    assert [len(part) for part in parts] == [REGISTRY_BATCH_SIZE, REGISTRY_BATCH_SIZE, 1]
     assert [one for part in parts for one in part] == sorted(realm.id for realm in realms)
 
 
@@ -115,7 +115,7 @@ async def test_more_realms_than_a_query_takes_are_read_in_parts(store: Store, da
     tenant = await create(database, "acme")
     keys = stored_keys(tenant.realms[0].id)
     await store.registry.store_keys(keys, tell=False)
-    unknown = [new_id() for _ in range(2 * AT_ONCE)]
+    unknown = [new_id() for _ in range(2 * REGISTRY_BATCH_SIZE)]
     assert await store.stored(*unknown, keys.realm_id) == [keys]
     async with store.registry.read() as reading:
         assert await reading.load_keys([]) == []
