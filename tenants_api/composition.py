@@ -142,7 +142,7 @@ def _build(
     policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
     verifier = parts.verifier
     jwks_cache = JwksCache(
-        source=source, policy=parts.keys, clocks=clocks, on_new=lambda ring: None, on_event=observer(metrics)
+        source=source, policy=parts.keys, clocks=clocks, on_new=lambda realm_keys: None, on_event=observer(metrics)
     )
     runner = Runner(database, trust)
     checks = RealmChecks(

@@ -80,8 +80,8 @@ class SampleToken:
             source=_NoSource(),
             policy=KeyPolicy(),
             clocks=self._clocks,
-            on_new=lambda ring: ring.adopt(fetched, age=0.0),
-            on_event=lambda ring, event: None,
+            on_new=lambda realm_keys: realm_keys.adopt(fetched, age=0.0),
+            on_event=lambda realm_keys, event: None,
         )
         signed = SignedTokens(
             lookup=snapshot, jwks_cache=jwks_cache, roles=self._roles, policy=self._policy, clocks=self._clocks

@@ -1,4 +1,4 @@
-"""The key rings of all realms that were used lately, one for each realm."""
+"""The JWKS cache: the keys of all realms that were used lately."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenants_api.jwks.realm_keys import KeyOwner, KeyPolicy, KeySetEvent, KeySou
 
 
 class JwksCache:
-    """One ring per realm row: two realms with the same kid, or the same key, never stand in for each other."""
+    """One `RealmKeys` for each realm row: two realms with the same kid, or the same key, never replace each other."""
 
     def __init__(
         self,
@@ -30,67 +30,69 @@ class JwksCache:
 
     def in_flight(self) -> int:
         """Fetches that are under way."""
-        return sum(ring.fetching for ring in self)
+        return sum(realm_keys.fetching for realm_keys in self)
 
     def oldest_age(self) -> float:
         """Seconds since the oldest key set in use was fetched; 0 without any."""
-        return max((age for ring in self if (age := ring.age) is not None), default=0.0)
+        return max((age for realm_keys in self if (age := realm_keys.age) is not None), default=0.0)
 
     def find(self, realm_id: uuid.UUID) -> RealmKeys | None:
-        """The ring of a realm that was used since start."""
+        """The keys of a realm that was used since start."""
         return self._jwks_cache.get(realm_id)
 
     def of(self, realm: KeyOwner) -> RealmKeys:
-        """The ring of this realm; a realm that now is reached elsewhere gets a new, empty one."""
-        ring = self._jwks_cache.get(realm.id)
-        if ring is not None and ring.realm is realm:
-            return ring
-        if ring is None or self.follow(realm):
-            ring = self._new(realm)
-            self._on_new(ring)
+        """The keys of this realm; a realm whose issuer or URL changed gets new, empty ones."""
+        realm_keys = self._jwks_cache.get(realm.id)
+        if realm_keys is not None and realm_keys.realm is realm:
+            return realm_keys
+        if realm_keys is None or self.follow(realm):
+            realm_keys = self._new(realm)
+            self._on_new(realm_keys)
         else:
-            ring.realm = realm
-            realm.renew_at = ring.next_refresh
-        return ring
+            realm_keys.realm = realm
+            realm.renew_at = realm_keys.next_refresh
+        return realm_keys
 
     def adopt(self, realm: KeyOwner, fetched: UsableKeys, *, age: float) -> None:
-        """Give the ring of this realm keys that were just fetched.
+        """Give this realm keys that were just fetched.
 
-        A new ring begins with them: what is stored is the same set as a rule, and would be parsed for nothing.
+        New `RealmKeys` begin with them: what is stored is usually the same set, and would be parsed for nothing.
         """
         if self.find(realm.id) is not None:
             self.of(realm).adopt(fetched, age=age)
             return
-        ring = self._new(realm)
-        ring.adopt(fetched, age=age)
-        self._on_new(ring)
+        realm_keys = self._new(realm)
+        realm_keys.adopt(fetched, age=age)
+        self._on_new(realm_keys)
 
     def _new(self, realm: KeyOwner) -> RealmKeys:
-        ring = RealmKeys(realm, source=self._source, policy=self._policy, clocks=self._clocks, on_event=self._on_event)
-        self._jwks_cache[realm.id] = ring
-        return ring
+        realm_keys = RealmKeys(
+            realm, source=self._source, policy=self._policy, clocks=self._clocks, on_event=self._on_event
+        )
+        self._jwks_cache[realm.id] = realm_keys
+        return realm_keys
 
     def follow(self, realm: KeyOwner) -> bool:
-        """Let go of the ring of this realm if it was made for another issuer or URL; True when it was.
+        """Drop the keys of this realm if they are of another issuer or URL; True when they are.
 
         Who waits for its fetch is told at once, and starts over with the realm as it is now.
         """
-        ring = self._jwks_cache.get(realm.id)
-        if ring is None or _same_target(ring.realm, other=realm):
+        realm_keys = self._jwks_cache.get(realm.id)
+        if realm_keys is None or _same_target(realm_keys.realm, other=realm):
             return False
         self.drop(realm.id)
         return True
 
     def drop(self, realm_id: uuid.UUID) -> None:
         """Forget a realm that left the registry."""
-        ring = self._jwks_cache.pop(realm_id, None)
-        if ring is not None:
-            ring.cancel()
+        realm_keys = self._jwks_cache.pop(realm_id, None)
+        if realm_keys is not None:
+            realm_keys.cancel()
 
     def cancel(self) -> None:
         """End all fetches; for shutdown."""
-        for ring in self._jwks_cache.values():
-            ring.cancel()
+        for realm_keys in self._jwks_cache.values():
+            realm_keys.cancel()
 
 
 def _same_target(realm: KeyOwner, *, other: KeyOwner) -> bool:

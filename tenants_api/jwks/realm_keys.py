@@ -1,4 +1,4 @@
-"""The key ring of one realm: always usable keys, however the realm behaves.
+"""The keys of one realm: usable, however the realm behaves.
 
 Lazy first fetch; one fetch at a time, owned by no request; refresh ahead of the end of the lifetime while the realm
 is in use; last known good keys served while it cannot be reached, up to the stale limit; a budget for unknown kids
@@ -69,7 +69,7 @@ class UsableKeys:
 
 
 class KeySource(Protocol):
-    """Fetches the keys and the status of a realm. It bounds how many fetches run at once: rings only ask."""
+    """Fetches the keys and the status of a realm. It limits how many fetches run at once."""
 
     async def fetch(self, realm: KeyOwner) -> Fetched:
         """Raises SourceFailed."""
@@ -378,7 +378,7 @@ class RealmKeys:
             await asyncio.wait({self._refresh}, timeout=left(until))
 
     def _start(self) -> asyncio.Task[None]:
-        """The fetch under way, or a new one. It belongs to the ring: a caller that goes away does not end it."""
+        """The fetch under way, or a new one. It belongs to these keys: a caller that goes away does not end it."""
         if self._refresh is None:
             self._refresh = asyncio.create_task(self._run(), name=f"keys of {self.realm.issuer}")
             self._refresh.add_done_callback(self._ended)

@@ -1,4 +1,4 @@
-"""Where key rings fetch: the realm's JWKS and, beside it, its status."""
+"""The key source: the realm's JWKS and, beside it, its status."""
 
 from __future__ import annotations
 

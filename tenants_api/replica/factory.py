@@ -89,15 +89,15 @@ def build_verifying(
 def observer(metrics: Metrics) -> Callable[[RealmKeys, str], None]:
     """Counts every fetch of keys and logs the failed ones."""
 
-    def observe(ring: RealmKeys, event: str) -> None:
-        state = ring.state
+    def observe(realm_keys: RealmKeys, event: str) -> None:
+        state = realm_keys.state
         if event == "not_asked":
             metrics.jwks_not_asked.inc()
             return
         metrics.jwks_fetched("success" if event == "fetched" else "failure", seconds=state.took)
         if event == "failed":
             log.warning(
-                "keys_not_fetched", issuer=ring.realm.issuer, reason=state.last_failure, failures=state.failures
+                "keys_not_fetched", issuer=realm_keys.realm.issuer, reason=state.last_failure, failures=state.failures
             )
 
     return observe

@@ -26,19 +26,19 @@ class HealthRecord:
         self._seen: dict[uuid.UUID, Health] = {}
         self._writing = Background()
 
-    def note(self, ring: RealmKeys, *, tenant: str) -> None:
+    def note(self, realm_keys: RealmKeys, *, tenant: str) -> None:
         """Check a realm of the tenant with this slug after a fetch; a change is written and logged."""
-        now = health_of(ring)
-        before = self._seen.get(ring.realm.id)
+        now = health_of(realm_keys)
+        before = self._seen.get(realm_keys.realm.id)
         if now == before:
             return
-        self._seen[ring.realm.id] = now
+        self._seen[realm_keys.realm.id] = now
         if before is not None or now != Health.HEALTHY:
             log.info(
-                "realm_health_changed", issuer=ring.realm.issuer, tenant=tenant, health=str(now),
-                reason=reason_of(ring),
+                "realm_health_changed", issuer=realm_keys.realm.issuer, tenant=tenant, health=str(now),
+                reason=reason_of(realm_keys),
             )  # fmt: skip
-        self._writing.start(self._write(ring.realm, now, reason=reason_of(ring)))
+        self._writing.start(self._write(realm_keys.realm, now, reason=reason_of(realm_keys)))
 
     def forget(self, realm_id: uuid.UUID) -> None:
         self._seen.pop(realm_id, None)
@@ -57,16 +57,16 @@ class HealthRecord:
             log.warning("health_not_stored", realm_id=str(realm.id), error=error.cause)
 
 
-def health_of(ring: RealmKeys) -> Health:
+def health_of(realm_keys: RealmKeys) -> Health:
     """Healthy with keys from the last try, degraded with older ones, failing without any or when disabled."""
-    if not ring.usable or not ring.state.enabled:
+    if not realm_keys.usable or not realm_keys.state.enabled:
         return Health.FAILING
-    return Health.HEALTHY if ring.state.last_failure is None else Health.DEGRADED
+    return Health.HEALTHY if realm_keys.state.last_failure is None else Health.DEGRADED
 
 
-def reason_of(ring: RealmKeys) -> str | None:
+def reason_of(realm_keys: RealmKeys) -> str | None:
     """Why it is not healthy: a stable reason as the conditions have them."""
-    return "RealmDisabled" if not ring.state.enabled else ring.state.last_failure
+    return "RealmDisabled" if not realm_keys.state.enabled else realm_keys.state.last_failure
 
 
 _WORSE = (Health.HEALTHY, Health.DEGRADED, Health.FAILING)
@@ -74,12 +74,12 @@ _WORSE = (Health.HEALTHY, Health.DEGRADED, Health.FAILING)
 
 def realms_by_health(jwks_cache: Iterable[RealmKeys]) -> dict[str, int]:
     """Realms that were used here: healthy, degraded, failing."""
-    return {str(health): 0 for health in _WORSE} | Counter(str(health_of(ring)) for ring in jwks_cache)
+    return {str(health): 0 for health in _WORSE} | Counter(str(health_of(realm_keys)) for realm_keys in jwks_cache)
 
 
 def realms_by_health_and_source(jwks_cache: Iterable[RealmKeys]) -> Counter[tuple[str, ...]]:
     """The same, and where the keys come from: `live`, `stored` or `none`."""
-    return Counter((str(health_of(ring)), ring.state.source or "none") for ring in jwks_cache)
+    return Counter((str(health_of(realm_keys)), realm_keys.state.source or "none") for realm_keys in jwks_cache)
 
 
 def tenants_by_state_and_health(
@@ -93,7 +93,9 @@ def tenants_by_state_and_health(
     `states` counts all tenants by their state; `realm_by_id` gives a realm that was used as it is now.
     """
     worst: dict[uuid.UUID, tuple[str, ...]] = {}
-    for health, realm_id in sorted((_WORSE.index(health_of(ring)), ring.realm.id) for ring in jwks_cache):
+    for health, realm_id in sorted(
+        (_WORSE.index(health_of(realm_keys)), realm_keys.realm.id) for realm_keys in jwks_cache
+    ):
         if (realm := realm_by_id(realm_id)) is not None:
             state = TenantState.SUSPENDED if realm.suspended else TenantState.ACTIVE
             worst[realm.tenant.id] = (str(state), str(_WORSE[health]))

@@ -183,13 +183,15 @@ class RegistryReplica:
                 headers={"Retry-After": str(max(1, round(wait)))},
             )
         self._refreshed[realm_id] = self._clocks.monotonic()
-        ring = self.jwks_cache.of(realm)
-        failure = await ring.refresh()
+        realm_keys = self.jwks_cache.of(realm)
+        failure = await realm_keys.refresh()
         if failure is not None:
             raise KeysUnavailable(Refusal("key", failure), retry_after=MANUAL_COOLDOWN)
-        if self.jwks_cache.find(realm_id) is not ring:  # its issuer or URL was changed, or it left, while it was asked
+        if (
+            self.jwks_cache.find(realm_id) is not realm_keys
+        ):  # its issuer or URL was changed, or it left, while it was asked
             raise KeysUnavailable(Refusal("key", "realm_changed"))
-        self._stored.save(ring, tell=True)
+        self._stored.save(realm_keys, tell=True)
         await self._stored.written()
         await self.catch_up()
         return self.key_report(realm_id)
@@ -200,9 +202,13 @@ class RegistryReplica:
 
     def stored_at(self, realm_id: uuid.UUID, *, issuer: str, realm_url: str) -> datetime | None:
         """When the keys were fetched that serve this issuer at this URL when it cannot be reached; None without any."""
-        ring = self.jwks_cache.find(realm_id)
-        if ring is not None and ring.state.keys is not None and _is_of(ring.realm, issuer=issuer, realm_url=realm_url):
-            return wall_time(ring.state.fetched_at, clocks=self._clocks)
+        realm_keys = self.jwks_cache.find(realm_id)
+        if (
+            realm_keys is not None
+            and realm_keys.state.keys is not None
+            and _is_of(realm_keys.realm, issuer=issuer, realm_url=realm_url)
+        ):
+            return wall_time(realm_keys.state.fetched_at, clocks=self._clocks)
         return self._stored.fetched_at(realm_id, issuer=issuer, realm_url=realm_url)
 
     def adopt_keys(
@@ -280,8 +286,8 @@ class RegistryReplica:
 
     def _learn(self, stored: Sequence[StoredKeys]) -> None:
         for realm_id in self._stored.learn(stored):
-            if (ring := self.jwks_cache.find(realm_id)) is not None:
-                self._stored.restore(ring)
+            if (realm_keys := self.jwks_cache.find(realm_id)) is not None:
+                self._stored.restore(realm_keys)
 
     def _put(self, tenant: TenantRow) -> None:
         if tenant.state == TenantState.DELETED:
@@ -328,15 +334,15 @@ class RegistryReplica:
         realm = self._realm(realm_id)
         return self.jwks_cache.of(realm) if realm is not None else None
 
-    def _key_event(self, ring: RealmKeys, event: str) -> None:
-        self._observe(ring, event)
-        if self.jwks_cache.find(ring.realm.id) is not ring:
+    def _key_event(self, realm_keys: RealmKeys, event: str) -> None:
+        self._observe(realm_keys, event)
+        if self.jwks_cache.find(realm_keys.realm.id) is not realm_keys:
             return  # the realm left the registry, or got another issuer or URL, while its keys were fetched
-        realm = self._snapshot.get(ring.realm.id)
+        realm = self._snapshot.get(realm_keys.realm.id)
         if realm is not None:
-            self._health.note(ring, tenant=realm.tenant.slug)
+            self._health.note(realm_keys, tenant=realm.tenant.slug)
         if event == "fetched":
-            self._stored.save(ring)
+            self._stored.save(realm_keys)
 
 
 def _is_of(realm: KeyOwner, *, issuer: str, realm_url: str) -> bool:

@@ -33,7 +33,7 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class KeyReport:
-    """A realm's key ring as an admin sees it; `source` is `live`, `stored` or None (never fetched)."""
+    """A realm's keys as an admin sees them; `source` is `live`, `stored` or None (never fetched)."""
 
     keys: tuple[KeyInfo, ...]
     fetched_at: datetime | None
@@ -41,16 +41,16 @@ class KeyReport:
     source: str | None
 
 
-def key_report(ring: RealmKeys | None, *, clocks: Clocks) -> KeyReport:
-    """What a ring holds; nothing where there is no ring, or no key was ever fetched."""
-    if ring is None or ring.state.keys is None:
+def key_report(realm_keys: RealmKeys | None, *, clocks: Clocks) -> KeyReport:
+    """What a realm's keys are; empty where none was ever fetched."""
+    if realm_keys is None or realm_keys.state.keys is None:
         return KeyReport((), None, None, None)
-    state = ring.state
+    state = realm_keys.state
     keys = tuple(
         KeyInfo(key.kid, "/".join(sorted(key.algorithms)), "sig", _epoch(key.first_seen), _epoch(key.last_used))
-        for key in ring.state.keys.keys.values()
+        for key in realm_keys.state.keys.keys.values()
     )
-    fetched, due = (wall_time(one, clocks=clocks) for one in (state.fetched_at, ring.next_refresh))
+    fetched, due = (wall_time(one, clocks=clocks) for one in (state.fetched_at, realm_keys.next_refresh))
     return KeyReport(keys, fetched, due, state.source)
 
 
@@ -78,7 +78,7 @@ class _Known(NamedTuple):
 
 
 class StoredKeySets:
-    """Writes in the background what rings fetched; gives rings what was stored.
+    """Writes fetched key sets in the background, and restores stored ones.
 
     Every realm has its set here, also those that nobody asks for: each is one `bytes` and no object of the collector's.
     """
@@ -105,19 +105,19 @@ class StoredKeySets:
         keys = self._of_realm(realm_id)
         return keys.fetched_at if keys is not None and keys.origin == _origin(issuer, realm_url) else None
 
-    def restore(self, ring: RealmKeys) -> None:
-        """Give the ring its stored keys, if there are any of its issuer and URL that are newer than what it has."""
-        keys = self._of_realm(ring.realm.id)
-        if keys is not None and keys.origin == _origin(ring.realm.issuer, ring.realm.realm_url):
+    def restore(self, realm_keys: RealmKeys) -> None:
+        """Restore the stored keys of the same issuer and URL, if they are newer than the present ones."""
+        keys = self._of_realm(realm_keys.realm.id)
+        if keys is not None and keys.origin == _origin(realm_keys.realm.issuer, realm_keys.realm.realm_url):
             age = max(0.0, self._clocks.wall() - keys.fetched_at.timestamp())
-            ring.restore(keys.jwks, age=age, not_before=keys.not_before, enabled=keys.enabled)
+            realm_keys.restore(keys.jwks, age=age, not_before=keys.not_before, enabled=keys.enabled)
 
-    def save(self, ring: RealmKeys, *, tell: bool = False) -> None:
-        """Write what the ring has just fetched; no caller waits for it.
+    def save(self, realm_keys: RealmKeys, *, tell: bool = False) -> None:
+        """Write what was just fetched; no caller waits for it.
 
         What the database says already is written with `tell` alone: that ends the back-off of the other replicas.
         """
-        keys, known = self._of(ring), self._of_realm(ring.realm.id)
+        keys, known = self._of(realm_keys), self._of_realm(realm_keys.realm.id)
         if keys is None or (
             not tell
             and known is not None
@@ -125,7 +125,7 @@ class StoredKeySets:
             and keys.fetched_at - known.fetched_at < self._every
         ):
             return
-        self._known[ring.realm.id.int] = _packed(keys)
+        self._known[realm_keys.realm.id.int] = _packed(keys)
         self._writing.start(self._write(keys, tell=tell))
 
     async def written(self) -> None:
@@ -139,8 +139,8 @@ class StoredKeySets:
         fetched_at, not_before, enabled, origin = _HEAD.unpack_from(packed)
         return _Known(datetime.fromtimestamp(fetched_at, UTC), not_before, enabled, origin, packed[_HEAD.size :])
 
-    def _of(self, ring: RealmKeys) -> StoredKeys | None:
-        state, realm = ring.state, ring.realm
+    def _of(self, realm_keys: RealmKeys) -> StoredKeys | None:
+        state, realm = realm_keys.state, realm_keys.realm
         if state.keys is None:
             return None
         fetched_at = self._clocks.wall() - (self._clocks.monotonic() - state.fetched_at)

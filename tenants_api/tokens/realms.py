@@ -20,7 +20,7 @@ class TrustedRealm:
 
     `LIVING` names what changes while it lives. `epoch` moves when tokens that were verified before must be verified
     anew (a key left the set, not-before moved, the registry row was replaced); cached principals remember the epoch
-    they were made in. `renew_at` (monotonic seconds) is when its key ring wants to be asked again. `role_table` is
+    they were made in. `renew_at` (monotonic seconds) is when its keys are to be renewed. `role_table` is
     made of `rules` at the first use.
     """
 

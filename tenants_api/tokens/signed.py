@@ -50,20 +50,20 @@ class SignedTokens:
                 if unverified.algorithm not in realm.algorithms:
                     expected = sorted(realm.algorithms)
                     refuse("algorithm", "algorithm_refused", expected=expected, found=unverified.algorithm[:20])
-                ring = self._jwks_cache.of(realm)
+                realm_keys = self._jwks_cache.of(realm)
                 kid, algorithm = unverified.kid, unverified.algorithm
-                key = ring.ready(kid, algorithm=algorithm)
+                key = realm_keys.ready(kid, algorithm=algorithm)
                 if key is None:
                     until = loop_time() + patience if until is None else until
                     try:
-                        key = await ring.get(kid, algorithm=algorithm, patience=max(0.0, until - loop_time()))
+                        key = await realm_keys.get(kid, algorithm=algorithm, patience=max(0.0, until - loop_time()))
                     except NoUsableKeys as none:
                         refusal = Refusal("key", "keys_unavailable", expected="keys of the realm", found=none.failure)
                         raise KeysUnavailable(refusal, retry_after=none.retry_after) from none
                     if not self._is_current(realm, token=unverified, tenant=tenant):
                         continue  # suspended, moved, purged or given to another tenant while the keys were waited for
                 # From here on nothing is waited for: whatever decides is the registry of this very moment.
-                found = self._check(unverified, realm=realm, key=key, state=ring.state)
+                found = self._check(unverified, realm=realm, key=key, state=realm_keys.state)
                 break
             except TokenError as error:
                 if until is not None and not self._is_current(realm, token=unverified, tenant=tenant):

@@ -29,11 +29,11 @@ def ring_of(arena: Arena, realm: DevRealm) -> RealmKeys:
     return arena.services.trust.jwks_cache.of(trusted)
 
 
-async def fetched_anew(ring: RealmKeys) -> str | None:
+async def fetched_anew(realm_keys: RealmKeys) -> str | None:
     """Fetch what the realm publishes now; a fetch that is under way already may have seen what it published before."""
-    begun = ring.state.fetches
-    failure = await ring.refresh()
-    return failure if ring.state.fetches > begun else await ring.refresh()
+    begun = realm_keys.state.fetches
+    failure = await realm_keys.refresh()
+    return failure if realm_keys.state.fetches > begun else await realm_keys.refresh()
 
 
 @asynccontextmanager

@@ -40,12 +40,12 @@ async def test_refresh_by_hand_does_not_count_a_fetch_that_began_before(stage: S
     """Else a key withdrawn a moment ago would stay for another lifetime, though the admin asked to look."""
     issuer, old, new = stage.issuer("acme"), stage.keys["acme"], Key("acme-2")
     assert await stage.outcome(stage.token()) == "accepted:acme"
-    ring = stage.jwks_cache.of(stage.snapshot.find(stage.issuer("acme")))
+    realm_keys = stage.jwks_cache.of(stage.snapshot.find(stage.issuer("acme")))
     gate = stage.world.gates[issuer] = asyncio.Event()
-    under_way = asyncio.create_task(ring.refresh())
+    under_way = asyncio.create_task(realm_keys.refresh())
     await settle()
     stage.world.answers[issuer] = jwks(new)
-    by_hand = [asyncio.create_task(ring.refresh()) for _ in range(5)]
+    by_hand = [asyncio.create_task(realm_keys.refresh()) for _ in range(5)]
     await settle()
     gate.set()
     await asyncio.gather(under_way, *by_hand)
@@ -57,28 +57,28 @@ async def test_refresh_by_hand_does_not_count_a_fetch_that_began_before(stage: S
 async def test_fetch_that_brings_the_same_document_keeps_the_parsed_set(stage: Stage) -> None:
     issuer = stage.issuer("acme")
     assert await stage.outcome(stage.token()) == "accepted:acme"
-    ring = stage.jwks_cache.of(stage.snapshot.find(issuer))
-    before = ring.state.keys
+    realm_keys = stage.jwks_cache.of(stage.snapshot.find(issuer))
+    before = realm_keys.state.keys
     stage.clock.pass_time(1)
-    assert await ring.refresh() is None
-    assert ring.state.keys is before
-    assert (stage.world.fetches[issuer], ring.age) == (2, 0)
+    assert await realm_keys.refresh() is None
+    assert realm_keys.state.keys is before
+    assert (stage.world.fetches[issuer], realm_keys.age) == (2, 0)
     stage.world.answers[issuer] = jwks(stage.keys["acme"], Key("acme-2"))
-    assert await ring.refresh() is None
-    assert ring.state.keys is not before
+    assert await realm_keys.refresh() is None
+    assert realm_keys.state.keys is not before
 
 
 async def test_answer_under_way_does_not_replace_a_set_that_was_fetched_later(stage: Stage) -> None:
     """Another replica asked later and was quicker: its set says what the realm withdrew."""
     issuer, new = stage.issuer("acme"), Key("acme-2")
     assert await stage.outcome(stage.token()) == "accepted:acme"
-    ring = stage.jwks_cache.of(stage.snapshot.find(stage.issuer("acme")))
+    realm_keys = stage.jwks_cache.of(stage.snapshot.find(stage.issuer("acme")))
     gate = stage.world.gates[issuer] = asyncio.Event()
-    slow = asyncio.create_task(ring.refresh())
+    slow = asyncio.create_task(realm_keys.refresh())
     await settle()
     stage.world.answers[issuer] = jwks(new)
     stage.clock.pass_time(2)
-    ring.restore(jwks(new), age=1, not_before=0, enabled=True)
+    realm_keys.restore(jwks(new), age=1, not_before=0, enabled=True)
     gate.set()
     await slow
     assert await stage.outcome(stage.token(jti="withdrawn")) == "invalid_token:unknown_key"

@@ -88,10 +88,10 @@ async def test_version_that_no_row_accounts_for_ends_in_a_full_compare(
 
 async def test_full_compare_leaves_what_did_not_change_alone(replica: Services, realms: DevRealmServer) -> None:
     assert await reasons(replica, realms) == ["accepted", "accepted"]
-    jwks_cache = {ring.realm.id: ring for ring in replica.trust.jwks_cache}
+    jwks_cache = {realm_keys.realm.id: realm_keys for realm_keys in replica.trust.jwks_cache}
     await run_sql(replica, "update registry_version set version = version + 5")
     await replica.trust.refresh()
-    assert {ring.realm.id: ring for ring in replica.trust.jwks_cache} == jwks_cache
+    assert {realm_keys.realm.id: realm_keys for realm_keys in replica.trust.jwks_cache} == jwks_cache
     assert await reasons(replica, realms) == ["accepted", "accepted"]
     assert [realms.realm(name).requests["certs"] for name in ("acme", "globex")] == [1, 1]
 

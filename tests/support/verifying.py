@@ -58,8 +58,8 @@ class Stage:
             source=FakeSource(self.world),
             policy=self.policy,
             clocks=clocks,
-            on_new=lambda ring: None,
-            on_event=lambda ring, event: None,
+            on_new=lambda realm_keys: None,
+            on_event=lambda realm_keys, event: None,
         )
         self.signed = self.signed_tokens(ClaimPolicy(), clocks=clocks)
         cache = VerifiedTokens(1000, clocks=clocks) if self.cached else None
