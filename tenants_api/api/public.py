@@ -51,14 +51,14 @@ class ProblemPage(ResponseModel):
         title="The access token expired",
         status=401,
         cause="Everything about the token is good except that its lifetime is over.",
-        hint="Refresh the token at the realm and repeat the request.",
+        cure="Refresh the token at the realm and repeat the request.",
     )
 
     code: str
     title: str
     status: int
     cause: str
-    hint: str
+    cure: str
 
 
 @router.get("/", response_model=Front)
