@@ -23,7 +23,7 @@ _HTML = """<!doctype html>
 <h2>Cause</h2>
 <p>{cause}</p>
 <h2>Cure</h2>
-<p>{hint}</p>
+<p>{cure}</p>
 </html>
 """
 
