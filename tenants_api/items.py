@@ -1,4 +1,7 @@
-"""The SQL of items. Every query names the tenant itself; row-level security is the second wall, not the first."""
+"""The sample resource: a table and its queries.
+
+Every query names the tenant itself; row-level security is the second barrier, not the first.
+"""
 
 from __future__ import annotations
 

@@ -59,8 +59,11 @@ def new_version(tmp_path: Path) -> Path:
     for name in ("tenants_api", "migrations"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     write_revision(tree, EXPAND, before=revisions.head(), change=ADD, back='op.drop_column("items", "archived")')
-    models = tree / "tenants_api" / "items" / "models.py"
-    models.write_text(models.read_text() + "    archived: Mapped[bool] = mapped_column(default=False)\n")
+    items, last = tree / "tenants_api" / "items.py", "    version: Mapped[int] = mapped_column(BigInteger, default=1)\n"
+    text_of_items = items.read_text(encoding="utf-8")
+    assert text_of_items.count(last) == 1
+    archived = "    archived: Mapped[bool] = mapped_column(default=False)\n"
+    items.write_text(text_of_items.replace(last, last + archived), encoding="utf-8")
     return tree
 
 
