@@ -148,7 +148,7 @@ def write_revision(tree: Path, revision: str, *, before: str, change: str, back:
 def upgrade(tree: Path, *, url: str, revision: str, patience: float = 60) -> subprocess.CompletedProcess[str]:
     """Migrate with the new version's code, in a process of its own."""
     program = (
-        "import sys; from tenants_api import migrating\n"
+        "import sys; from tenants_api.database import migrations as migrating\n"
         "try: migrating.upgrade(sys.argv[1], revision=sys.argv[2], patience=float(sys.argv[3]))\n"
         "except migrating.MigrationError as error: sys.exit(str(error))\n"
     )
