@@ -81,7 +81,7 @@ def published(keys: Sequence[SigningKey], *, now: float) -> list[SigningKey]:
 
 
 def next_key(keys: Sequence[SigningKey], *, now: float, lifetime: int) -> SigningKey | None:
-    """The key that has to be made now, if any. The very first one signs at once: nobody can have cached a set."""
+    """Return the key to make now, if any. The first one signs at once: no client can have cached a key set."""
     newest = max(keys, key=lambda key: key.sequence, default=None)
     if newest is None:
         return new_key(1, signs_from=int(now))

@@ -60,7 +60,7 @@ class PlanStore:
     """Steps in the order of the file."""
 
     def __init__(self) -> None:
-        self._base = sqlite3.connect("", isolation_level=None)  # "": a temporary file that nobody else can open
+        self._base = sqlite3.connect("", isolation_level=None)  # "": a temporary file that no other process can open
         self._base.executescript("pragma journal_mode=off; pragma synchronous=off; pragma cache_size=-8000;" + _TABLES)
         self._base.execute("begin")
 
