@@ -11,6 +11,7 @@ from pydantic import Field
 from tenants_api.control import service
 from tenants_api.registry.models import Tenant
 from tenants_api.schemas.base import ResponseModel, Time, example
+from tenants_api.schemas.tenants import RuleOut
 from tenants_api.tokens.errors import (
     InsufficientRole,
     InvalidToken,
@@ -80,12 +81,6 @@ class Me(ResponseModel):
 
 class OwnRealm(ResponseModel):
     issuer: str
-
-
-class RuleOut(ResponseModel):
-    source: str = Field(serialization_alias="from")
-    value: str
-    role: str
 
 
 class OwnTenant(ResponseModel):
