@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from tenants_api.control import service
+from tenants_api.registry import repository
 from tenants_api.registry.models import Tenant
 from tenants_api.schemas.base import ResponseModel, Time, example
 from tenants_api.schemas.tenants import RuleOut
@@ -110,4 +110,4 @@ async def me(principal: CurrentPrincipal) -> dict[str, Any]:
 @router.get("/tenant", response_model=OwnTenant)
 async def own_tenant(principal: Annotated[Principal, requires("viewer")], session: ReadSession) -> Tenant:
     """Your own tenant."""
-    return await service.get_tenant(session, ref=str(principal.tenant.id))
+    return await repository.get_tenant(session, ref=str(principal.tenant.id))

@@ -12,6 +12,7 @@ from tenants_api.cli.output import AsJson, print_json, print_table
 from tenants_api.cli.session import TenantRef, run, services
 from tenants_api.composition import Services
 from tenants_api.control import service
+from tenants_api.registry import repository
 from tenants_api.registry.models import Realm
 
 app = typer.Typer(no_args_is_help=True, help="Keys: what the realms sign with.")
@@ -44,7 +45,7 @@ async def _realms(opened: Services, *, ref: str, realm_id: uuid.UUID | None) -> 
     async with opened.database.read() as session:
         if realm_id is not None:
             return [await service.get_realm(session, ref=ref, realm_id=realm_id)]
-        return list((await service.get_tenant(session, ref=ref)).realms)
+        return list((await repository.get_tenant(session, ref=ref)).realms)
 
 
 def _report(opened: Services, *, realm: Realm) -> dict[str, Any]:

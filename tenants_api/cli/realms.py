@@ -15,6 +15,7 @@ from tenants_api.cli.options import given_members, read_text, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, execute, query
 from tenants_api.control import service
+from tenants_api.registry import repository
 from tenants_api.registry.models import Realm
 from tenants_api.schemas.tenants import IssuerCheckMode, RealmIn, RealmPatch
 
@@ -51,7 +52,7 @@ def set_(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: AsJs
 @app.command("list")
 def list_(ref: TenantRef, as_json: AsJson = False) -> None:
     """List a tenant's realms."""
-    tenant = query(lambda session: service.get_tenant(session, ref=ref))
+    tenant = query(lambda session: repository.get_tenant(session, ref=ref))
     if as_json:
         print_json([shapes.realm(realm) for realm in tenant.realms])
         return

@@ -12,8 +12,8 @@ from tenants_api.cli import shapes
 from tenants_api.cli.options import read_object
 from tenants_api.cli.output import AsJson, print_json, print_table, say
 from tenants_api.cli.session import TenantRef, run, services
-from tenants_api.control import service
 from tenants_api.control.drafts import RolePreview, preview_roles
+from tenants_api.registry import repository
 
 app = typer.Typer(no_args_is_help=True, help="Roles: what a realm's claims are worth here.")
 
@@ -38,4 +38,4 @@ def preview(ref: TenantRef, claims: Claims = None, as_json: AsJson = False) -> N
 
 async def _preview(ref: str, *, claims: Mapping[str, Any]) -> RolePreview:
     async with services(load=False) as opened, opened.database.read() as session:
-        return preview_roles(await service.get_tenant(session, ref=ref), claims=claims, model=opened.roles)
+        return preview_roles(await repository.get_tenant(session, ref=ref), claims=claims, model=opened.roles)

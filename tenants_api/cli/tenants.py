@@ -13,7 +13,7 @@ from tenants_api.cli.gitops.verbs import apply, export
 from tenants_api.cli.options import Activation, Rules, given_members, parse_object, parse_rules, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, execute, query
-from tenants_api.control import service
+from tenants_api.registry import repository
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.rejections import list_rejections
 from tenants_api.registry.values import Health, PageRequest, TenantFilter, TenantState, Transition
@@ -36,7 +36,9 @@ def list_(
 ) -> None:
     """List tenants, a page at a time."""
     where = TenantFilter(state=state, health=health, issuer=issuer, external_id=external_id, q=q)
-    page = query(lambda session: service.list_tenants(session, where=where, page=PageRequest(limit=limit, after=after)))
+    page = query(
+        lambda session: repository.list_tenants(session, where=where, page=PageRequest(limit=limit, after=after))
+    )
     if as_json:
         print_json(shapes.page(page, shape=shapes.tenant))
         return
@@ -51,7 +53,7 @@ def list_(
 @app.command()
 def show(ref: TenantRef, as_json: AsJson = False) -> None:
     """Show one tenant with its realms and their conditions."""
-    _print(query(lambda session: service.get_tenant(session, ref=ref)), as_json=as_json)
+    _print(query(lambda session: repository.get_tenant(session, ref=ref)), as_json=as_json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Admin API keys: `tak_<id>_<secret>`, shown once, kept as SHA-256."""
+"""Admin API keys: `tak_<id>_<secret>`, shown once, stored as SHA-256."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _KEY = re.compile(rf"{PREFIX}_([0-9a-f]{{12}})_[A-Za-z0-9_-]{{43}}")
 async def create_admin_key(
     session: AsyncSession, *, name: str, scopes: Sequence[str], expires_at: datetime | None, change: Change
 ) -> tuple[AdminApiKey, str]:
-    """Make a key; the second value is its whole text, which nothing here keeps.
+    """Create a key; the second value is its text, which is not stored.
 
     Raises:
-        ValidationFailed: a scope does not exist, or there is none.
+        ValidationFailed: a scope is unknown, or none is given.
     """
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
@@ -55,9 +55,9 @@ async def create_admin_key(
 
 
 async def find_admin_key(session: AsyncSession, *, presented: str, now: datetime) -> AdminApiKey | None:
-    """The key that this text is, unless it expired or was revoked."""
+    """The key with this text, unless it expired or was revoked."""
     shape = _KEY.fullmatch(presented)
-    if shape is None:  # also what no database takes as a text, such as a NUL
+    if shape is None:  # also texts that no database stores, such as a NUL
         return None
     row = await session.scalar(select(AdminApiKey).where(AdminApiKey.key_id == shape[1]))
     if row is None or not same_digest(presented, digest=row.digest):
@@ -67,12 +67,12 @@ async def find_admin_key(session: AsyncSession, *, presented: str, now: datetime
 
 
 async def list_admin_keys(session: AsyncSession) -> list[AdminApiKey]:
-    """All keys, oldest first; none of them can be turned into its text again."""
+    """All keys, oldest first, also expired and revoked ones."""
     return list(await session.scalars(select(AdminApiKey).order_by(AdminApiKey.id)))
 
 
 async def get_admin_key(session: AsyncSession, *, key_id: str) -> AdminApiKey:
-    """A key, named by its id or by the id in its text, revoked or not.
+    """The key with this id, or with this id in its text, revoked or not.
 
     Raises:
         ApiKeyNotFound: there is none.
@@ -84,7 +84,7 @@ async def get_admin_key(session: AsyncSession, *, key_id: str) -> AdminApiKey:
 
 
 async def revoke_admin_key(session: AsyncSession, *, key_id: str, change: Change) -> None:
-    """End a key, named by its id or by the id in its text. A revoked one stays revoked.
+    """Revoke a key by its id or by the id in its text; a revoked key stays as it is.
 
     Raises:
         ApiKeyNotFound: there is none.
@@ -99,12 +99,12 @@ async def revoke_admin_key(session: AsyncSession, *, key_id: str, change: Change
 
 
 def digest_of(presented: str) -> str:
-    """SHA-256 in hex. The secret has 256 random bits, so no slow hash is needed."""
+    """SHA-256 in hex; enough without a slow hash, because the secret has 256 random bits."""
     return hashlib.sha256(presented.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def same_digest(presented: str, *, digest: str) -> bool:
-    """Compared in constant time, as bytes: `compare_digest` raises on texts that are not ASCII."""
+    """Compare in constant time; as bytes, because `compare_digest` raises on texts that are not ASCII."""
     return hmac.compare_digest(digest_of(presented).encode(), digest.encode())
 
 

@@ -1,6 +1,6 @@
-"""The checks of a realm in their order. Each one passes with a reason or fails with a reason, both values and the cure.
+"""The onboarding checks of a realm, in order. Each has a stable reason; a failed one also both values and a hint.
 
-After a failure the later ones are not tried: they are `Unknown`, reason `NotReached`. Nothing is stored here.
+After a failure the later checks are skipped: `Unknown`, reason `NotReached`. This module stores nothing.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from tenants_api.tokens.principal import TenantRef
 from tenants_api.tokens.realms import Snapshot
 from tenants_api.tokens.signed import SignedTokens
 
-MAX_CLAIM = 255  # characters of a claim in a message
-_NOBODY = TenantRef(uuid.UUID(int=0), "", "")
+MAX_CLAIM_CHARACTERS = 255  # characters of a claim in a message
+_NO_TENANT = TenantRef(uuid.UUID(int=0), "", "")
 
 
 class _NoSource:
-    """The keys are at hand already; nothing is fetched for a sample."""
+    """A key source that fetches nothing: a sample token is checked with keys that were fetched before."""
 
     async def fetch(self, realm: KeyOwner) -> Fetched:
         raise SourceFailed("NotFetched", message="a sample token is checked with the keys that the check has fetched")
 
 
 class SampleToken:
-    """One token, never stored and never logged."""
+    """A token that an admin sends for the checks; never stored and never logged."""
 
     def __init__(self, raw: str, *, roles: Iterable[str], policy: ClaimPolicy, clocks: Clocks) -> None:
         self._token, self._roles, self._policy, self._clocks = (
@@ -57,25 +57,25 @@ class SampleToken:
         )
 
     def audience(self) -> tuple[str, ...]:
-        """What `aud` says, unverified; empty when the text is no token."""
+        """The values of `aud`, unverified; empty when the text is not a token."""
         claim = self._claims().get("aud")
         listed = [claim] if isinstance(claim, str) else claim
         return tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else ()
 
     def issuer(self) -> str | None:
-        """What `iss` says, unverified."""
+        """The value of `iss`, unverified."""
         claim = self._claims().get("iss")
         return claim if isinstance(claim, str) else None
 
     def authorized_party(self) -> str:
-        """What `azp` says, unverified."""
+        """The value of `azp`, unverified, for a message."""
         claim = self._claims().get("azp")
-        return redacted(claim, limit=MAX_CLAIM) if isinstance(claim, str) else "(none)"
+        return redacted(claim, limit=MAX_CLAIM_CHARACTERS) if isinstance(claim, str) else "(none)"
 
     async def refusal(self, draft: RealmDraft, *, fetched: UsableKeys) -> Refusal | None:
-        """Why the verifier would refuse the token for this realm; None when it would accept it."""
+        """The verifier's refusal of the token for this realm; None when it would accept it."""
         snapshot = Snapshot()
-        snapshot.put(trusted_realm(draft, realm_id=uuid.UUID(int=0), tenant=_NOBODY))
+        snapshot.put(trusted_realm(draft, realm_id=uuid.UUID(int=0), tenant=_NO_TENANT))
         jwks_cache = JwksCache(
             source=_NoSource(),
             policy=KeyPolicy(),
@@ -99,19 +99,19 @@ class SampleToken:
             return {}
 
 
-MAX_MESSAGE = 2000  # characters of a condition's message: an issuer and a realm URL fit, whatever a realm says is cut
-RSA_ALGORITHMS = 6
-MAX_KID = 64  # characters of a kid in a message
-# These may be False and the realm ready all the same.
+MAX_MESSAGE_CHARACTERS = 2000  # of a condition: an issuer and a realm URL fit, longer texts of a realm are cut
+RSA_ALGORITHM_COUNT = 6
+MAX_KID_CHARACTERS = 64  # of a kid in a message
+# Conditions that may be False while the realm is ready.
 WARNINGS = frozenset({"AlgorithmsCovered"})
 log = structlog.get_logger("tenants_api.control")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The conditions in their order. `fetched` is what the realm answered, when its keys can be used.
+    """The conditions in order. `fetched` are the realm's keys and status, when its keys can be used.
 
-    `asked_at` is from before the first question: what the realm withdraws while it answers may still be in it.
+    `asked_at` is the time before the first request: a key that the realm withdraws later may still be in `fetched`.
     """
 
     asked_at: datetime
@@ -121,28 +121,28 @@ class Report:
     fetched: UsableKeys | None = None
 
 
-class Failed(Exception):
-    """A check failed, with a stable reason and a message that names both values and the cure."""
+class CheckFailed(Exception):
+    """A check failed, with a stable reason and a message that has both values and a hint."""
 
     def __init__(self, reason: str, *, message: str) -> None:
         self.reason, self.message = reason, message
         super().__init__(message)
 
 
-# By whether the realm that is checked is registered for an organization.
+# The message of `SharedIssuer`, by whether the checked realm is registered for an organization.
 _SHARED_BY = {
-    False: "organizations are, or were, registered on this issuer: a token that names an organization is that "
-    "organization's tenant's or refused, and one that names none is this tenant's; have every client of an "
+    False: "organizations are, or were, registered on this issuer: a token that names an organization belongs to that "
+    "organization's tenant or is refused, and a token that names none belongs to this tenant; have every client of an "
     "organization request the scope `organization`",
-    True: "another tenant has this issuer as a whole: a token that names no organization is that tenant's; have every "
-    "client of this organization request the scope `organization`",
+    True: "another tenant has registered this issuer without an organization: a token that names no organization "
+    "belongs to that tenant; have every client of this organization request the scope `organization`",
 }
 Passed = tuple[str, str, str]  # status ("True" or "Unknown"), reason, message
 
 
 @dataclass(slots=True)
 class _Run:
-    """What the checks of one realm have found so far."""
+    """The checks of one realm, and their results so far."""
 
     client: RealmClient
     policy: TargetPolicy
@@ -161,8 +161,8 @@ class _Run:
         realm_url = parse_realm_url(self.draft.realm_url, policy=self.policy)
         self.draft = replace(self.draft, issuer=parsed.issuer, realm_url=realm_url)
         if self.issuer_taken:
-            message = f"the issuer {self.draft.issuer!r} is registered already; remove it there first"
-            raise Failed("IssuerTaken", message=message)
+            message = f"the issuer {self.draft.issuer!r} is already registered; remove it from its tenant first"
+            raise CheckFailed("IssuerTaken", message=message)
         if parsed.note is not None:
             return "True", "WellKnownStripped", parsed.note
         if self.shared:
@@ -181,14 +181,14 @@ class _Run:
                 f"the realm at {self.draft.realm_url} answers, but it is disabled in Keycloak (expected: enabled); "
                 "switch it on under Realm settings → Enabled"
             )
-            raise Failed("RealmDisabled", message=message)
+            raise CheckFailed("RealmDisabled", message=message)
         return "True", "Enabled", "the realm is enabled"
 
     async def issuer_matches(self) -> Passed:
-        said = self.stated_issuer
-        if said == self.draft.issuer:
-            return "True", "Matches", f"the discovery document says {said!r}"
-        found = f"configured issuer {self.draft.issuer!r}, but the realm's discovery document says {said!r}"
+        published = self.stated_issuer
+        if published == self.draft.issuer:
+            return "True", "Matches", f"the discovery document has the issuer {published!r}"
+        found = f"configured issuer {self.draft.issuer!r}, but the realm's discovery document has {published!r}"
         sampled = self.sample.issuer() if self.sample is not None else None
         if self.draft.issuer_check == "sample" and sampled in (None, self.draft.issuer):
             status = "Unknown" if sampled is None else "True"
@@ -200,16 +200,16 @@ class _Run:
                 "the sample token has the configured issuer, so Keycloak states the URL at which it is reached: set "
                 "KC_HOSTNAME to the public URL, or accept the difference with issuer_check 'sample' on the realm"
             )
-            raise Failed("IssuerMismatch", message=f"{found}; {hint}")
-        raise Failed("IssuerMismatch", message=f"{found}; {self._suggestion(said)}")
+            raise CheckFailed("IssuerMismatch", message=f"{found}; {hint}")
+        raise CheckFailed("IssuerMismatch", message=f"{found}; {self._suggestion(published)}")
 
-    def _suggestion(self, said: str) -> str:
-        """Suggest the discovery document's issuer, if it can be registered."""
+    def _suggestion(self, published: str) -> str:
+        """Suggest the discovery document's issuer if it can be registered."""
         try:
-            parse_issuer(said, policy=self.policy)
+            parse_issuer(published, policy=self.policy)
         except RealmFault as fault:
             return f"that issuer cannot be registered ({fault.message}): correct Keycloak's hostname"
-        self.suggested_issuer = said
+        self.suggested_issuer = published
         return (
             "issuers are compared byte for byte, scheme, port and trailing slash included: register the suggested "
             "issuer, or correct Keycloak's hostname (or the realm's frontend URL)"
@@ -220,59 +220,63 @@ class _Run:
         return "True", "Fetched", f"the key set was read ({len(self.jwks)} bytes)"
 
     async def signing_keys_usable(self) -> Passed:
-        wanted = self._wanted()
-        hint = f"add a key provider for one of {wanted} under Realm settings → Keys, or register another algorithm"
+        registered = self._algorithms()
+        hint = f"add a key provider for one of {registered} under Realm settings → Keys, or register another algorithm"
         try:
             keys = parse_key_set(self.jwks)
         except BrokenKeySet as broken:
             if broken.reason == "TooManyKeys":
                 message = f"{broken}: delete retired keys under Realm settings → Keys → Providers"
-                raise Failed(broken.reason, message=message) from broken
-            listed = "; ".join(f"{_kid(key.kid)}: {key.reason}" for key in broken.skipped[:8]) or "it is empty"
-            raise Failed(broken.reason, message=f"{broken} ({listed}); expected {wanted}: {hint}") from broken
-        fitting = [key.kid for key in keys.keys.values() if key.algorithms & set(self.draft.algorithms)]
-        if not fitting:
+                raise CheckFailed(broken.reason, message=message) from broken
+            listed = "; ".join(f"{_kid(key.kid)}: {key.reason}" for key in broken.skipped[:8]) or "the set is empty"
+            raise CheckFailed(broken.reason, message=f"{broken} ({listed}); expected {registered}: {hint}") from broken
+        matching = [key.kid for key in keys.keys.values() if key.algorithms & set(self.draft.algorithms)]
+        if not matching:
             offered = ", ".join(sorted({name for key in keys.keys.values() for name in key.algorithms}))
-            message = f"the realm signs with {offered}, but {wanted} is registered: {hint}"
-            raise Failed("NoUsableSigningKeys", message=message)
+            message = f"the realm signs with {offered}, but {registered} is registered: {hint}"
+            raise CheckFailed("NoUsableSigningKeys", message=message)
         self.keys = keys
-        return "True", "Usable", f"{len(fitting)} key(s) for {wanted}: {', '.join(map(_kid, fitting[:4]))}"
+        return "True", "Usable", f"{len(matching)} key(s) for {registered}: {', '.join(map(_kid, matching[:4]))}"
 
     async def algorithms_covered(self) -> Passed:
         registered = set(self.draft.algorithms)
         offered: set[str] = set()
         for key in self.keys.keys.values() if self.keys is not None else ():
-            named = len(key.algorithms) < RSA_ALGORITHMS  # an RSA key without `alg` fits them all: one is enough
+            named = len(key.algorithms) < RSA_ALGORITHM_COUNT  # an RSA key without `alg` fits them all: one is enough
             offered |= key.algorithms if named or not key.algorithms & registered else set()
         missing = sorted(offered - registered)
         if not missing:
-            return "True", "Covered", f"every algorithm that the realm's keys are for is registered: {self._wanted()}"
+            return (
+                "True",
+                "Covered",
+                f"all algorithms of the realm's keys are registered: {self._algorithms()}",
+            )
         message = (
-            f"the realm offers keys for {', '.join(missing)}, registered is {self._wanted()}: tokens signed with "
+            f"the realm has keys for {', '.join(missing)}, registered is {self._algorithms()}: tokens signed with "
             f"{' or '.join(missing)} are refused (algorithm_refused); register it under algorithms, or remove its "
             "key provider under Realm settings → Keys"
         )
         return "False", "AlgorithmNotRegistered", message
 
-    def _wanted(self) -> str:
+    def _algorithms(self) -> str:
         return ", ".join(self.draft.algorithms)
 
     async def audience_configured(self) -> Passed:
-        wanted = ", ".join(self.draft.audiences)
+        expected = ", ".join(self.draft.audiences)
         if self.sample is None:
             message = (
-                f"not seen without a sample token: tokens must name one of {wanted} in aud; in Keycloak add an "
+                f"unknown without a sample token: tokens must name one of {expected} in aud; in Keycloak add an "
                 f"audience mapper for {self.draft.client_id} to the client that gets the tokens"
             )
             return "Unknown", "NoSampleToken", message
         found, party = self.sample.audience(), self.sample.authorized_party()
         if not set(found) & set(self.draft.audiences):
             message = (
-                f"the token's aud is {list(found)}, expected one of {wanted}: add an audience mapper for "
+                f"the token's aud is {list(found)}, expected one of {expected}: add an audience mapper for "
                 f"{self.draft.client_id} to client {party}"
             )
-            raise Failed("AudienceMissing", message=message)
-        return "True", "Configured", f"the sample token names {wanted}"
+            raise CheckFailed("AudienceMissing", message=message)
+        return "True", "Configured", f"the sample token names {expected}"
 
     async def sample_token_verified(self) -> Passed:
         if self.sample is None:
@@ -285,13 +289,13 @@ class _Run:
             )
             if refusal.reason == "algorithm_refused":
                 message += (
-                    f": register {refusal.found} under algorithms, or let the client's tokens be signed with another"
+                    f": register {refusal.found} under algorithms, or have the client's tokens signed with another"
                 )
-            raise Failed(refusal.reason, message=message)
+            raise CheckFailed(refusal.reason, message=message)
         return "True", "Verified", "the sample token would be accepted"
 
     def fetched(self) -> UsableKeys | None:
-        """What the realm answered, once its keys were found usable."""
+        """The realm's keys and status, once a check found the keys usable."""
         if self.keys is None or self.status is None:
             return None
         return UsableKeys(self.keys, self.status.not_before, self.status.enabled)
@@ -307,9 +311,9 @@ async def check_realm(
     issuer_taken: bool = False,
     shared: bool = False,
 ) -> Report:
-    """Run every check of one realm; a failing one is an outcome, not an error.
+    """Run the checks of one realm; a failed check is reported, not raised.
 
-    `shared` tells that the issuer is registered both as a whole and for organizations, which is warned about.
+    `shared`: the issuer is registered both without and with organizations, which the report warns about.
     """
     asked_at, run = clocks.now(), _Run(client, policy, draft, sample, issuer_taken, shared)
     steps: list[tuple[str, Callable[[], Awaitable[Passed]]]] = [
@@ -337,28 +341,28 @@ async def check_realm(
 async def _outcome(name: str, step: Callable[[], Awaitable[Passed]]) -> ConditionValue:
     try:
         status, reason, message = await step()
-    except (Failed, RealmFault) as failure:
+    except (CheckFailed, RealmFault) as failure:
         status, reason, message = "False", failure.reason, failure.message
     except Exception as error:
-        # The boundary of mistakes of our own: what is checked is committed, and other realms are checked beside it.
-        # As text: a formatter of the application's own might print local variables, and a token lives in those.
+        # A defect of this program: the change is committed, and other realms are checked concurrently.
+        # As text: the application's own formatter might print local variables, which hold a token.
         log.error("realm_check_broke", check=name, error=type(error).__name__, exception=traceback.format_exc())
         status, reason = "False", "Unexpected"
-        message = f"the check broke ({type(error).__name__}): a mistake of this program; report it with its log"
-    # What a realm says stands in messages: nothing in them drives a terminal, is refused by a database, or is endless.
-    return ConditionValue(name, status, reason, redacted(message, limit=MAX_MESSAGE))
+        message = f"the check raised {type(error).__name__}: a defect of this program; report it with its log"
+    # Messages hold texts of the realm: `redacted` bounds them and replaces control characters and lone surrogates.
+    return ConditionValue(name, status, reason, redacted(message, limit=MAX_MESSAGE_CHARACTERS))
 
 
 def _kid(kid: str | None) -> str:
-    return redacted(kid, limit=MAX_KID) if kid is not None else "(no kid)"
+    return redacted(kid, limit=MAX_KID_CHARACTERS) if kid is not None else "(no kid)"
 
 
 def _not_reached(name: str, failed: ConditionValue) -> ConditionValue:
-    return ConditionValue(name, "Unknown", "NotReached", f"not tried because {failed.type} failed")
+    return ConditionValue(name, "Unknown", "NotReached", f"skipped because {failed.type} failed")
 
 
 def _ready(failed: ConditionValue | None) -> ConditionValue:
     if failed is None:
         return ConditionValue("Ready", "True", "Ready", "tokens of this realm can be verified")
-    message = redacted(f"{failed.type}: {failed.message}", limit=MAX_MESSAGE)
+    message = redacted(f"{failed.type}: {failed.message}", limit=MAX_MESSAGE_CHARACTERS)
     return ConditionValue("Ready", "False", failed.reason, message)

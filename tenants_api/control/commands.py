@@ -1,4 +1,4 @@
-"""Every change of tenants, realms, role mappings and admin keys: one command each, behind every edge.
+"""The commands that change tenants, realms, role mappings and admin keys; every edge calls these.
 
 A command writes rows, audit entry and registry version in one transaction of the runner. Onboarding takes two: the
 tenant is reserved and committed; its realms are checked with no transaction open; then conditions, first keys and
@@ -31,14 +31,14 @@ from tenants_api.registry.values import Change, RealmDraft, TenantDraft, TenantS
 from tenants_api.role_rules import RoleRule
 from tenants_api.tokens.errors import InsufficientRole
 
-# `when_ready` and `now` activate what the checks let pass, `now` or nothing; `never` only checks; `unchecked` asks no
-# realm, for imports.
+# `when_ready` activates if the checks pass; `now` stores nothing unless they pass; `never` only checks; `unchecked` is
+# for imports and runs no check.
 Activation = Literal["when_ready", "now", "never", "unchecked"]
-MAX_CHANGES = 3  # of a tenant while it is checked, after which its activation gives up
-# What decides neither where keys come from nor which tokens are good: a change of these alone checks nothing again.
+ACTIVATION_ATTEMPTS = 3  # each fails when the tenant was changed while it was checked
+# Members that decide neither where keys come from nor which tokens are accepted: a change of these repeats no check.
 _UNCHECKED = ("authorized_parties", "login_client_id", "docs_client_id")
 # (state, goal) → the transitions between them
-_WAYS: Mapping[tuple[str, str], tuple[Transition, ...]] = {
+_TRANSITIONS: Mapping[tuple[str, str], tuple[Transition, ...]] = {
     ("draft", "active"): (Transition.ACTIVATE,),
     ("draft", "suspended"): (Transition.ACTIVATE, Transition.SUSPEND),
     ("active", "suspended"): (Transition.SUSPEND,),
@@ -47,9 +47,9 @@ _WAYS: Mapping[tuple[str, str], tuple[Transition, ...]] = {
 
 
 class Commands:
-    """The use cases that change something. Drafts for them are checked against `vocabulary`; `checks` ask realms.
+    """The use cases that change the registry. Edges check drafts against `vocabulary`; `checks` call realms.
 
-    A command that returned is committed; one that raised left nothing behind, but for what `activate` stores of checks.
+    A command that returns is committed; one that raises changed nothing, except that `activate` stores its reports.
     """
 
     def __init__(self, runner: Runner, *, checks: RealmChecks, vocabulary: Vocabulary, clocks: Clocks) -> None:
@@ -59,29 +59,29 @@ class Commands:
     async def create(
         self, draft: TenantDraft, *, activate: Activation, state: TenantState | None = None, change: Change
     ) -> Tenant:
-        """Create a tenant with its realms, check these, and activate it as asked; in `state`, where one is given.
+        """Create a tenant with its realms, check them, and activate it as `activate` says; in `state` if that is given.
 
         Raises:
             SlugTaken, ExternalIdTaken, IssuerTaken
-            RealmNotReady: with `now`, a check failed; nothing is stored then.
+            RealmNotReady: with `now`, a check failed; nothing was stored.
         """
         self.refuse_reserved(draft.realms)
         goal = _goal(state, present=TenantState.DRAFT, activate=activate)
         if goal == TenantState.ACTIVE and activate == "now":
-            return await self._at_once(
+            return await self._write_and_activate(
                 draft, lambda session: create(session, draft=draft, change=change), change=change
             )
-        waits = goal == TenantState.ACTIVE and activate != "unchecked"
-        ways = () if waits else _WAYS.get((TenantState.DRAFT, goal), ())
+        checks_first = goal == TenantState.ACTIVE and activate != "unchecked"
+        ways = () if checks_first else _TRANSITIONS.get((TenantState.DRAFT, goal), ())
         async with self._runner.transaction() as session:
             tenant = await create(session, draft=draft, change=change, transitions=ways)
             if activate == "unchecked":
                 return tenant
-            tenant = await service.get_tenant(session, ref=str(tenant.id))
-        # It is committed: whatever fails from here on leaves a draft, and is no failure of its creation.
-        return await self._check_after(tenant, activate=waits, change=change)
+            tenant = await repository.get_tenant(session, ref=str(tenant.id))
+        # The tenant is committed: a failure from this line on leaves a draft, and creation still succeeds.
+        return await self._check_after(tenant, activate=checks_first, change=change)
 
-    async def make(
+    async def put(
         self,
         ref: str,
         draft: TenantDraft,
@@ -92,17 +92,18 @@ class Commands:
         create_only: bool = False,
         change: Change,
     ) -> tuple[Tenant, bool]:
-        """Make the tenant what the draft says, creating it if need be; True with a tenant that is new.
+        """Replace a tenant by the draft, or create it; True with a created one.
 
-        Realms are matched by issuer and organization. Checks run for a draft, and where a realm is new or changed. A
-        draft without a slug keeps the present one. `state` None leaves a state alone; a draft is activated as asked.
+        Realms are matched by issuer and organization. Checks run if the tenant is in state `draft`, or a realm is new
+        or changed. A draft without a slug keeps the present slug. `state` None keeps the state, except that `activate`
+        applies to a tenant in state `draft`.
 
         Raises:
-            TenantNotFound: `ref` is an id that no tenant has: ids are not for callers to choose.
-            EtagMismatch: the stored version is not `if_match`, or there is a tenant with `create_only`.
+            TenantNotFound: `ref` is an id that no tenant has; callers cannot choose ids.
+            EtagMismatch: the stored version is not `if_match`, or the tenant exists and `create_only` is set.
             InvalidStateTransition: the tenant is deleted; restore or purge it first.
             SlugTaken, ExternalIdTaken, IssuerTaken
-            RealmNotReady: with `now`, a check failed; nothing was changed then.
+            RealmNotReady: with `now`, a check failed; nothing was changed.
         """
         self.refuse_reserved(draft.realms)
         async with self._runner.database.read() as session:
@@ -111,10 +112,10 @@ class Commands:
             if is_id(ref):
                 raise TenantNotFound
             if if_match is not None:
-                raise EtagMismatch("If-Match names a version, but there is no such tenant")
+                raise EtagMismatch(f"If-Match names version {if_match}, but the tenant does not exist")
             return await self.create(draft, activate=activate, state=state, change=change), True
         if create_only:
-            raise EtagMismatch("If-None-Match forbids to change the tenant, and there is one")
+            raise EtagMismatch("If-None-Match is `*`, but the tenant already exists")
         ref, draft = str(present.id), replace(draft, slug=draft.slug or present.slug)
         goal = _goal(state, present=present.state, activate=activate)
         if (present.state, goal, activate) == (TenantState.DRAFT, TenantState.ACTIVE, "now"):
@@ -122,23 +123,26 @@ class Commands:
             async def write(session: AsyncSession) -> Tenant:
                 return await service.replace_tenant(session, ref=ref, draft=draft, if_match=if_match, change=change)
 
-            return await self._at_once(draft, write, change=change), False
+            return await self._write_and_activate(draft, write, change=change), False
         async with self._runner.transaction() as session:
-            before = await _living(session, ref=ref)
+            before = await _not_deleted(session, ref=ref)
             realms = _versions(before)
             tenant = await service.replace_tenant(session, ref=ref, draft=draft, if_match=if_match, change=change)
             goal = _goal(state, present=tenant.state, activate=activate)
-            waits = (tenant.state, goal) == (TenantState.DRAFT, TenantState.ACTIVE) and activate != "unchecked"
-            for transition in () if waits else _WAYS.get((tenant.state, goal), ()):
+            checks_first = (tenant.state, goal) == (
+                TenantState.DRAFT,
+                TenantState.ACTIVE,
+            ) and activate != "unchecked"
+            for transition in () if checks_first else _TRANSITIONS.get((tenant.state, goal), ()):
                 tenant = await service.move(session, ref=ref, transition=transition, change=change)
         if activate != "unchecked" and (tenant.state == TenantState.DRAFT or _versions(tenant) != realms):
-            tenant = await self._check_after(tenant, activate=waits, change=change)
+            tenant = await self._check_after(tenant, activate=checks_first, change=change)
         return tenant, False
 
     async def update(
         self, ref: str, patch: Callable[[Tenant], Mapping[str, Any]], *, if_match: int | None = None, change: Change
     ) -> Tenant:
-        """Change some fields of a tenant: those that `patch` gives for the stored one, as `service.update_tenant`.
+        """Change the fields that `patch` returns for the stored tenant; see `service.update_tenant`.
 
         Raises:
             TenantNotFound, EtagMismatch, ExternalIdTaken, and what `patch` raises.
@@ -154,19 +158,19 @@ class Commands:
         return await self.update(ref, lambda _: {"role_mapping": tuple(rules)}, if_match=if_match, change=change)
 
     async def move(self, ref: str, transition: Transition, *, if_match: int | None = None, change: Change) -> Tenant:
-        """One explicit change of state. Raises TenantNotFound, EtagMismatch, InvalidStateTransition."""
+        """Change the state. Raises TenantNotFound, EtagMismatch, InvalidStateTransition."""
         async with self._runner.transaction() as session:
             return await service.move(session, ref=ref, transition=transition, if_match=if_match, change=change)
 
     async def activate(self, ref: str, *, if_match: int | None = None, change: Change) -> Tenant:
-        """Activate a draft whose checks pass.
+        """Check the realms of a draft and activate it.
 
         Raises:
-            RealmNotReady: a check failed, or the tenant was changed again and again while it was checked; what was
-                found of its present realms is stored.
-            InvalidStateTransition, EtagMismatch: see `registry.service.move`.
+            RealmNotReady: a check failed, or each attempt met a concurrent change; the reports of present realms are
+                stored.
+            InvalidStateTransition, EtagMismatch: see `service.move`.
         """
-        for _ in range(MAX_CHANGES):
+        for _ in range(ACTIVATION_ATTEMPTS):
             reports = await self.checks.check_all(enabled(await self._read(ref)))
             ready = all_ready(reports)
             async with self._runner.transaction() as session:
@@ -183,9 +187,9 @@ class Commands:
         return tenant
 
     async def purge(self, ref: str, *, change: Change) -> Tenant:
-        """Remove a deleted tenant for good; what it was. Raises TenantNotFound, InvalidStateTransition."""
+        """Remove a deleted tenant for good; its last state. Raises TenantNotFound, InvalidStateTransition."""
         async with self._runner.transaction() as session:
-            last = await service.get_tenant(session, ref=ref)
+            last = await repository.get_tenant(session, ref=ref)
             session.expunge(last)
             await service.purge_tenant(session, ref=ref, change=change)
         return last
@@ -204,7 +208,7 @@ class Commands:
             async with self._runner.transaction() as session:
                 await self.checks.store_each(session, reports=reports)
                 checked = await service.get_realm(session, ref=ref, realm_id=realm.id)
-            realm = checked  # only now: what a commit that fails has read is no answer
+            realm = checked  # only after the commit: what a failed transaction read is not returned
             self.checks.adopt_keys(reports)
         return realm
 
@@ -217,9 +221,9 @@ class Commands:
         if_match: int | None = None,
         change: Change,
     ) -> Realm:
-        """Change a realm by merge patch (RFC 7396); what decides about its tokens is checked again.
+        """Change a realm by merge patch (RFC 7396); checks are repeated where the change can affect its tokens.
 
-        What followed from the issuer or the client id goes on following it.
+        Members derived from the issuer or the client id are derived again.
 
         Raises:
             ValidationFailed, TenantNotFound, RealmNotFound, EtagMismatch, IssuerTaken
@@ -233,19 +237,19 @@ class Commands:
             realm = await service.update_realm(
                 session, ref=ref, realm_id=realm_id, draft=draft, if_match=if_match, change=change
             )
-            tenant = await service.get_tenant(session, ref=ref)
+            tenant = await repository.get_tenant(session, ref=ref)
         if replace(draft, **{name: getattr(present, name) for name in _UNCHECKED}) != present:
             checked = await self._check_after(tenant, change=change)
             realm = next((one for one in checked.realms if one.id == realm_id), realm)
         return realm
 
     async def remove_realm(self, ref: str, realm_id: uuid.UUID, *, if_match: int | None = None, change: Change) -> None:
-        """Take a realm away; its tokens are refused from then on. Raises as `update_realm`."""
+        """Remove a realm; its tokens are refused from then on. Raises as `update_realm`."""
         async with self._runner.transaction() as session:
             await service.remove_realm(session, ref=ref, realm_id=realm_id, if_match=if_match, change=change)
 
     async def check_tenant(self, ref: str, *, change: Change, activate: bool = False) -> Tenant:
-        """Run the checks of all enabled realms of a tenant and store what they found; activate a ready draft if asked.
+        """Check all enabled realms of a tenant and store the reports; with `activate`, activate a draft that is ready.
 
         Raises:
             TenantNotFound
@@ -253,20 +257,20 @@ class Commands:
         return await self._check_and_store(await self._read(ref), activate=activate, change=change)
 
     def refuse_reserved(self, drafts: Iterable[RealmDraft]) -> None:
-        """Every command does this itself; an import asks before it begins. Raises IssuerTaken."""
+        """Refuse issuers of the platform realm; every command does, an import before it begins. Raises IssuerTaken."""
         for draft in drafts:
             if draft.issuer in self.checks.reserved:
-                # The platform realm's users administer this API; a tenant must never be able to stand beside them.
+                # The platform realm's users administer this API: a tenant must never share their issuer.
                 raise IssuerTaken(draft.issuer)
 
     async def create_admin_key(
         self, name: str, *, scopes: Sequence[str], expires_at: datetime | None, held: Collection[str], change: Change
     ) -> tuple[AdminApiKey, str]:
-        """Make an admin key; the second value is its text, which is stored nowhere.
+        """Create an admin key; the second value is its text, which is not stored.
 
         Raises:
-            InsufficientRole: it would have a scope that its maker does not hold.
-            ValidationFailed: a scope does not exist, or `expires_at` is past.
+            InsufficientRole: a scope is not in `held`, the scopes of the caller.
+            ValidationFailed: a scope is unknown, or `expires_at` is not in the future.
         """
         _must_hold(held, scopes=scopes)
         if expires_at is not None and expires_at.timestamp() <= self._clocks.wall():
@@ -277,35 +281,32 @@ class Commands:
             )
 
     async def revoke_admin_key(self, key_id: str, *, held: Collection[str], change: Change) -> None:
-        """End an admin key. Raises ApiKeyNotFound, and InsufficientRole for a key with a scope that is not held."""
+        """Revoke an admin key. Raises ApiKeyNotFound, and InsufficientRole if it has a scope that is not in `held`."""
         async with self._runner.transaction() as session:
-            # A key that may only make keys could otherwise lock out every stronger one.
+            # A key with `keys:write` alone could otherwise revoke every stronger key.
             _must_hold(held, scopes=(await admin_keys.get_admin_key(session, key_id=key_id)).scopes)
             await admin_keys.revoke_admin_key(session, key_id=key_id, change=change)
 
-    async def _at_once(
+    async def _write_and_activate(
         self, draft: TenantDraft, write: Callable[[AsyncSession], Awaitable[Tenant]], *, change: Change
     ) -> Tenant:
-        """Write and activate in one transaction, after the checks of what is described. Raises RealmNotReady."""
+        """Check the draft, then write and activate in one transaction. Raises RealmNotReady."""
         checked = await self.checks.passed(draft)
         async with self._runner.transaction() as session:
             tenant = await write(session)
             reports = [(realm, checked[realm.issuer, realm.organization]) for realm in tenant.realms]
             await self.checks.store_each(session, reports=reports)
             await service.move(session, ref=str(tenant.id), transition=Transition.ACTIVATE, change=change)
-            tenant = await service.get_tenant(session, ref=str(tenant.id))
+            tenant = await repository.get_tenant(session, ref=str(tenant.id))
         self.checks.adopt_keys(reports)
         return tenant
 
     async def _check_after(self, tenant: Tenant, *, change: Change, activate: bool = False) -> Tenant:
-        """As `check_tenant`, after a change of the tenant that is committed: what fails now is logged, never raised.
-
-        The answer is the tenant as it was committed where nothing newer could be stored.
-        """
+        """As `check_tenant`, after a committed change: a failure is logged, and the committed tenant returned."""
         found = tenant
         with after_commit("realms_not_checked", tenant=tenant.slug):
             found = await self._check_and_store(tenant, activate=activate, change=change)
-        return found  # noqa: RET504 (where the check failed it is the tenant as committed)
+        return found  # noqa: RET504 (`tenant` where the check raised)
 
     async def _check_and_store(self, tenant: Tenant, *, activate: bool, change: Change) -> Tenant:
         ref = str(tenant.id)
@@ -319,17 +320,17 @@ class Commands:
 
     async def _read(self, ref: str) -> Tenant:
         async with self._runner.database.read() as session:
-            return await service.get_tenant(session, ref=ref)
+            return await repository.get_tenant(session, ref=ref)
 
 
 def _goal(state: TenantState | None, *, present: str, activate: Activation) -> str:
-    """The state that a tenant shall have: the given one, else its own, which for a draft is to be activated."""
+    """The desired state: `state`, else the present one; of a draft as `activate` says."""
     if state is not None or present != TenantState.DRAFT:
         return state or present
     return TenantState.DRAFT if activate == "never" else TenantState.ACTIVE
 
 
-async def _living(session: AsyncSession, *, ref: str) -> Tenant:
+async def _not_deleted(session: AsyncSession, *, ref: str) -> Tenant:
     tenant = await repository.get_tenant(session, ref=ref, for_update=True)
     if tenant.state == TenantState.DELETED:
         raise InvalidStateTransition(tenant.state, wanted="be replaced", allowed=(Transition.RESTORE, "purge"))

@@ -1,4 +1,4 @@
-"""From what an admin wrote about a realm to a `RealmDraft`, and back: form only, no network."""
+"""Convert descriptions of realms and tenants to drafts, and back. Checks their form; makes no request."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from tenants_api.registry.values import RealmDraft, TenantDraft, frozen, names_o
 from tenants_api.role_rules import RoleRule
 from tenants_api.tokens.principal import RoleModel, default_rules, matching_rules
 
-MAX_CA_BUNDLE = 65_536
+MAX_CA_BUNDLE_CHARACTERS = 65_536
 _MEMBERS = names_of(RealmDraft)
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What descriptions are checked against: where realms may be, and the roles of this application."""
+    """What drafts are checked against: the URLs where realms may be, and the roles of this application."""
 
     policy: TargetPolicy
     roles: frozenset[str]
 
 
 def realm_draft(*, issuer: str, client_id: str, policy: TargetPolicy, **members: Any) -> RealmDraft:
-    """Check the form of a realm and fill in what follows from the rest.
+    """Check the form of a realm and derive the members that are not given.
 
-    `members` are others of `RealmDraft` by name; None and an empty list take the default.
+    `members` are other members of `RealmDraft` by name; None and an empty list mean the default.
 
     Raises:
-        ValidationFailed: each wrong field with a pointer relative to the realm (`/issuer`).
+        ValidationFailed: one error for each wrong member, with a pointer relative to the realm (`/issuer`).
     """
     wrong: list[FieldError] = []
     given = {name: frozen(value) for name, value in members.items() if value not in (None, [], ())}
@@ -51,12 +51,12 @@ def realm_draft(*, issuer: str, client_id: str, policy: TargetPolicy, **members:
     _check_algorithms(draft.algorithms, wrong=wrong)
     _check_ca_bundle(draft.ca_bundle, wrong=wrong)
     if wrong:
-        raise ValidationFailed("the realm cannot be registered as it is described", errors=wrong)
+        raise ValidationFailed("the realm's description is not valid", errors=wrong)
     return draft
 
 
 def members_of(draft: RealmDraft) -> dict[str, Any]:
-    """The members from which `realm_draft` makes this draft, in JSON; what follows from the rest is left out."""
+    """The members from which `realm_draft` makes this draft, in JSON; derived ones are left out."""
     plain = _plain(draft.issuer, client_id=draft.client_id)
     members = {name: getattr(draft, name) for name in _MEMBERS}
     return {
@@ -67,7 +67,7 @@ def members_of(draft: RealmDraft) -> dict[str, Any]:
 
 
 def _plain(issuer: str, *, client_id: str) -> RealmDraft:
-    """A realm of which nothing else is said."""
+    """A realm with the default of every other member."""
     return RealmDraft(issuer=issuer, realm_url=lower_host(issuer), client_id=client_id, audiences=(client_id,))
 
 
@@ -82,7 +82,7 @@ def _reported(pointer: str, *, wrong: list[FieldError]) -> Iterator[None]:
 def _check_audiences(audiences: Sequence[str], *, wrong: list[FieldError]) -> None:
     for position, audience in enumerate(audiences):
         if audience == "account":
-            # Keycloak puts `account` into nearly every token of a realm: it says nothing about this API.
+            # Keycloak puts `account` into nearly every token of a realm, also into those for other APIs.
             detail = "'account' is in nearly every token of a realm; name your API's client and add an audience mapper"
             wrong.append(FieldError(f"/audiences/{position}", detail))
 
@@ -98,7 +98,7 @@ def _check_ca_bundle(bundle: str | None, *, wrong: list[FieldError]) -> None:
     if bundle is None:
         return
     try:
-        if len(bundle) > MAX_CA_BUNDLE or not bundle.isascii() or "\0" in bundle:
+        if len(bundle) > MAX_CA_BUNDLE_CHARACTERS or not bundle.isascii() or "\0" in bundle:
             raise ValueError("too long, or not PEM")
         ssl.create_default_context(cadata=bundle)
     except (ssl.SSLError, ValueError):
@@ -106,7 +106,7 @@ def _check_ca_bundle(bundle: str | None, *, wrong: list[FieldError]) -> None:
 
 
 def registered_tenant(tenant: Tenant) -> TenantDraft:
-    """What the registry holds of a tenant, as a draft; its realms and rules must be loaded."""
+    """The draft of a stored tenant; its realms and rules must be loaded."""
     return TenantDraft(
         slug=tenant.slug,
         name=tenant.name,
@@ -120,16 +120,16 @@ def registered_tenant(tenant: Tenant) -> TenantDraft:
 
 @dataclass(frozen=True, slots=True)
 class RolePreview:
-    """The roles that the claims give, without those that they include, and the rules that gave them."""
+    """The roles that the claims give, without included roles, and the rules that matched."""
 
     roles: tuple[str, ...]
     matched: tuple[RoleRule, ...]
 
 
 def preview_roles(tenant: Tenant, *, claims: Mapping[str, Any], model: RoleModel) -> RolePreview:
-    """The roles of a token with these claims; its realms and rules must be loaded.
+    """The roles of a token with these claims; the tenant's realms and rules must be loaded.
 
-    Without a mapping the default rules of the realm apply whose issuer is `iss`, of all realms where there is none.
+    Without a mapping the default rules apply: of the realm whose issuer is `iss`, or of all realms if there is none.
     """
     rules = rules_of(tenant)
     if not rules:

@@ -1,4 +1,4 @@
-"""Idempotency keys of POSTs: the first answer is kept for 24 hours and given again."""
+"""Idempotency keys of POSTs: the first response is stored for 24 hours and replayed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tenants_api.registry.errors import IdempotencyInFlight, IdempotencyMismatch
 from tenants_api.registry.models import IdempotencyKey
 
-KEPT = timedelta(hours=24)
-GIVEN_UP = timedelta(minutes=2)  # a first request that died leaves its key this long
-SWEPT = 50  # expired keys of anybody that one request takes away: more than it adds, so the table is bounded
+RETENTION = timedelta(hours=24)
+IN_FLIGHT_TIMEOUT = timedelta(minutes=2)  # after which the key of a request without a response is free
+SWEEP_BATCH_SIZE = 50  # expired keys that one request deletes: more than it adds, so the table is bounded
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """The answer of the first request."""
+class StoredResponse:
+    """The response to the first request."""
 
     status: int
     headers: Mapping[str, str]
@@ -29,19 +29,22 @@ class StoredAnswer:
 
 async def reserve(
     session: AsyncSession, *, actor_id: str, key: str, fingerprint: str, now: datetime
-) -> StoredAnswer | None:
-    """Take the key for this request; the stored answer when it was answered before, else None: go on.
+) -> StoredResponse | None:
+    """Reserve the key for this request; the stored response if there is one, else None.
 
     Raises:
         IdempotencyMismatch: the key was used for another request.
-        IdempotencyInFlight: the first request with it still runs.
+        IdempotencyInFlight: the first request with the key is still running.
     """
     await _sweep(session, now=now)
-    mine = (IdempotencyKey.actor_id == actor_id, IdempotencyKey.key == key)
-    await session.execute(delete(IdempotencyKey).where(*mine, IdempotencyKey.created_at < now - KEPT))
+
+    own = (IdempotencyKey.actor_id == actor_id, IdempotencyKey.key == key)
+    await session.execute(delete(IdempotencyKey).where(*own, IdempotencyKey.created_at < now - RETENTION))
     unanswered = IdempotencyKey.status.is_(None)
-    await session.execute(delete(IdempotencyKey).where(*mine, unanswered, IdempotencyKey.created_at < now - GIVEN_UP))
-    row = await session.scalar(select(IdempotencyKey).where(*mine))
+    await session.execute(
+        delete(IdempotencyKey).where(*own, unanswered, IdempotencyKey.created_at < now - IN_FLIGHT_TIMEOUT)
+    )
+    row = await session.scalar(select(IdempotencyKey).where(*own))
     if row is None:
         session.add(IdempotencyKey(actor_id=actor_id, key=key, fingerprint=fingerprint, created_at=now))
         try:
@@ -53,13 +56,13 @@ async def reserve(
         raise IdempotencyMismatch
     if row.status is None:
         raise IdempotencyInFlight
-    return StoredAnswer(row.status, row.headers, row.body or b"")
+    return StoredResponse(row.status, row.headers, row.body or b"")
 
 
 async def store(
     session: AsyncSession, *, actor_id: str, key: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> None:
-    """Keep the answer."""
+    """Store the response."""
     await session.execute(
         update(IdempotencyKey)
         .where(IdempotencyKey.actor_id == actor_id, IdempotencyKey.key == key)
@@ -67,19 +70,19 @@ async def store(
     )
 
 
-async def forget(session: AsyncSession, *, actor_id: str, key: str) -> None:
-    """Give the key back: the request had no answer worth keeping."""
+async def release(session: AsyncSession, *, actor_id: str, key: str) -> None:
+    """Free the key: the response is not stored."""
     await session.execute(delete(IdempotencyKey).where(IdempotencyKey.actor_id == actor_id, IdempotencyKey.key == key))
 
 
 async def _sweep(session: AsyncSession, *, now: datetime) -> None:
-    """Take some expired keys away; those that another request is just taking are passed over, not waited for."""
+    """Delete some expired keys; rows that another transaction has locked are skipped."""
     name = tuple_(IdempotencyKey.actor_id, IdempotencyKey.key)
     expired = (
         select(IdempotencyKey.actor_id, IdempotencyKey.key)
-        .where(IdempotencyKey.created_at < now - KEPT)
+        .where(IdempotencyKey.created_at < now - RETENTION)
         .order_by(IdempotencyKey.created_at)
-        .limit(SWEPT)
+        .limit(SWEEP_BATCH_SIZE)
         .with_for_update(skip_locked=True)
     )
     await session.execute(delete(IdempotencyKey).where(name.in_(expired)).execution_options(synchronize_session=False))

@@ -1,4 +1,4 @@
-"""Tries to log in, counted in the database: all replicas share the count, and a restart forgets none."""
+"""Login attempts, counted in the database: all replicas share the count, and a restart does not reset it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tenants_api.errors import RateLimited
 from tenants_api.registry.errors import RegistryUnavailable
 from tenants_api.registry.models import LoginTries
 
-MINUTE = 60
-# Many people stand behind one address, and many users in one tenant.
-PER_ADDRESS, PER_TENANT = 10, 100
-SWEPT_AFTER = 2  # minutes
+MINUTE_SECONDS = 60
+# Of `rate`: many users share an address, and more a tenant.
+ADDRESS_RATE_FACTOR, TENANT_RATE_FACTOR = 10, 100
+RETENTION_MINUTES = 2  # minutes
 log = structlog.get_logger("tenants_api.login")
 
 
 @dataclass(frozen=True, slots=True)
 class LoginTry:
-    """Who tries, and where. `address` is what the socket says, or a trusted proxy."""
+    """`address` is the client's, as the socket or a trusted proxy gives it."""
 
     tenant: str
     username: str
@@ -35,11 +35,11 @@ class LoginTry:
 
 
 async def admit_try(database: Database, tried: LoginTry, *, rate: int, now: float) -> None:
-    """Count one try in a transaction of its own; see `count_try`.
+    """Count one attempt in a transaction of its own; see `count_try`.
 
     Raises:
-        RateLimited: it is one too many.
-        RegistryUnavailable: it cannot be counted. Guessing passwords without a limit is worse than waiting.
+        RateLimited: the attempt exceeds a limit.
+        RegistryUnavailable: the attempt cannot be counted; unlimited guessing of passwords would be worse.
     """
     refused = None
     try:
@@ -56,32 +56,32 @@ async def admit_try(database: Database, tried: LoginTry, *, rate: int, now: floa
 
 
 async def count_try(session: AsyncSession, tried: LoginTry, *, rate: int, now: float) -> None:
-    """Count one try, also one that is refused. At most `rate` a minute for a tenant's user, ten times that for an
+    """Count one attempt, also one that is refused. At most `rate` a minute for a tenant's user, ten times that for an
     IPv4 address or the /64 of an IPv6 address, a hundred times that for a tenant.
 
     Raises:
-        RateLimited: it is one too many; what was counted must be committed all the same.
+        RateLimited: the attempt exceeds a limit; the caller commits the count all the same.
     """
-    minute = int(now // MINUTE)
+    minute = int(now // MINUTE_SECONDS)
     limits = {
         _digest("user", tried.tenant, _account(tried.username)): rate,
-        _digest("address", _network(tried.address)): rate * PER_ADDRESS,
-        _digest("tenant", tried.tenant): rate * PER_TENANT,
+        _digest("address", _network(tried.address)): rate * ADDRESS_RATE_FACTOR,
+        _digest("tenant", tried.tenant): rate * TENANT_RATE_FACTOR,
     }
     counts = await _count(session, limits, minute=minute)
-    if 1 in counts.values():  # somebody's first try of this minute: others' old ones can go
-        await session.execute(delete(LoginTries).where(LoginTries.minute <= minute - SWEPT_AFTER))
+    if 1 in counts.values():  # a first attempt of this minute deletes the counts of earlier minutes
+        await session.execute(delete(LoginTries).where(LoginTries.minute <= minute - RETENTION_MINUTES))
     if any(counts[digest] > limit for digest, limit in limits.items()):
-        wait = max(1, round((minute + 1) * MINUTE - now))
-        raise RateLimited("too many login tries", headers={"Retry-After": str(wait)})
+        wait = max(1, round((minute + 1) * MINUTE_SECONDS - now))
+        raise RateLimited("too many login attempts", headers={"Retry-After": str(wait)})
 
 
 def _account(username: str) -> str:
-    """What the spellings of one account have in common. Keycloak takes a name in any case, and an e-mail for it.
+    """One key for all spellings of an account. Keycloak accepts a user name in any case, and an e-mail address instead.
 
-    Which account an e-mail belongs to is the realm's knowledge: by its part before the @, `alice` and
-    `alice@acme.example` are one, and users who share that part share the limit. Accents are left out, for some of
-    Keycloak's databases find `alice` by `álice`.
+    Only the realm knows the account of an e-mail address: `alice` and `alice@acme.example` share one limit, as do all
+    addresses with the same part before the @. Accents are left out, because some of Keycloak's databases find `alice`
+    by `álice`.
     """
     letters = unicodedata.normalize("NFKD", username)
     name = "".join(one for one in letters if unicodedata.category(one) not in ("Mn", "Cf")).casefold().strip()
@@ -89,10 +89,10 @@ def _account(username: str) -> str:
 
 
 def _network(address: str) -> str:
-    """An IPv4 address, or the /64 of an IPv6 address: a host with one address of a /64 has all of them (RFC 6177)."""
+    """An IPv4 address, or the /64 of an IPv6 address: a host usually has a whole /64 (RFC 6177)."""
     try:
         found = ip_address(address.partition("%")[0])
-    except ValueError:  # the path of a Unix socket, or nothing
+    except ValueError:  # the path of a Unix socket, or empty
         return address
     if isinstance(found, IPv4Address):
         return str(found)
@@ -100,7 +100,7 @@ def _network(address: str) -> str:
 
 
 async def _count(session: AsyncSession, digests: Iterable[str], *, minute: int) -> dict[str, int]:
-    # In one order for all replicas: two that wait for each other's rows would never end.
+    # Sorted, so that transactions lock rows in one order: two of them could otherwise deadlock.
     rows = [{"digest": digest, "minute": minute, "count": 1} for digest in sorted(digests)]
     adding = upsert(session, LoginTries).values(rows)
     counting = adding.on_conflict_do_update(

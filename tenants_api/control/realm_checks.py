@@ -1,4 +1,4 @@
-"""The checks of realms as commands use them: run with no transaction open, stored in the transaction of a command."""
+"""The checks of realms for commands: run with no transaction open, stored in the transaction of a command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.clocks import Clocks
-from tenants_api.control import service
 from tenants_api.control.checks import Report, SampleToken, check_realm
 from tenants_api.control.runner import Runner, after_commit
 from tenants_api.outbound.client import RealmClient
@@ -27,9 +26,9 @@ Reports = Sequence[tuple[Realm, Report]]
 
 
 class RealmChecks:
-    """What realms answer, and what the registry and this replica take over of it.
+    """Runs the checks of realms, and stores their reports and keys in the registry and this replica.
 
-    No tenant may have an issuer of `reserved`: that of the platform realm.
+    `reserved` has the issuer of the platform realm, which no tenant may have.
     """
 
     def __init__(
@@ -54,11 +53,10 @@ class RealmChecks:
         sample_token: str | None,
         issuer_check: str = "discovery",
     ) -> Report:
-        """Check a realm that is not registered; stores nothing, and failing checks do not raise.
+        """Check a realm that is not registered. Stores nothing; a failed check does not raise.
 
         Raises:
-            ValidationFailed: neither an issuer nor a realm URL was given, or one is not well-formed in a way that
-                no check can report.
+            ValidationFailed: neither an issuer nor a realm URL is given, or one is malformed and no check reports it.
         """
         draft = _preflight_draft(issuer or realm_url or "", realm_url=realm_url, client_id=client_id)
         draft = replace(draft, issuer_check=issuer_check)
@@ -70,14 +68,14 @@ class RealmChecks:
         )
 
     async def check(self, draft: RealmDraft) -> Report:
-        """Check a realm as it is, or will be, registered; stores nothing, and failing checks do not raise."""
+        """Check a realm as it is, or will be, registered. Stores nothing; a failed check does not raise."""
         async with self._runner.database.read() as session:
             shared = await repository.shares_issuer(session, issuer=draft.issuer, organization=draft.organization)
         return await check_realm(draft, client=self._client, policy=self._policy, clocks=self._clocks, shared=shared)
 
     async def check_all(self, realms: Sequence[Realm]) -> Reports:
         """Check registered realms."""
-        # One after the other: an onboarding call may hold one of the few connections to realms, not all of them.
+        # Sequentially: an onboarding call may use one of the few connections to realms, not all of them.
         return [(realm, await self.check(registered_draft(realm))) for realm in realms]
 
     async def passed(self, draft: TenantDraft) -> dict[tuple[str, str], Report]:
@@ -88,7 +86,7 @@ class RealmChecks:
         return {(one.issuer, one.organization or ""): report for one, report in checked}
 
     async def store(self, session: AsyncSession, *, ref: str, reports: Reports) -> tuple[Tenant, bool]:
-        """Store the reports; the tenant as it is now, and whether they are of exactly the realms that it has now.
+        """Store the reports; the present tenant, and whether the reports are of exactly its present realms.
 
         Raises:
             TenantNotFound
@@ -98,17 +96,17 @@ class RealmChecks:
             (realm.id, realm.version) for realm, _ in reports
         }
         await self.store_each(session, reports=reports)
-        return await service.get_tenant(session, ref=ref), current
+        return await repository.get_tenant(session, ref=ref), current
 
     async def store_each(self, session: AsyncSession, *, reports: Reports) -> None:
-        """Store each report onto the version of its realm that was checked, and the keys that it found."""
+        """Store each report with its keys, if the realm still has the version that was checked."""
         now = self._clocks.now()
         for realm, report in reports:
             health = Health.HEALTHY if report.ready else Health.FAILING
-            kept = await conditions.store_conditions(
+            stored = await conditions.store_conditions(
                 session, realm_id=realm.id, version=realm.version, conditions=report.conditions, health=health, now=now
             )
-            if kept is not None and report.ready and report.fetched is not None:
+            if stored is not None and report.ready and report.fetched is not None:
                 await registry_keys.store_keys(
                     session,
                     to_stored(
@@ -118,7 +116,7 @@ class RealmChecks:
                 )  # fmt: skip
 
     def adopt_keys(self, reports: Reports) -> None:
-        """Give this replica the keys of committed reports: the first token of a new realm needs no fetch."""
+        """Give this replica the keys of committed reports, so that the first token of a new realm needs no fetch."""
         with after_commit("keys_not_adopted"):
             for realm, report in reports:
                 if report.ready and report.fetched is not None:
@@ -129,22 +127,22 @@ class RealmChecks:
 
     async def _is_registered(self, issuer: str) -> bool:
         async with self._runner.database.read() as session:
-            page = await service.list_tenants(session, where=TenantFilter(issuer=issuer), page=PageRequest(limit=1))
+            page = await repository.list_tenants(session, where=TenantFilter(issuer=issuer), page=PageRequest(limit=1))
         return bool(page.items)
 
 
 def enabled(tenant: Tenant) -> list[Realm]:
-    """The realms of a tenant that are in use."""
+    """The enabled realms of a tenant."""
     return [realm for realm in tenant.realms if realm.enabled]
 
 
 def all_ready(reports: Reports) -> bool:
-    """Whether there is a realm and none failed."""
+    """Whether there is a report and every one is ready."""
     return bool(reports) and all(report.ready for _, report in reports)
 
 
 def not_ready(reports: Sequence[tuple[str, Report]]) -> RealmNotReady:
-    """The refusal for these reports by issuer."""
+    """The error for these reports, each with its issuer."""
     failed = next((issuer for issuer, report in reports if not report.ready), None)
     detail = f"the realm {failed!r} failed a check" if failed else "the tenant has no realm"
     return RealmNotReady(detail, report={"ready": False, "realms": [_as_json(*one) for one in reports]})

@@ -1,7 +1,7 @@
-"""Checks every active realm now and then, also those that nobody uses: their conditions and health stay true.
+"""Repeats the checks of every active realm, also of an unused one, so that conditions and health are current.
 
-Slow on purpose, and one look at each realm is enough: replicas share the work by claiming realms in the database. A
-realm whose health changed, as a replica saw it with its keys, comes first. It never changes a tenant's state.
+Replicas share the work by claiming realms in the database. A realm whose key set changed its health comes first. The
+reconciler never changes a tenant's state.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from tenants_api.registry.values import ConditionValue, Health
 from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.stored_keys import to_stored
 
-TICK = 5.0  # seconds between two turns, give or take half of it: replicas do not move in step
-BATCH = 20  # realms of one turn
+TICK_SECONDS = 5.0  # between two batches, ± 50 %: replicas do not run in step
+REALM_BATCH_SIZE = 20
 CONCURRENT_CHECKS = 4
-# With these the realm cannot mean what is registered, whatever keys are stored.
+# With these reasons the realm is not the registered one, whatever keys are stored.
 _FATAL = ("RealmDisabled", "IssuerMismatch", "IssuerTaken")
 log = structlog.get_logger("tenants_api.control")
 
@@ -55,23 +55,23 @@ class Reconciler:
         self._interval, self._stale_limit = timedelta(seconds=interval), timedelta(seconds=stale_limit)
 
     async def run(self) -> None:
-        """Turn for ever; a database that is away is tried again."""
+        """Check due realms for ever; a failure of the database is logged, and the next batch tries again."""
         while True:
-            await asyncio.sleep(TICK * random.uniform(0.5, 1.5))  # noqa: S311 (jitter, not a secret)
+            await asyncio.sleep(TICK_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 (jitter, not a secret)
             try:
-                await self.turn()
+                await self.check_due()
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 log.warning("realms_not_checked", error=type(error).__name__)
 
-    async def turn(self) -> int:
-        """Check the realms that are due, twenty at most. Gives how many.
+    async def check_due(self) -> int:
+        """Check the realms that are due, `REALM_BATCH_SIZE` at most; how many.
 
         Raises:
             SQLAlchemyError, OSError: the database cannot be used.
         """
         now = self._clocks.now()
         async with self._database.begin() as session:
-            due = await conditions.claim_due(session, since=now - self._interval, now=now, limit=BATCH)
+            due = await conditions.claim_due(session, since=now - self._interval, now=now, limit=REALM_BATCH_SIZE)
             shared = {
                 one.id: await shares_issuer(session, issuer=one.issuer, organization=one.organization) for one in due
             }
@@ -92,28 +92,28 @@ class Reconciler:
         )
         origin = {"issuer": realm.issuer, "realm_url": realm.realm_url}
         stored_at = self._trust.stored_at(realm.id, **origin)
-        health, told = judged(report, fetched_at=stored_at, now=self._clocks.now(), stale_limit=self._stale_limit)
+        health, reported = assess(report, fetched_at=stored_at, now=self._clocks.now(), stale_limit=self._stale_limit)
         keys = None
         if report.ready and report.fetched is not None:
             keys = to_stored(realm.id, **origin, fetched=report.fetched, fetched_at=report.asked_at)
         try:
             async with self._database.begin() as session:
-                moved = await conditions.store_conditions(
+                changed = await conditions.store_conditions(
                     session,
                     realm_id=realm.id,
                     version=realm.version,
-                    conditions=told,
+                    conditions=reported,
                     health=health,
                     now=self._clocks.now(),
                 )
-                if keys is not None and moved is not None:
+                if keys is not None and changed is not None:
                     await store_keys(session, keys)
         except SQLAlchemyError as error:
             log.warning("conditions_not_stored", realm_id=str(realm.id), error=type(error).__name__)
             return
-        if moved is None:
-            return  # the realm was changed, or left, while it was checked: the report says nothing of what it is now
-        for change in moved:
+        if changed is None:
+            return  # the realm was changed or removed while it was checked: the report is outdated
+        for change in changed:
             log.info(
                 "realm_condition_changed",
                 issuer=realm.issuer,
@@ -126,12 +126,12 @@ class Reconciler:
             self._trust.note_keys(keys, **origin, fetched=report.fetched)
 
 
-def judged(
+def assess(
     report: Report, *, fetched_at: datetime | None, now: datetime, stale_limit: timedelta
 ) -> tuple[Health, Sequence[ConditionValue]]:
-    """The health of a realm, and its conditions with what stored keys still do for it.
+    """The health of a realm, and its conditions; `Ready` also says until when stored keys are used.
 
-    Degraded: it cannot be read, and its tokens are verified with keys of an earlier time all the same.
+    Degraded: a check failed, but the realm's tokens are still verified with stored keys.
     """
     if report.ready:
         return Health.HEALTHY, report.conditions
@@ -139,12 +139,12 @@ def judged(
     if failed.reason in _FATAL or fetched_at is None or now - fetched_at > stale_limit:
         return Health.FAILING, report.conditions
     until = fetched_at + stale_limit
-    kept = (
+    note = (
         f"; its tokens are verified with keys fetched {_ago(now - fetched_at)} ago, "
         f"until {until:%Y-%m-%dT%H:%M:%SZ} at most"
     )
     return Health.DEGRADED, tuple(
-        replace(condition, message=condition.message + kept) if condition.type == "Ready" else condition
+        replace(condition, message=condition.message + note) if condition.type == "Ready" else condition
         for condition in report.conditions
     )
 

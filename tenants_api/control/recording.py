@@ -1,4 +1,4 @@
-"""How a tenant comes into the registry."""
+"""Create a tenant, and record a change of one: version, audit entry, `updated_at`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def record_change(
     realm: Realm | None = None,
     new: bool = False,
 ) -> None:
-    """Count and write down a change that was flushed; a `new` row keeps the version that it was made with."""
+    """Record a flushed change in registry version and audit log; a `new` tenant keeps its first version."""
     tenant.changed_version = await bump_version(session, tenant_id=tenant.id)
     organizations = {one.issuer for one in tenant.realms if one.organization}
     if organizations:
@@ -57,9 +57,9 @@ async def record_change(
 async def create(
     session: AsyncSession, *, draft: TenantDraft, change: Change, transitions: Sequence[Transition] = ()
 ) -> Tenant:
-    """A new tenant in state `draft`, or where these transitions lead; the trail has every step.
+    """Create a tenant in state `draft`, or in the one that `transitions` lead to; the audit log has every step.
 
-    For one who creates many nothing is read back: what the database fills in is not there.
+    Members that the database sets are not read back, so that an import makes no query for them.
 
     Raises:
         SlugTaken, ExternalIdTaken, IssuerTaken

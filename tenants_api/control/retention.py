@@ -1,7 +1,7 @@
-"""What the registry lets go of in the end: batch by batch, each a short transaction, so that nobody waits for it and a
-run that is cut off has lost nothing.
+"""Deletes expired rows in batches, each a short transaction: no other transaction waits long, and an interrupted run
+loses nothing.
 
-Traces of purged tenants stay, an id and a number each: a replica that slept through the purge learns of it by them.
+Markers of purged tenants stay, an id and a version each: a replica that missed the purge finds it by them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tenants_api.registry.values import Change
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Days for which a thing is kept; 0 keeps it for ever."""
+    """Days for which rows are retained; 0 retains them for ever."""
 
     audit_days: int = 0
     rejection_days: int = 90
@@ -46,32 +46,32 @@ class Due:
         return str(self.table.__tablename__)
 
     def rows(self) -> Select[Any]:
-        """Their keys."""
+        """The query of their keys."""
         return select(*self.key).where(self.condition)
 
 
 def due(policy: Retention, *, now: datetime) -> list[Due]:
-    """What may go now. Idempotency keys and login tries have lifetimes of their own."""
+    """The expired rows of each table; idempotency keys and login attempts have fixed lifetimes."""
     found = [_idempotency_keys(now), _login_tries(now)]
     if policy.rejection_days:
         before = now - timedelta(days=policy.rejection_days)
         found.append(Due(Rejection, (Rejection.id,), Rejection.id, Rejection.last_at < before, before))
     if policy.audit_days:
         before = now - timedelta(days=policy.audit_days)
-        # The id is a UUIDv7, which begins with its time: so this is a range of the primary key.
+        # The id is a UUIDv7, which begins with its time: this condition is a range of the primary key.
         older = (AuditEvent.id < first_id(before)) & (AuditEvent.occurred_at < before)
         found.append(Due(AuditEvent, (AuditEvent.id,), AuditEvent.id, older, before))
     return found
 
 
 def _idempotency_keys(now: datetime) -> Due:
-    table, before = IdempotencyKey, now - idempotency.KEPT
+    table, before = IdempotencyKey, now - idempotency.RETENTION
     return Due(table, (table.actor_id, table.key), table.created_at, table.created_at < before, before)
 
 
 def _login_tries(now: datetime) -> Due:
-    table, before = LoginTries, now - timedelta(minutes=login_tries.SWEPT_AFTER)
-    minute = int(before.timestamp() // login_tries.MINUTE)
+    table, before = LoginTries, now - timedelta(minutes=login_tries.RETENTION_MINUTES)
+    minute = int(before.timestamp() // login_tries.MINUTE_SECONDS)
     return Due(table, (table.digest, table.minute), table.minute, table.minute <= minute, before)
 
 
@@ -81,15 +81,14 @@ def first_id(moment: datetime) -> uuid.UUID:
 
 
 async def count(session: AsyncSession, what: Due) -> int:
-    """How many rows may go."""
+    """The number of expired rows."""
     return await session.scalar(select(func.count()).select_from(what.rows().subquery())) or 0
 
 
 async def remove(database: Database, what: Due, *, batch: int, change: Change) -> AsyncIterator[int]:
-    """Take the rows away; gives the number of each batch once it is committed.
+    """Delete the rows; yields the number of each batch after its commit.
 
-    Rows that another transaction holds are passed over, not waited for. What is taken from the audit trail is told
-    there, in the same transaction.
+    Locked rows are skipped. A deletion from the audit log is recorded in the audit log, in the same transaction.
     """
     while True:
         async with database.begin() as session:
@@ -107,9 +106,9 @@ async def remove(database: Database, what: Due, *, batch: int, change: Change) -
 
 async def _remove_some(session: AsyncSession, what: Due, *, batch: int) -> int:
     some = what.rows().order_by(what.order).limit(batch)
-    if what.table is not AuditEvent:  # audit entries are never changed, and the role that serves may not lock them
+    if what.table is not AuditEvent:  # the serving role may not lock audit entries, and nothing updates them
         some = some.with_for_update(skip_locked=True)
     name = what.key[0] if len(what.key) == 1 else tuple_(*what.key)
-    taking = delete(what.table).where(name.in_(some)).execution_options(synchronize_session=False)
-    done = await session.execute(taking)
-    return done.rowcount if isinstance(done, CursorResult) else 0
+    statement = delete(what.table).where(name.in_(some)).execution_options(synchronize_session=False)
+    result = await session.execute(statement)
+    return result.rowcount if isinstance(result, CursorResult) else 0

@@ -1,4 +1,4 @@
-"""The one way of a change: a transaction with all that it writes, then this replica catches up."""
+"""Runs the transaction of a command; after its commit this replica catches up."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Runner:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: committed when the block ends, and the next request here sees the change.
+        """One transaction: committed when the block ends; then this replica catches up.
 
-        What fails after the commit is logged and never raised: a change that is committed is not answered as failed.
+        A failure after the commit is logged, never raised: a committed change is never reported as failed.
         """
         async with self.database.begin() as session:
             yield session
@@ -38,7 +38,7 @@ class Runner:
 
 @contextmanager
 def after_commit(event: str, **fields: Any) -> Iterator[None]:
-    """What fails in the block is logged as `event` and never raised: the change before it is committed."""
+    """Log a failure in the block as `event`, and do not raise it: the change before it is committed."""
     try:
         yield
     except (ApiError, SQLAlchemyError, OSError) as error:

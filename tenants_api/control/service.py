@@ -1,4 +1,4 @@
-"""The rules of the registry: what may change, who did it, and that every replica hears of it. Nothing commits here."""
+"""Changes of tenants and realms, with audit entry and registry version. The caller commits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.control.recording import EVENTS, record_change
-from tenants_api.database.pagination import Page, PageRequest
 from tenants_api.errors import EtagMismatch
 from tenants_api.registry import audit, repository
 from tenants_api.registry.changes import bump_version, mark_purged
@@ -31,26 +30,10 @@ from tenants_api.registry.values import (
     Health,
     RealmDraft,
     TenantDraft,
-    TenantFilter,
     TenantState,
     Transition,
 )
 from tenants_api.role_rules import RoleRule
-
-
-def etag(row: Any) -> str:
-    """The strong ETag (RFC 9110 section 8.8.3) of a row with a `version`."""
-    return f'"{row.version}"'
-
-
-async def get_tenant(session: AsyncSession, *, ref: str) -> Tenant:
-    """The tenant of this id or slug. Raises TenantNotFound."""
-    return await repository.get_tenant(session, ref=ref)
-
-
-async def list_tenants(session: AsyncSession, *, where: TenantFilter, page: PageRequest) -> Page[Tenant]:
-    """One page of the tenants that fit. Raises ValidationFailed for a broken cursor."""
-    return await repository.list_tenants(session, where=where, page=page)
 
 
 async def update_tenant(
@@ -71,7 +54,7 @@ async def update_tenant(
                 setattr(tenant, name, fields[name])
         if "metadata" in fields:
             tenant.metadata_ = dict(fields["metadata"] or {})
-    if tenant_facts(tenant) == before:  # to say the same again is no change
+    if tenant_facts(tenant) == before:  # no change, no new version
         return tenant
     return await _after_change(session, tenant=tenant, action="tenant.updated", change=change, before=before)
 
@@ -79,7 +62,7 @@ async def update_tenant(
 async def replace_tenant(
     session: AsyncSession, *, ref: str, draft: TenantDraft, if_match: int | None, change: Change
 ) -> Tenant:
-    """Make the tenant what the draft says; realms are matched by issuer and organization and keep their ids.
+    """Replace the tenant by the draft; realms are matched by issuer and organization and keep their ids.
 
     Raises:
         TenantNotFound, EtagMismatch, SlugTaken, ExternalIdTaken, IssuerTaken
@@ -88,15 +71,15 @@ async def replace_tenant(
     before = tenant_facts(tenant)
     await _replace_rules(session, tenant=tenant, rules=draft.role_mapping)
     present = {(realm.issuer, realm.organization): realm for realm in tenant.realms}
-    wanted = {(one.issuer, one.organization or ""): one for one in draft.realms}
+    desired = {(one.issuer, one.organization or ""): one for one in draft.realms}
     async with repository.unique(session, tenant=tenant, realms=[new_realm(one) for one in draft.realms]):
         tenant.slug, tenant.name, tenant.external_id = draft.slug, draft.name, draft.external_id
         tenant.metadata_, tenant.resource_metadata = dict(draft.metadata), draft.resource_metadata
         for key, realm in present.items():
-            if key not in wanted:
+            if key not in desired:
                 tenant.realms.remove(realm)
-        tenant.realms.extend(in_one_order(new_realm(one) for key, one in wanted.items() if key not in present))
-        for key, one in wanted.items():
+        tenant.realms.extend(in_one_order(new_realm(one) for key, one in desired.items() if key not in present))
+        for key, one in desired.items():
             if key in present and realm_facts(present[key]) != realm_facts(new_realm(one)):
                 await _refill(session, realm=present[key], draft=one)
     if tenant_facts(tenant) == before:
@@ -107,7 +90,7 @@ async def replace_tenant(
 async def move(
     session: AsyncSession, *, ref: str, transition: Transition, if_match: int | None = None, change: Change
 ) -> Tenant:
-    """One explicit change of state.
+    """Change the state of a tenant.
 
     Raises:
         TenantNotFound, EtagMismatch, InvalidStateTransition
@@ -140,7 +123,7 @@ async def purge_tenant(session: AsyncSession, *, ref: str, change: Change) -> No
 
 
 async def add_realm(session: AsyncSession, *, ref: str, draft: RealmDraft, change: Change) -> Realm:
-    """One more realm for a tenant. Raises TenantNotFound, IssuerTaken."""
+    """Add a realm to a tenant. Raises TenantNotFound, IssuerTaken."""
     tenant = await _locked(session, ref=ref, if_match=None)
     realm = new_realm(draft)
     async with repository.unique(session, tenant=tenant, realms=[realm]):
@@ -166,7 +149,7 @@ async def update_realm(
     if_match: int | None,
     change: Change,
 ) -> Realm:
-    """Give a realm its complete new description.
+    """Replace a realm's description.
 
     Raises:
         TenantNotFound, RealmNotFound, EtagMismatch, IssuerTaken
@@ -187,7 +170,7 @@ async def update_realm(
 async def remove_realm(
     session: AsyncSession, *, ref: str, realm_id: uuid.UUID, if_match: int | None, change: Change
 ) -> None:
-    """Take a realm away; its tokens are refused from then on. Raises as `update_realm`."""
+    """Remove a realm; its tokens are refused from then on. Raises as `update_realm`."""
     tenant = await _locked(session, ref=ref, if_match=None)
     realm = await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm_id)
     _match(realm, if_match=if_match)
@@ -198,7 +181,7 @@ async def remove_realm(
 
 
 async def _refill(session: AsyncSession, *, realm: Realm, draft: RealmDraft) -> None:
-    """Make the realm what the draft says; what was observed of another issuer or URL says nothing of it any more."""
+    """Replace the realm's description; conditions and keys of another issuer or URL are deleted."""
     origin = realm.issuer, realm.realm_url
     fill_realm(realm, draft=draft)
     realm.version += 1
@@ -206,7 +189,7 @@ async def _refill(session: AsyncSession, *, realm: Realm, draft: RealmDraft) -> 
     if (realm.issuer, realm.realm_url) != origin:
         realm.health = Health.UNKNOWN
         realm.conditions.clear()
-        with session.no_autoflush:  # a taken issuer is found, and named, by the flush of `repository.unique`
+        with session.no_autoflush:  # `repository.unique` flushes, and names an issuer in conflict
             await forget_keys(session, realm_id=realm.id)
 
 
@@ -233,7 +216,7 @@ async def _replace_rules(session: AsyncSession, *, tenant: Tenant, rules: Sequen
     if rules_of(tenant) == tuple(rules):
         return
     tenant.role_rules.clear()
-    await session.flush()  # the old positions go before the new ones come
+    await session.flush()  # the old positions are deleted before the new ones are inserted
     tenant.role_rules.extend(rule_rows(rules))
 
 

@@ -13,20 +13,25 @@ import json
 import re
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import structlog
 from fastapi import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.control import idempotency
-from tenants_api.control.idempotency import StoredAnswer
+from tenants_api.control.idempotency import StoredResponse
 from tenants_api.errors import EtagMismatch, IfMatchRequired, InvalidRequest
 from tenants_api.web.current_admin import current_admin
 from tenants_api.web.dependencies import get_services
 from tenants_api.web.routing import Handler, StrictRequest, StrictRoute
 
 _ETAG = re.compile(r'"([0-9]{1,18})"', re.ASCII)
+
+
+def etag(row: Any) -> str:
+    """The strong ETag (RFC 9110 section 8.8.3) of a row with a `version`."""
+    return f'"{row.version}"'
 
 
 def parse_if_match(header: str | None) -> int | None:
@@ -111,7 +116,7 @@ async def _owner(request: Request) -> dict[str, str]:
     return {"actor_id": (await current_admin(request)).actor.id, "key": request.headers[HEADER]}
 
 
-async def _reserve(request: Request, *, owner: dict[str, str]) -> StoredAnswer | None:
+async def _reserve(request: Request, *, owner: dict[str, str]) -> StoredResponse | None:
     services = get_services(request)
     fingerprint = _fingerprint(request, body=await request.body())
     now = datetime.fromtimestamp(services.clocks.wall(), UTC)
@@ -137,7 +142,7 @@ async def _forget(request: Request, *, owner: dict[str, str]) -> None:
     """Give the key back. Where that fails the answer is still the request's own; the key is free again in minutes."""
     try:
         async with get_services(request).database.begin() as session:
-            await idempotency.forget(session, **owner)
+            await idempotency.release(session, **owner)
     except (SQLAlchemyError, OSError) as error:
         log.warning("idempotency_key_not_freed", path=request.url.path, error=type(error).__name__)
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tenants_api.clocks import Clocks
-from tenants_api.control.login_tries import PER_ADDRESS
+from tenants_api.control.login_tries import ADDRESS_RATE_FACTOR
 from tenants_api.devkit.realms import DevRealm, DevRealmServer, DevUser
 from tenants_api.observability import logging
 from tests.support.realms import dev_realms
@@ -220,7 +220,7 @@ async def test_tries_at_the_same_instant_are_all_counted(client: ApiClient) -> N
 
 
 async def test_address_that_tries_one_password_on_every_user_ends_at_its_own_limit(client: ApiClient) -> None:
-    for number in range(RATE * PER_ADDRESS):
+    for number in range(RATE * ADDRESS_RATE_FACTOR):
         assert (await login(client, username=f"user-{number}", password="Summer2026!")).status_code == 401
     assert (await login(client)).status_code == 429
 
@@ -235,7 +235,7 @@ async def test_address_is_the_sockets_unless_a_trusted_proxy_says_otherwise(
         async with running_app(folder, realms, login_rate=1, trusted_proxies=trusted) as client:
             stop_counting_minutes(client)
             await onboard(client, "acme", login_client_id="web")
-            for number in range(PER_ADDRESS + 1):
+            for number in range(ADDRESS_RATE_FACTOR + 1):
                 answer = await client.post(
                     "/t/acme/login",
                     data={"username": f"user-{number}", "password": "wrong"},

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import update
 
 from tenants_api.composition import Services
-from tenants_api.control import service
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.outbound.targets import Address
+from tenants_api.registry import repository
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.values import TenantState
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
@@ -82,7 +82,7 @@ async def test_check_that_breaks_ends_neither_the_reconciler_nor_the_checks_of_o
         await session.execute(update(Realm).values(checked_at=datetime(2020, 1, 1, tzinfo=UTC)))
     resolver.broken = True
     assert services.reconciler is not None
-    assert await services.reconciler.turn() == 2
+    assert await services.reconciler.check_due() == 2
     for name in ("acme", "globex"):
         async with services.database.read() as session:
-            assert reasons(await service.get_tenant(session, ref=name))["Ready"] == "Unexpected"
+            assert reasons(await repository.get_tenant(session, ref=name))["Ready"] == "Unexpected"

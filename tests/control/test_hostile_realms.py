@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tenants_api.control.checks import MAX_MESSAGE
+from tenants_api.control.checks import MAX_MESSAGE_CHARACTERS
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.jwks.parse import MAX_KID, BrokenKeySet, parse_key_set
 from tests.support.realms import dev_realms
@@ -42,7 +42,7 @@ async def register(client: ApiClient, name: str) -> dict[str, Any]:
 
 
 def is_harmless(text: str) -> bool:
-    return text.isprintable() and len(text) <= MAX_MESSAGE + 1
+    return text.isprintable() and len(text) <= MAX_MESSAGE_CHARACTERS + 1
 
 
 @pytest.mark.parametrize("kid", [kid for kid in HOSTILE if kid != "\ud800"], ids=ascii)

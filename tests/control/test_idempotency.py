@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from tenants_api.control.idempotency import GIVEN_UP, KEPT, SWEPT, StoredAnswer, forget, reserve, store
+from tenants_api.control.idempotency import (
+    IN_FLIGHT_TIMEOUT,
+    RETENTION,
+    SWEEP_BATCH_SIZE,
+    StoredResponse,
+    release,
+    reserve,
+    store,
+)
 from tenants_api.database.engine import Database
 from tenants_api.registry.errors import IdempotencyInFlight, IdempotencyMismatch
 from tenants_api.registry.models import IdempotencyKey
@@ -16,12 +24,12 @@ from tenants_api.registry.models import IdempotencyKey
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-ANSWER = StoredAnswer(201, {"location": "/here"}, b'{"id": 1}')
+ANSWER = StoredResponse(201, {"location": "/here"}, b'{"id": 1}')
 
 
 async def take(
     database: Database, *, key: str = "k", actor: str = "api_key:1", fingerprint: str = "f", now: datetime = NOW
-) -> StoredAnswer | None:
+) -> StoredResponse | None:
     async with database.begin() as session:
         return await reserve(session, actor_id=actor, key=key, fingerprint=fingerprint, now=now)
 
@@ -72,26 +80,26 @@ async def test_key_of_another_request_is_refused_answered_or_not(database: Datab
 async def test_forgotten_key_is_free_again(database: Database) -> None:
     await take(database)
     async with database.begin() as session:
-        await forget(session, actor_id="api_key:1", key="k")
+        await release(session, actor_id="api_key:1", key="k")
     assert await take(database) is None
 
 
 async def test_answer_is_kept_for_a_day_and_no_longer(database: Database) -> None:
     await take(database)
     await answer(database)
-    assert await take(database, now=NOW + KEPT) == ANSWER
-    assert await take(database, fingerprint="other", now=NOW + KEPT + timedelta(seconds=1)) is None
+    assert await take(database, now=NOW + RETENTION) == ANSWER
+    assert await take(database, fingerprint="other", now=NOW + RETENTION + timedelta(seconds=1)) is None
 
 
 async def test_first_request_that_died_blocks_its_key_for_minutes_not_for_a_day(database: Database) -> None:
     await take(database)
-    assert await take(database, now=NOW + GIVEN_UP + timedelta(seconds=1)) is None
+    assert await take(database, now=NOW + IN_FLIGHT_TIMEOUT + timedelta(seconds=1)) is None
 
 
 async def test_expired_keys_of_anybody_are_swept_away(database: Database) -> None:
     for number in range(5):
         await take(database, key=f"old-{number}")
     await take(database, key="young", now=NOW + timedelta(hours=12))
-    await take(database, key="new", actor="api_key:2", now=NOW + KEPT + timedelta(minutes=1))
-    assert SWEPT >= 5
+    await take(database, key="new", actor="api_key:2", now=NOW + RETENTION + timedelta(minutes=1))
+    assert SWEEP_BATCH_SIZE >= 5
     assert await kept(database) == 2

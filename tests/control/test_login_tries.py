@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
-from tenants_api.control.login_tries import PER_ADDRESS, PER_TENANT, LoginTry, count_try
+from tenants_api.control.login_tries import ADDRESS_RATE_FACTOR, TENANT_RATE_FACTOR, LoginTry, count_try
 from tenants_api.database.engine import Database
 from tenants_api.errors import RateLimited
 from tenants_api.registry.models import LoginTries
@@ -73,7 +73,7 @@ async def test_addresses_of_one_64_are_one_address(
 ) -> None:
     let = [
         await tries(database, f"u{number}", address=addresses[number % len(addresses)])
-        for number in range(2 * PER_ADDRESS + 1)
+        for number in range(2 * ADDRESS_RATE_FACTOR + 1)
     ]
     assert let[-1] != shared
     assert await tries(database, "alice", tenant="globex", address="2001:db8:9::1")
@@ -83,8 +83,8 @@ async def test_tenant_has_a_limit_over_all_users_and_addresses(database: Databas
     async def each(number: int) -> bool:
         return await tries(database, f"u{number}", address=f"a{number}")
 
-    let = [await each(number) for number in range(2 * PER_TENANT + 1)]
-    assert let == [True] * (2 * PER_TENANT) + [False]
+    let = [await each(number) for number in range(2 * TENANT_RATE_FACTOR + 1)]
+    assert let == [True] * (2 * TENANT_RATE_FACTOR) + [False]
     assert await tries(database, "alice", tenant="globex", address="z")
 
 
@@ -93,7 +93,7 @@ async def test_replicas_that_count_at_once_lose_none_and_do_not_wait_for_each_ot
         return [await tries(database, f"u{number}-{turn}", address="one") for turn in range(6)]
 
     let = [one for several in await asyncio.gather(*(some(number) for number in range(5))) for one in several]
-    assert sum(let) == 2 * PER_ADDRESS
+    assert sum(let) == 2 * ADDRESS_RATE_FACTOR
 
 
 async def test_old_minutes_are_swept_and_no_name_is_stored(database: Database) -> None:

@@ -14,6 +14,7 @@ from tenants_api.control.checks import Report
 from tenants_api.control.drafts import realm_draft
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.errors import ValidationFailed
+from tenants_api.registry import repository
 from tenants_api.registry.errors import InvalidStateTransition, IssuerTaken, RealmNotReady, TenantNotFound
 from tenants_api.registry.values import Transition
 from tenants_api.tokens.credentials import Credential
@@ -77,7 +78,7 @@ async def test_now_stores_nothing_when_a_check_fails(services: Services, realms:
     assert report["suggested_issuer"] == "https://elsewhere.example/realms/acme"
     async with services.database.read() as session:
         with pytest.raises(TenantNotFound):
-            await service.get_tenant(session, ref="acme")
+            await repository.get_tenant(session, ref="acme")
 
 
 async def test_never_leaves_a_ready_realm_as_a_draft(services: Services, realms: DevRealmServer) -> None:

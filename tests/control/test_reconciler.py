@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from tenants_api.control.checks import Report
-from tenants_api.control.reconciler import Reconciler, judged
+from tenants_api.control.reconciler import Reconciler, assess
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.registry.models import Realm
 from tenants_api.registry.values import ConditionValue, Health
@@ -56,7 +56,7 @@ async def read(client: ApiClient, tenant: dict[str, Any]) -> tuple[str, dict[str
 
 async def test_realm_that_was_just_checked_is_left_alone(client: ApiClient) -> None:
     await onboard(client, "acme")
-    assert await reconciler(client).turn() == 0
+    assert await reconciler(client).check_due() == 0
 
 
 async def test_idle_realm_that_was_disabled_is_found_and_recovers(client: ApiClient) -> None:
@@ -65,13 +65,13 @@ async def test_idle_realm_that_was_disabled_is_found_and_recovers(client: ApiCli
     realm.disable()
     try:
         await age_checks(client)
-        assert await reconciler(client).turn() == 1
+        assert await reconciler(client).check_due() == 1
         health, conditions = await read(client, tenant)
         assert (health, conditions["RealmEnabled"]["reason"]) == ("failing", "RealmDisabled")
     finally:
         realm.enable()
     await age_checks(client)
-    await reconciler(client).turn()
+    await reconciler(client).check_due()
     health, conditions = await read(client, tenant)
     assert (health, conditions["Ready"]["status"]) == ("healthy", "True")
 
@@ -83,7 +83,7 @@ async def test_change_of_health_is_in_the_audit_trail_once(client: ApiClient) ->
     try:
         for _ in range(2):
             await age_checks(client)
-            await reconciler(client).turn()
+            await reconciler(client).check_due()
     finally:
         client.server.realm("acme").enable()
     events = (await client.admin("GET", f"/audit-events?target={realm_id}&action=realm.health_changed")).json()["data"]
@@ -97,7 +97,7 @@ async def test_realm_that_is_away_is_degraded_with_the_age_of_its_keys(client: A
     client.server.realm("acme").faults.down = True
     try:
         await age_checks(client)
-        await reconciler(client).turn()
+        await reconciler(client).check_due()
         health, conditions = await read(client, tenant)
         assert health == "degraded"
         assert "keys fetched 0 min ago" in conditions["Ready"]["message"]
@@ -111,7 +111,7 @@ async def test_new_keys_found_by_a_check_serve_at_once(client: ApiClient) -> Non
     realm = client.server.realm("globex")
     realm.rotate()
     await age_checks(client)
-    await reconciler(client).turn()
+    await reconciler(client).check_due()
     fetched = realm.requests["certs"]
     assert (await client.me(realm.mint())).status_code == 200
     assert realm.requests["certs"] == fetched
@@ -127,7 +127,7 @@ async def test_check_of_an_idle_realm_leaves_it_idle_and_its_new_keys_serve(
     realm.rotate()
     async with running_app(tmp_path, server, reconcile_interval=900) as after:
         await age_checks(after)
-        assert await reconciler(after).turn() == 1
+        assert await reconciler(after).check_due() == 1
         assert list(after.app.state.services.trust.jwks_cache) == []
         fetched = realm.requests["certs"]
         assert (await after.me(realm.mint())).status_code == 200
@@ -138,7 +138,7 @@ async def test_suspended_tenant_is_not_checked(client: ApiClient) -> None:
     tenant = await onboard(client, "acme")
     await client.admin("POST", f"/tenants/{tenant['id']}/suspend", json={})
     await age_checks(client)
-    assert await reconciler(client).turn() == 0
+    assert await reconciler(client).check_due() == 0
 
 
 def report(reason: str) -> Report:
@@ -159,6 +159,6 @@ def report(reason: str) -> Report:
 def test_stored_keys_make_an_unreachable_realm_degraded(reason: str, age: timedelta | None, health: Health) -> None:
     now = datetime.now(UTC)
     fetched_at = now - age if age is not None else None
-    found, conditions = judged(report(reason), fetched_at=fetched_at, now=now, stale_limit=timedelta(hours=24))
+    found, conditions = assess(report(reason), fetched_at=fetched_at, now=now, stale_limit=timedelta(hours=24))
     assert found == health
     assert ("keys fetched 3 h ago" in conditions[-1].message) == (health == Health.DEGRADED)

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import update
 
 from tenants_api.composition import Services
-from tenants_api.control import service
 from tenants_api.control.checks import Report
 from tenants_api.control.drafts import realm_draft
 from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.registry import repository
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.values import TenantDraft
 from tenants_api.tokens.credentials import Credential
@@ -62,7 +62,7 @@ async def test_algorithm_that_is_offered_and_not_registered_is_named_and_the_rea
     assert report.ready
     assert found["AlgorithmsCovered"] == ("False", "AlgorithmNotRegistered")
     assert found["Ready"] == ("True", "Ready")
-    assert "offers keys for ES256, registered is RS256" in message(report, "AlgorithmsCovered")
+    assert "has keys for ES256, registered is RS256" in message(report, "AlgorithmsCovered")
     assert list(found).index("AlgorithmsCovered") == list(found).index("SigningKeysUsable") + 1
 
 
@@ -173,9 +173,9 @@ async def test_realm_that_accepts_another_issuer_stays_healthy_without_a_sample(
     assert services.reconciler is not None
     async with services.database.begin() as session:
         await session.execute(update(Realm).values(checked_at=datetime.now(UTC) - timedelta(hours=1)))
-    assert await services.reconciler.turn() == 1
+    assert await services.reconciler.check_due() == 1
     async with services.database.read() as session:
-        realm = (await service.get_tenant(session, ref="acme")).realms[0]
+        realm = (await repository.get_tenant(session, ref="acme")).realms[0]
     matches = next(one for one in realm.conditions if one.type == "IssuerMatches")
     assert (realm.health, matches.status, matches.reason) == ("healthy", "Unknown", "AcceptedByIssuerCheck")
     assert INTERNAL in matches.message

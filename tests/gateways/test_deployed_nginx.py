@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tenants_api.control.login_tries import PER_ADDRESS
+from tenants_api.control.login_tries import ADDRESS_RATE_FACTOR
 from tests.gateways.conftest import served
 from tests.gateways.proxies import HOW, binary
 from tests.gateways.upstream import Upstream, named, serving_upstream
@@ -120,7 +120,9 @@ async def test_d12_stranger_locks_out_no_other_address(tmp_path: Path) -> None:
             for slug in ("acme", "globex"):
                 await onboard(api, slug, login_client_id="web")
             url = await asyncio.to_thread(stack.enter_context, balanced(tmp_path, [str(port)]))
-            statuses = [await login(url, "127.0.0.2", "acme", f"user-{number}") for number in range(4 * PER_ADDRESS)]
+            statuses = [
+                await login(url, "127.0.0.2", "acme", f"user-{number}") for number in range(4 * ADDRESS_RATE_FACTOR)
+            ]
             assert 429 in statuses  # whatever address it claims, and also when a minute ends between them
             for slug in ("acme", "globex"):
                 assert await login(url, "127.0.0.3", slug, "user") == 401

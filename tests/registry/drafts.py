@@ -7,6 +7,7 @@ from typing import Any
 from tenants_api.control import service
 from tenants_api.control.recording import create as create_tenant
 from tenants_api.database.engine import Database
+from tenants_api.registry import repository
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Actor, Change, RealmDraft, TenantDraft, Transition
 from tenants_api.role_rules import RoleRule
@@ -40,7 +41,7 @@ async def create(database: Database, slug: str, **changes: Any) -> Tenant:
     """A tenant, committed."""
     async with database.begin() as session:
         await create_tenant(session, draft=draft(slug, **changes), change=CHANGE)
-        return await service.get_tenant(session, ref=slug)
+        return await repository.get_tenant(session, ref=slug)
 
 
 async def move(database: Database, slug: str, *transitions: Transition) -> Tenant:
@@ -55,7 +56,7 @@ async def move(database: Database, slug: str, *transitions: Transition) -> Tenan
 async def read(database: Database, ref: str) -> Tenant:
     """The tenant as it is stored now."""
     async with database.read() as session:
-        return await service.get_tenant(session, ref=ref)
+        return await repository.get_tenant(session, ref=ref)
 
 
 async def purge(database: Database, slug: str) -> None:

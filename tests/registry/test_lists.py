@@ -7,11 +7,10 @@ from itertools import chain
 
 import pytest
 
-from tenants_api.control import service
 from tenants_api.database.engine import Database
 from tenants_api.database.pagination import Page
 from tenants_api.errors import ValidationFailed
-from tenants_api.registry import conditions
+from tenants_api.registry import conditions, repository
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Health, PageRequest, TenantFilter, TenantState, Transition
 from tests.registry.drafts import create, issuer_of, move
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 async def page_of(database: Database, page: PageRequest, **where: object) -> Page[Tenant]:
     async with database.read() as session:
-        return await service.list_tenants(session, where=TenantFilter(**where), page=page)  # type: ignore[arg-type]
+        return await repository.list_tenants(session, where=TenantFilter(**where), page=page)  # type: ignore[arg-type]
 
 
 async def slugs(database: Database, **where: object) -> list[str]:

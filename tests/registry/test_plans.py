@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tenants_api.control import service
 from tenants_api.database.engine import Database
 from tenants_api.registry import repository
 from tenants_api.registry.changes import changed_since
@@ -73,7 +72,9 @@ async def plans(session: AsyncSession, sent: list[tuple[str, Any]]) -> list[str]
 
 async def page(session: AsyncSession, **where: Any) -> None:
     after = where.pop("after", None)
-    found = await service.list_tenants(session, where=TenantFilter(**where), page=PageRequest(limit=100, after=after))
+    found = await repository.list_tenants(
+        session, where=TenantFilter(**where), page=PageRequest(limit=100, after=after)
+    )
     assert found.items
 
 

@@ -12,7 +12,7 @@ import pytest
 from tenants_api.control import service
 from tenants_api.database.engine import Database
 from tenants_api.errors import EtagMismatch
-from tenants_api.registry import audit
+from tenants_api.registry import audit, repository
 from tenants_api.registry.changes import current_version
 from tenants_api.registry.errors import (
     ExternalIdTaken,
@@ -24,6 +24,7 @@ from tenants_api.registry.errors import (
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import TRANSITIONS, PageRequest, TenantFilter, TenantState, Transition
 from tenants_api.role_rules import RoleRule
+from tenants_api.web.preconditions import etag
 from tests.registry.drafts import CHANGE, RULES, create, draft, issuer_of, move, purge, read, realm
 
 pytestmark = pytest.mark.anyio
@@ -165,7 +166,7 @@ async def test_state_changes_only_along_the_table(
 
 async def test_change_of_another_version_is_refused(database: Database) -> None:
     tenant = await create(database, "acme")
-    assert service.etag(tenant) == '"1"'
+    assert etag(tenant) == '"1"'
 
     async def rename(name: str, *, if_match: int | None) -> Tenant:
         async with database.begin() as session:
@@ -265,7 +266,7 @@ async def test_fifty_creates_of_one_issuer_at_once_leave_one_tenant(database: Da
     outcomes = Counter(await asyncio.gather(*(attempt(number) for number in range(50))))
     assert outcomes == {"created": 1, "taken": 49}
     async with database.read() as session:
-        assert len((await service.list_tenants(session, where=TenantFilter(), page=PageRequest())).items) == 1
+        assert len((await repository.list_tenants(session, where=TenantFilter(), page=PageRequest())).items) == 1
 
 
 async def test_creates_that_name_the_same_issuers_in_opposite_order_do_not_wait_for_each_other(

@@ -16,6 +16,7 @@ from tenants_api.composition import Services
 from tenants_api.control import service
 from tenants_api.control.recording import create as create_tenant
 from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.registry import repository
 from tenants_api.registry.models import PurgedTenant
 from tenants_api.registry.values import Transition
 from tenants_api.tokens.credentials import Credential
@@ -121,7 +122,7 @@ async def test_issuer_that_went_from_one_tenant_to_another_is_the_others_whateve
     assert await reasons(replica, realms) == ["accepted", "accepted"]
     draft = tenant_draft(replica, realms, "acme")
     async with replica.database.begin() as session:
-        tenant = await service.get_tenant(session, ref="acme")
+        tenant = await repository.get_tenant(session, ref="acme")
         await service.remove_realm(session, ref="acme", realm_id=tenant.realms[0].id, if_match=None, change=CHANGE)
         await create_tenant(session, draft=replace(draft, slug="heir"), change=CHANGE)
         await service.move(session, ref="heir", transition=Transition.ACTIVATE, change=CHANGE)

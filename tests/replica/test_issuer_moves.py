@@ -16,6 +16,7 @@ from tenants_api.composition import Services
 from tenants_api.control import service
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.outbound.targets import Address
+from tenants_api.registry import repository
 from tenants_api.registry.models import Realm, RealmKeysRow
 from tenants_api.registry.repository import registered_draft
 from tenants_api.settings import Settings
@@ -46,7 +47,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 async def registered(services: Services) -> Realm:
     async with services.database.read() as session:
-        return (await service.get_tenant(session, ref="acme")).realms[0]
+        return (await repository.get_tenant(session, ref="acme")).realms[0]
 
 
 async def move(services: Services, realms: DevRealmServer, **changes: Any) -> None:
@@ -126,7 +127,7 @@ async def test_report_of_a_realm_that_was_changed_while_it_was_checked_is_droppe
             (await session.get_one(Realm, (await registered(services)).id)).checked_at = None
         assert services.reconciler is not None
         moving.append(services)
-        assert await services.reconciler.turn() == 1
+        assert await services.reconciler.check_due() == 1
         assert moving == []
         assert await rows_of(services.database, RealmKeysRow) == []
         realm = await registered(services)

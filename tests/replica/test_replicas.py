@@ -12,6 +12,7 @@ from tenants_api.composition import Services
 from tenants_api.control import service
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.errors import RateLimited
+from tenants_api.registry import repository
 from tenants_api.registry.values import TenantDraft, Transition
 from tenants_api.role_rules import RoleRule
 from tenants_api.tokens.credentials import Credential
@@ -203,7 +204,7 @@ async def test_health_follows_what_is_observed_and_the_state_does_not(realms: De
         async def observed() -> str:
             await services.verifier.verify(Credential.bearer(realms.realm("acme").mint()))
             async with services.database.read() as session:
-                tenant = await service.get_tenant(session, ref="acme")
+                tenant = await repository.get_tenant(session, ref="acme")
             return f"{tenant.state} {tenant.realms[0].health}"
 
         assert await observed() == "active healthy"

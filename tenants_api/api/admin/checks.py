@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from tenants_api.api.admin.paths import Ref
-from tenants_api.control import service
 from tenants_api.errors import FieldError, ValidationFailed
+from tenants_api.registry import repository
 from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.models import Tenant
 from tenants_api.schemas.base import ClientId, PlainText, RequestModel, ResponseModel, Url
@@ -88,7 +88,7 @@ async def run_checks(ref: Ref, caller: Writer, commands: CommandsDep) -> dict[st
 @router.get("/tenants/{ref}/checks", response_model=TenantChecks, responses=problem_responses(TenantNotFound))
 async def last_checks(ref: Ref, caller: Reader, session: ReadSession) -> dict[str, Any]:
     """What the last checks found."""
-    return _checks(await service.get_tenant(session, ref=ref))
+    return _checks(await repository.get_tenant(session, ref=ref))
 
 
 def _checks(tenant: Tenant) -> dict[str, Any]:

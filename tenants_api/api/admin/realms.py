@@ -10,13 +10,14 @@ from fastapi import APIRouter, Response, status
 from tenants_api.api.admin.paths import IfMatch, Ref
 from tenants_api.control import service
 from tenants_api.errors import EtagMismatch, IfMatchRequired, ValidationFailed
+from tenants_api.registry import repository
 from tenants_api.registry.errors import IssuerTaken, RealmNotFound, TenantNotFound
 from tenants_api.registry.models import Realm
 from tenants_api.schemas.base import ResponseModel
 from tenants_api.schemas.tenants import RealmIn, RealmOut, RealmPatch, to_draft
 from tenants_api.web.current_admin import Reader, Writer
 from tenants_api.web.dependencies import CommandsDep, ReadSession
-from tenants_api.web.preconditions import AdminRoute, require_if_match
+from tenants_api.web.preconditions import AdminRoute, etag, require_if_match
 from tenants_api.web.problems import problem_responses
 
 router = APIRouter(
@@ -35,7 +36,7 @@ class RealmList(ResponseModel):
 @router.get("", response_model=RealmList)
 async def list_realms(ref: Ref, caller: Reader, session: ReadSession) -> dict[str, Any]:
     """All realms of the tenant."""
-    tenant = await service.get_tenant(session, ref=ref)
+    tenant = await repository.get_tenant(session, ref=ref)
     return {"data": [_out(realm) for realm in tenant.realms]}
 
 
@@ -94,5 +95,5 @@ def _out(realm: Realm) -> RealmOut:
 
 
 def _answer(row: Realm, *, response: Response) -> RealmOut:
-    response.headers["ETag"] = service.etag(row)
+    response.headers["ETag"] = etag(row)
     return _out(row)

@@ -6,16 +6,16 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from tenants_api.api.admin.paths import IfMatch, Ref
-from tenants_api.control import service
 from tenants_api.control.drafts import RolePreview, preview_roles
 from tenants_api.errors import EtagMismatch, ValidationFailed
+from tenants_api.registry import repository
 from tenants_api.registry.errors import TenantNotFound
 from tenants_api.registry.models import Tenant
 from tenants_api.schemas.base import Claims, RequestModel, ResponseModel
 from tenants_api.schemas.tenants import RuleOut, Rules, to_rules
 from tenants_api.web.current_admin import Reader, Writer
 from tenants_api.web.dependencies import CommandsDep, ReadSession, ServicesDep
-from tenants_api.web.preconditions import AdminRoute, parse_if_match
+from tenants_api.web.preconditions import AdminRoute, etag, parse_if_match
 from tenants_api.web.problems import problem_responses
 
 router = APIRouter(
@@ -42,7 +42,7 @@ class Preview(ResponseModel):
 @router.get("", response_model=list[RuleOut])
 async def get_role_mapping(ref: Ref, response: Response, caller: Reader, session: ReadSession) -> list[RuleOut]:
     """The mapping; empty means that the client roles which bear an application role's name grant it."""
-    return _answer(await service.get_tenant(session, ref=ref), response=response)
+    return _answer(await repository.get_tenant(session, ref=ref), response=response)
 
 
 @router.put("", response_model=list[RuleOut], responses=problem_responses(EtagMismatch, ValidationFailed))
@@ -65,10 +65,10 @@ async def preview_role_mapping(
     ref: Ref, body: PreviewIn, caller: Reader, session: ReadSession, services: ServicesDep
 ) -> RolePreview:
     """What the mapping makes of these claims; nothing is stored."""
-    tenant = await service.get_tenant(session, ref=ref)
+    tenant = await repository.get_tenant(session, ref=ref)
     return preview_roles(tenant, claims=body.claims, model=services.roles)
 
 
 def _answer(row: Tenant, *, response: Response) -> list[RuleOut]:
-    response.headers["ETag"] = service.etag(row)
+    response.headers["ETag"] = etag(row)
     return [RuleOut.model_validate(rule) for rule in row.role_rules]

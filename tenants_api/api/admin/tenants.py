@@ -9,9 +9,9 @@ from fastapi import APIRouter, Header, Query, Response, status
 
 from tenants_api.api.admin.paths import IfMatch, Ref
 from tenants_api.api.items import PageDep
-from tenants_api.control import service
 from tenants_api.errors import EtagMismatch, FieldError, IfMatchRequired, ValidationFailed
 from tenants_api.ids import is_id
+from tenants_api.registry import repository
 from tenants_api.registry.errors import (
     ExternalIdTaken,
     InvalidStateTransition,
@@ -26,7 +26,7 @@ from tenants_api.schemas.base import Paged, check_metadata, merge_patch, paged
 from tenants_api.schemas.tenants import TenantIn, TenantOut, TenantPatch, TenantPut, tenant_draft, tenant_out, to_rules
 from tenants_api.web.current_admin import Reader, Writer
 from tenants_api.web.dependencies import CommandsDep, ReadSession
-from tenants_api.web.preconditions import AdminRoute, parse_if_match, require_if_match
+from tenants_api.web.preconditions import AdminRoute, etag, parse_if_match, require_if_match
 from tenants_api.web.problems import problem_responses
 
 router = APIRouter(prefix="/v1/tenants", tags=["tenants"], route_class=AdminRoute)
@@ -60,13 +60,13 @@ async def list_tenants(
 ) -> dict[str, Any]:
     """Tenants, oldest first."""
     where = TenantFilter(state=state, health=health, issuer=issuer, external_id=external_id, q=q)
-    return paged(await service.list_tenants(session, where=where, page=page), convert=tenant_out)
+    return paged(await repository.list_tenants(session, where=where, page=page), convert=tenant_out)
 
 
 @router.get("/{ref}", response_model=TenantOut, responses=problem_responses(TenantNotFound))
 async def get_tenant(ref: Ref, response: Response, caller: Reader, session: ReadSession) -> TenantOut:
     """One tenant with its realms, their conditions and its role mapping."""
-    return _answer(await service.get_tenant(session, ref=ref), response=response)
+    return _answer(await repository.get_tenant(session, ref=ref), response=response)
 
 
 @router.patch(
@@ -115,7 +115,7 @@ async def put_tenant(
     if slug is not None and tenant.slug not in (None, slug):
         detail = f"the path names {ref!r}; to rename a tenant, name it by its id there"
         raise ValidationFailed(errors=[FieldError("/slug", detail)])
-    row, created = await commands.make(
+    row, created = await commands.put(
         ref,
         tenant_draft(tenant, vocabulary=commands.vocabulary, slug=slug),
         activate=tenant.activate,
@@ -154,7 +154,7 @@ def _merged(stored: dict[str, Any], *, patch: dict[str, Any] | None) -> dict[str
 
 
 def _answer(row: Tenant, *, response: Response, created: bool = False) -> TenantOut:
-    response.headers["ETag"] = service.etag(row)
+    response.headers["ETag"] = etag(row)
     if created:
         response.status_code = status.HTTP_201_CREATED
         response.headers["Location"] = f"/admin/v1/tenants/{row.id}"

@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from tenants_api.api.admin.paths import IfMatch, Ref
-from tenants_api.control import service
 from tenants_api.control.commands import Commands
 from tenants_api.errors import EtagMismatch, ValidationFailed
 from tenants_api.registry.errors import InvalidStateTransition, RealmNotReady, TenantNotFound
@@ -17,7 +16,7 @@ from tenants_api.registry.values import Change, Transition
 from tenants_api.schemas.tenants import Reason, TenantOut, tenant_out
 from tenants_api.web.current_admin import Writer
 from tenants_api.web.dependencies import CommandsDep
-from tenants_api.web.preconditions import AdminRoute, parse_if_match
+from tenants_api.web.preconditions import AdminRoute, etag, parse_if_match
 from tenants_api.web.problems import problem_responses
 
 router = APIRouter(
@@ -43,7 +42,7 @@ class DesiredTenant:
         return self.answer(await self.commands.move(self.ref, transition, if_match=self.if_match, change=self.change))
 
     def answer(self, row: Tenant) -> TenantOut:
-        self.response.headers["ETag"] = service.etag(row)
+        self.response.headers["ETag"] = etag(row)
         return tenant_out(row)
 
 

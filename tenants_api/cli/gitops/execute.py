@@ -87,7 +87,7 @@ class Executor:
         if step.action == "create":
             activate = self._activate if goal == TenantState.ACTIVE else "unchecked"
             return await self._commands.create(wanted.draft, activate=activate, state=goal, change=self._change)
-        tenant, _ = await self._commands.make(
+        tenant, _ = await self._commands.put(
             str(step.tenant_id), wanted.draft, activate=self._activate, state=goal, if_match=step.version,
             change=self._change,
         )  # fmt: skip
