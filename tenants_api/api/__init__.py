@@ -1,1 +1,1 @@
-"""The HTTP edge: wire models, problems, dependencies and routes. Nothing below knows a web framework."""
+"""The routes of the tenant plane, the admin plane and the documentation pages."""

@@ -1,13 +1,13 @@
-"""The interactive documentation: Swagger UI from files in this package, one page for each tenant's realm.
+"""The interactive documentation: Swagger UI from files in this package, with one page for each tenant.
 
-No CDN and no inline script: the page's settings travel in data attributes, so the content security policy can be
-strict. The tenant pages use the realm's authorization code flow with PKCE and a public client id.
+No CDN and no inline script: the page's settings are data attributes, so that the content security policy can be
+strict. The page of a tenant uses its realm's authorization code flow with PKCE and a public client id.
 """
 
 from __future__ import annotations
 
 import html
-import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -45,12 +45,12 @@ _PAGE = """<!doctype html>
 
 
 def mount_static(app: FastAPI) -> None:
-    """The files of Swagger UI, where every page of documentation finds them."""
+    """Serve the files of Swagger UI at `/docs/static`."""
     app.mount("/docs/static", _Files(directory=STATIC), name="docs-static")
 
 
 class _Files(StaticFiles):
-    """Files that a browser keeps and asks after; one of them is a page."""
+    """Files that a browser caches and revalidates; with the headers of a page, because one of them is a page."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
@@ -63,20 +63,20 @@ class _Files(StaticFiles):
 @router.get("/docs")
 async def docs(services: ServicesDep) -> HTMLResponse:
     """The tenant plane; paste a token into *Authorize*."""
-    _must_serve(services)
+    must_serve(services)
     return page(title="tenants-api", openapi="/openapi.json")
 
 
 @router.get("/openapi.json")
 async def openapi(request: Request, services: ServicesDep) -> JSONResponse:
     """The contract of the tenant plane."""
-    _must_serve(services)
+    must_serve(services)
     return JSONResponse(request.app.openapi())
 
 
 @router.get("/t/{tenant_slug}/docs", responses=problem_responses(NotFound))
 async def tenant_docs(tenant_slug: Annotated[str, PathParameter(max_length=63)], services: ServicesDep) -> HTMLResponse:
-    """The tenant plane, wired to that tenant's realm."""
+    """The tenant plane, with that tenant's realm."""
     tenant, realm = _tenant(services, slug=tenant_slug)
     return page(
         title=f"{tenant.name} · tenants-api",
@@ -97,7 +97,7 @@ async def tenant_openapi(
 
 
 def page(*, title: str, openapi: str, client_id: str = "", scopes: str = "", connect: str = "") -> HTMLResponse:
-    """Swagger UI over one document; `connect` is the origin of the realm whose token endpoint the page calls."""
+    """Swagger UI for one document; `connect` is the origin of the realm whose token endpoint the page calls."""
     content = _PAGE.format(
         title=html.escape(title),
         openapi=html.escape(openapi),
@@ -108,13 +108,14 @@ def page(*, title: str, openapi: str, client_id: str = "", scopes: str = "", con
     return html_page(content, policy=f"{policy}connect-src 'self' {connect}".rstrip())
 
 
-def _must_serve(services: Services) -> None:
+def must_serve(services: Services) -> None:
+    """Raises NotFound unless the settings enable the documentation."""
     if not services.settings.serves_docs:
         raise NotFound
 
 
 def _tenant(services: Services, *, slug: str) -> tuple[TenantRow, RealmRow]:
-    _must_serve(services)
+    must_serve(services)
     tenant = services.trust.tenant_by_slug(slug)
     realm = next((realm for realm in tenant.realms if realm.enabled), None) if tenant is not None else None
     if tenant is None or realm is None or tenant.state != TenantState.ACTIVE:
@@ -127,7 +128,7 @@ def _client_id(realm: RealmRow) -> str:
 
 
 def _scopes(realm: RealmRow) -> dict[str, str]:
-    """What to ask the realm for; where tenants share it, the token must name this one's organization."""
+    """The scopes to request; where tenants share the realm, the token must name this tenant's organization."""
     organization = {f"organization:{realm.organization}": "Name the organization"} if realm.organization else {}
     return {"openid": "Sign in", **organization}
 
@@ -138,10 +139,10 @@ def _origin(url: str) -> str:
 
 
 def _with_realm(document: dict[str, Any], *, tenant: TenantRow, realm: RealmRow) -> dict[str, Any]:
-    wired: dict[str, Any] = json.loads(json.dumps(document))
+    extended: dict[str, Any] = deepcopy(document)
     endpoints = f"{realm.issuer}/protocol/openid-connect"
-    wired["info"]["title"] = f"{tenant.name} · {wired['info']['title']}"
-    wired.setdefault("components", {})["securitySchemes"] = {
+    extended["info"]["title"] = f"{tenant.name} · {extended['info']['title']}"
+    extended.setdefault("components", {})["securitySchemes"] = {
         "realm": {
             "type": "oauth2",
             "flows": {
@@ -153,8 +154,8 @@ def _with_realm(document: dict[str, Any], *, tenant: TenantRow, realm: RealmRow)
             },
         }
     }
-    for operations in wired["paths"].values():
+    for operations in extended["paths"].values():
         for operation in operations.values():
             if "security" in operation:
                 operation["security"] = [{"realm": list(_scopes(realm))}]
-    return wired
+    return extended

@@ -1,4 +1,4 @@
-"""For probes and scrapes. A realm that is down never makes this API unready: it would take all others down too."""
+"""Probes and scrapes. An unreachable realm does not make the API unready, because the other tenants still work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter(tags=["operation"])
 
 @router.get("/livez", response_class=PlainTextResponse)
 async def livez() -> str:
-    """The process answers; nothing else is asked."""
+    """200 while the process runs; checks nothing else."""
     return "ok"
 
 
@@ -36,16 +36,16 @@ async def readyz(services: ServicesDep, request: Request) -> Response:
 
 @router.get("/readyz/{check}", response_class=PlainTextResponse, responses=problem_responses(NotFound))
 async def readyz_check(name: Annotated[str, Path(alias="check")], services: ServicesDep) -> Response:
-    """One of the checks alone."""
+    """One of the checks."""
     if name not in CHECKS:
-        raise NotFound(f"there is no such check; there are {', '.join(CHECKS)}")
+        raise NotFound(f"unknown check; the checks are {', '.join(CHECKS)}")
     ok = await check(name, database=services.database, trust=services.trust)
     return PlainTextResponse("ok" if ok else "failed", 200 if ok else 503)
 
 
 @router.get("/metrics", response_class=Response, include_in_schema=False)
 async def metrics(services: ServicesDep) -> Response:
-    """Prometheus; elsewhere when a port of its own is set."""
+    """The metrics in Prometheus's format; 404 when `TENANTS_METRICS_PORT` is set."""
     if services.settings.metrics_port is not None:
         raise NotFound(f"metrics are served on port {services.settings.metrics_port}")
     body, content_type = services.metrics.render()

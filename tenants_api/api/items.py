@@ -5,18 +5,17 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
+from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import Field
 
 from tenants_api import items as repository
 from tenants_api.api.tenant import TOKEN_PROBLEMS
-from tenants_api.database.pagination import PageRequest
 from tenants_api.errors import BodyTooLarge, EtagMismatch, InvalidRequest, UnsupportedMediaType, ValidationFailed
 from tenants_api.items import Item, ItemNotFound
 from tenants_api.schemas.base import Paged, PlainText, RequestModel, ResponseModel, Time, example, paged
 from tenants_api.tokens.principal import Principal
-from tenants_api.web.dependencies import TenantReadSession, TenantWriteSession, requires
-from tenants_api.web.preconditions import parse_if_match
+from tenants_api.web.dependencies import PageDep, TenantReadSession, TenantWriteSession, requires
+from tenants_api.web.preconditions import etag, parse_if_match
 from tenants_api.web.problems import problem_responses
 from tenants_api.web.routing import StrictRoute
 
@@ -61,24 +60,12 @@ class ItemIn(RequestModel):
 
 
 class ItemChange(RequestModel):
-    """A merge patch (RFC 7396): what is left out stays, `"body": null` empties it."""
+    """A merge patch (RFC 7396): absent members stay as they are, `"body": null` removes the body."""
 
     model_config = example(body="Three boxes")
 
     title: PlainText = Field(default="", min_length=1, max_length=200)
     body: PlainText | None = Field(default=None, max_length=10_000)
-
-
-def page_request(
-    limit: Annotated[int, Query(ge=1, le=100)] = 25,
-    after: Annotated[str | None, Query(max_length=64)] = None,
-    before: Annotated[str | None, Query(max_length=64)] = None,
-) -> PageRequest:
-    """The place in a keyset list that a request asks for."""
-    return PageRequest(limit=limit, after=after, before=before)
-
-
-PageDep = Annotated[PageRequest, Depends(page_request)]
 
 
 @router.get("", response_model=Paged[ItemOut], responses=problem_responses(ValidationFailed))
@@ -96,17 +83,17 @@ async def create_item(
     row = await repository.create_item(
         session, tenant_id=principal.tenant.id, title=item.title, body=item.body, created_by=principal.subject
     )
-    # The path alone: `request.url` is built with the Host that the caller names.
+    # The path only: `request.url` contains the Host header, which the client chooses.
     response.headers["Location"] = f"{request.scope['path']}/{row.id}"
-    response.headers["ETag"] = f'"{row.version}"'
+    response.headers["ETag"] = etag(row)
     return row
 
 
 @router.get("/{item_id}", response_model=ItemOut, responses=problem_responses(ItemNotFound, ValidationFailed))
 async def get_item(item_id: uuid.UUID, response: Response, principal: Viewer, session: TenantReadSession) -> Item:
-    """One item of your tenant; another tenant's looks like none at all."""
+    """One item of your tenant; 404 for another tenant's item."""
     row = await repository.get_item(session, tenant_id=principal.tenant.id, item_id=item_id)
-    response.headers["ETag"] = f'"{row.version}"'
+    response.headers["ETag"] = etag(row)
     return row
 
 
@@ -123,7 +110,7 @@ async def update_item(
     session: TenantWriteSession,
     if_match: Annotated[str | None, Header()] = None,
 ) -> Item:
-    """Change an item by merge patch; with If-Match only if it is still the version that you read."""
+    """Change an item by merge patch; with If-Match only if it still has that version."""
     row = await repository.update_item(
         session,
         tenant_id=principal.tenant.id,
@@ -131,7 +118,7 @@ async def update_item(
         fields=item.model_dump(exclude_unset=True),
         if_match=parse_if_match(if_match),
     )
-    response.headers["ETag"] = f'"{row.version}"'
+    response.headers["ETag"] = etag(row)
     return row
 
 

@@ -1,7 +1,7 @@
-"""`POST /t/{slug}/login`: an opt-in password grant at the tenant's own realm, and nowhere else.
+"""`POST /t/{slug}/login`: an opt-in password grant at the tenant's own realm.
 
 Off unless the realm has a `login_client_id` (RFC 9700 section 2.4 advises against the grant). The tenant in the path
-chooses the realm; nothing in the form does. What the realm gives is verified before it is handed out.
+chooses the realm; nothing in the form does. The realm's token is verified before it is returned.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class InvalidCredentials(ApiError):
     status = 401
     code = "invalid_credentials"
     title = "User name or password is wrong"
-    cause = "The realm refused the login; why stays between the realm and the operator's log."
+    cause = "The realm refused the login; the operator finds the realm's reason in the log."
     hint = "Check user name and password; after many tries the realm may lock the account for a while."
 
     def __init__(self) -> None:
@@ -50,8 +50,8 @@ class InvalidCredentials(ApiError):
 class KeycloakRefused(ApiError):
     status = 502
     code = "keycloak_refused"
-    title = "Keycloak gave no usable answer"
-    cause = "The tenant's Keycloak refused this API's own request, or answered something that is no answer."
+    title = "Keycloak's response cannot be used"
+    cause = "The tenant's Keycloak refused this API's request, or its response is not a token response."
     hint = "The operator finds the reason in the log; often the login client lacks direct access grants."
 
 
@@ -59,7 +59,7 @@ class RealmUnavailable(ApiError):
     status = 503
     code = "realm_unavailable"
     title = "The tenant's realm cannot be reached"
-    cause = "The tenant's Keycloak gave no answer in time, or said that it cannot serve."
+    cause = "The tenant's Keycloak did not respond in time, or responded that it is unavailable."
     hint = "Repeat the request after the seconds in Retry-After."
 
     def __init__(self) -> None:
@@ -90,9 +90,9 @@ class Tokens(ResponseModel):
 
 
 async def _one_plain_form(request: Request) -> None:
-    """RFC 6749 sections 3.2 and 4.3.2: one urlencoded form, and no parameter twice (two readers would differ)."""
+    """RFC 6749 sections 3.2 and 4.3.2: one urlencoded form, and no parameter twice (two parsers would differ)."""
     if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
-        raise UnsupportedMediaType("send application/x-www-form-urlencoded")
+        raise UnsupportedMediaType("the body is not a form; send application/x-www-form-urlencoded")
     names = [name for name, _ in (await request.form()).multi_items()]
     if len(names) != len(set(names)):
         raise InvalidRequest("a parameter is given twice")
@@ -145,7 +145,7 @@ async def _grant(services: Services, *, realm: RealmRow, username: str, password
             client_id=client_id,
             username=username,
             password=password,
-            scope=f"openid{organization}",  # where tenants share a realm, the token must name this one
+            scope=f"openid{organization}",  # where tenants share a realm, the token must name the organization
             ca_bundle=realm.ca_bundle,
         )
     except LoginRefused as refused:
@@ -155,13 +155,17 @@ async def _grant(services: Services, *, realm: RealmRow, username: str, password
         raise InvalidCredentials from refused
     except RealmFault as fault:
         log.warning("login_failed", issuer=realm.issuer, reason=fault.reason, message=fault.message)
-        if fault.reason in ("Unreachable", "TimedOut", "HttpStatus"):  # a proxy before a dead Keycloak answers 50x
+        if fault.reason in (
+            "Unreachable",
+            "TimedOut",
+            "HttpStatus",
+        ):  # or 50x of a proxy
             raise RealmUnavailable from fault
         raise KeycloakRefused from fault
 
 
 async def _verified(services: Services, *, tokens: TokenResponse, tenant: TenantRow, realm: RealmRow) -> None:
-    """A token that this API would refuse, or take for another tenant's, is not handed out."""
+    """Refuse to return a token that this API refuses, or that is another tenant's."""
     try:
         found = await services.verifier.authenticate(Credential.bearer(tokens.access_token), tenant=tenant.slug)
     except (TenantSuspended, KeysUnavailable):

@@ -1,4 +1,4 @@
-"""Routes that need no token: the front page, the open sample, the problem pages, the problem of every other path."""
+"""Routes that need no token: the front page, the open sample, the problem pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HTML = """<!doctype html>
 <p><code>{code}</code>, status {status}</p>
 <h2>Cause</h2>
 <p>{cause}</p>
-<h2>Cure</h2>
+<h2>What to do</h2>
 <p>{cure}</p>
 </html>
 """
@@ -44,13 +44,13 @@ class Message(ResponseModel):
 
 
 class ProblemPage(ResponseModel):
-    """What a problem's `code` means, why it comes and what cures it."""
+    """What a problem's `code` means, its cause, and what to do."""
 
     model_config = example(
         code="token_expired",
         title="The access token expired",
         status=401,
-        cause="Everything about the token is good except that its lifetime is over.",
+        cause="The token is valid except that its lifetime has ended.",
         cure="Refresh the token at the realm and repeat the request.",
     )
 
@@ -63,7 +63,7 @@ class ProblemPage(ResponseModel):
 
 @router.get("/", response_model=Front)
 async def front() -> dict[str, str]:
-    """What this is."""
+    """Name, version and documentation of this API."""
     return {
         "name": "tenants-api",
         "version": __version__,
@@ -74,13 +74,13 @@ async def front() -> dict[str, str]:
 
 @router.get("/public", response_model=Message)
 async def public() -> dict[str, str]:
-    """Open to everybody; a token, good or broken, changes nothing."""
+    """An open route: an Authorization header is not read."""
     return {"message": "Everybody may read this."}
 
 
 @router.get("/problems/{code}", response_model=ProblemPage, responses=problem_responses(NotFound))
 async def problem(code: Annotated[str, Path(max_length=64, examples=["invalid_token"])], request: Request) -> Any:
-    """Cause and cure of a problem; a browser gets a page."""
+    """Cause of a problem and what to do; a browser gets a page."""
     page = _pages().get(code)
     if page is None:
         raise NotFound("no problem has this code")
@@ -90,7 +90,7 @@ async def problem(code: Annotated[str, Path(max_length=64, examples=["invalid_to
 
 
 def _pages() -> dict[str, dict[str, Any]]:
-    """One page a code; where several errors share one, the first is the general one."""
+    """One page for each code; the first of several errors with one code is the general one."""
     pages: dict[str, dict[str, Any]] = {}
     kinds: list[type[ApiError]] = [ApiError, *all_errors()]
     for error in kinds:

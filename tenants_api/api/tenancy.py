@@ -1,8 +1,8 @@
-"""The verifier inside somebody else's FastAPI application: its lifespan, its database and its routes stay its own.
+"""The verifier inside your FastAPI application, which has its own lifespan, database and routes.
 
-`create_app` makes a whole API. `Tenancy` adds to an application that exists what that API's routes stand on: the
-services while it runs, the principal where a route asks for it, problems in our form. Sub-applications that are mounted
-below it and WebSockets are covered: each application keeps the services in its state, and no request is touched.
+`create_app` makes a whole API. `Tenancy` adds to an existing application what routes of that API use: the services
+while it runs, the principal where a route declares it, and problem responses. Mounted sub-applications and WebSockets
+work too: each application has the services in its state, and no middleware runs on its requests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tenants_api.web.dependencies import check_roles, principal_of
 from tenants_api.web.middleware import RequestContext
 from tenants_api.web.problems import install_problem_handlers
 
-FIRST_MESSAGE = 5.0  # seconds for the token of a browser, which cannot send headers with a WebSocket
+FIRST_MESSAGE_TIMEOUT_SECONDS = 5.0  # for a token as first message: browsers cannot set headers of a WebSocket
 
 
 class Tenancy:
@@ -55,7 +55,7 @@ class Tenancy:
 
     @property
     def services(self) -> Services:
-        """What runs, for background tasks. RuntimeError outside of `running`."""
+        """The services, for background tasks. Raises RuntimeError outside of `running`."""
         if self._services is None:
             raise RuntimeError("tenancy.running() is not open: enter it in the application's lifespan")
         return self._services
@@ -77,11 +77,11 @@ class Tenancy:
                 self._set(None)
 
     def install(self, app: FastAPI, *, admin: str | None = "/admin") -> None:
-        """Let the application ask for principals; mount the admin plane at `admin` unless that is None.
+        """Make principals available to the application; mount the admin plane at `admin` unless that is None.
 
-        Also `/.well-known/oauth-protected-resource/t/{slug}` (RFC 9728) of tenants that publish it, and the key set of
-        the internal assertion. Call it when the application's own routes and mounts are there. Our refusals are
-        answered in our form; all other errors, headers and middleware of the application stay as they are.
+        Also adds `/.well-known/oauth-protected-resource/t/{slug}` (RFC 9728) of tenants that publish it, and the key
+        set of the internal assertion. Call it after the application's own routes and mounts are added. Errors of this
+        library become problems; other errors, headers and middleware of the application stay as they are.
 
         Raises:
             ValueError: a route asks for a role that does not exist.
@@ -103,22 +103,22 @@ class Tenancy:
 
 
 def _mounted_in(app: Starlette) -> Iterator[Starlette]:
-    """The applications below this one: each answers its errors itself."""
+    """The applications mounted below this one, each of which handles its own errors."""
     for route in app.routes:
         part = route.app if isinstance(route, Mount) else None
         while part is not None and not isinstance(part, Starlette):
-            part = getattr(part, "app", None)  # a middleware round it
+            part = getattr(part, "app", None)  # a middleware around it
         if part is not None:
             yield part
             yield from _mounted_in(part)
 
 
 async def websocket_principal(websocket: WebSocket) -> Principal:
-    """Who opened this WebSocket, and the connection is accepted: a dependency, or called first of all.
+    """Accept a WebSocket and return its principal: use it as a dependency, or call it first.
 
-    The token comes in the `Authorization` header, or, from a browser, as the first message: the bare token, within five
-    seconds. It is never read from the query or the subprotocol, which are logged (RFC 9700 section 4.3.2). A connection
-    stays open when the token expires later; close it at `principal.expires_at` where that matters.
+    The token is in the `Authorization` header or, from a browser, the first message, within five seconds. It is never
+    read from the query or the subprotocol, which are logged (RFC 9700 section 4.3.2). The connection stays open after
+    the token expires; close it at `principal.expires_at` if that matters.
 
     Raises:
         WebSocketException: 1008 (policy violation); the reason is the problem's code.
@@ -136,7 +136,7 @@ async def websocket_principal(websocket: WebSocket) -> Principal:
 
 async def _from_first_message(websocket: WebSocket) -> Principal:
     try:
-        async with asyncio.timeout(FIRST_MESSAGE):
+        async with asyncio.timeout(FIRST_MESSAGE_TIMEOUT_SECONDS):
             raw = await websocket.receive_text()
         return await principal_of(websocket, presented=Credential.bearer(raw))
     except (TimeoutError, WebSocketDisconnect, KeyError) as error:

@@ -1,4 +1,4 @@
-"""What a tenant's own people see of themselves and of their tenant."""
+"""`/v1/me` and `/v1/tenant`: the caller, and the caller's tenant."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TenantName(ResponseModel):
 
 
 class Me(ResponseModel):
-    """The caller as this API sees it; what the token lacks is null, roles are the mapped ones."""
+    """The caller; claims that the token lacks are null, roles are the mapped roles."""
 
     model_config = example(
         tenant={"id": "01a20797-0a7e-766a-974a-d07c52d60bc8", "slug": "acme", "name": "Acme"},
@@ -84,7 +84,7 @@ class OwnRealm(ResponseModel):
 
 
 class OwnTenant(ResponseModel):
-    """A tenant as its own people may see it."""
+    """A tenant as its own users see it."""
 
     model_config = example(
         slug="acme",
@@ -103,7 +103,7 @@ class OwnTenant(ResponseModel):
 
 @router.get("/me", response_model=Me)
 async def me(principal: CurrentPrincipal) -> dict[str, Any]:
-    """Who the token says you are, for which tenant, with which roles."""
+    """The token's user or client, its tenant and its roles."""
     return principal._asdict() | {"roles": sorted(principal.roles), "scopes": principal.scopes}
 
 

@@ -1,4 +1,4 @@
-"""What this API publishes about itself: the key set of its internal assertions, and tenants as protected resources."""
+"""Well-known documents: the key set of internal assertions, and the metadata of tenants as protected resources."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class KeySet(ResponseModel):
 
 @router.get("/jwks.json", response_model=KeySet, responses=problem_responses(NotFound))
 async def jwks(services: ServicesDep, response: Response) -> dict[str, Any]:
-    """The keys that verify `X-Internal-Assertion`; 404 unless the assertion is turned on."""
+    """The keys that verify `X-Internal-Assertion`; 404 unless the assertion is enabled."""
     if services.assertion is None:
         raise NotFound
     response.headers["Cache-Control"] = f"public, max-age={CACHED}"
@@ -70,7 +70,7 @@ class ProtectedResource(ResponseModel):
 async def protected_resource(
     tenant_slug: Annotated[str, Path(max_length=63, examples=["acme"])], services: ServicesDep
 ) -> dict[str, Any]:
-    """Where a client gets tokens for this tenant; 404 unless the tenant publishes it, also for one that is unknown."""
+    """Where a client gets tokens for this tenant; 404 if the tenant is unknown or does not publish it."""
     found = resource_metadata(services, slug=tenant_slug)
     if found is None:
         raise NotFound

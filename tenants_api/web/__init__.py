@@ -1,1 +1,1 @@
-"""What the HTTP edges share: problems, middleware, the current principal, the current admin."""
+"""Shared by the HTTP edges: problems, middleware, the current principal, the current admin."""

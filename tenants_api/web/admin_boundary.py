@@ -1,4 +1,4 @@
-"""Round a mounted application: Starlette would answer a mistake of ours in plain text before we can."""
+"""The exception boundary of a mounted application, where Starlette would otherwise respond in plain text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger("tenants_api.admin")
 
 
 class ExceptionBoundary:
-    """Pure ASGI. What nobody expected is logged with its trace, and shown to nobody."""
+    """ASGI middleware that logs an unexpected exception with its traceback and responds with a problem."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -31,7 +31,7 @@ class ExceptionBoundary:
         try:
             await self._app(scope, receive, send_seen)
         except Exception as error:
-            # As text, like `RequestContext`: a formatter of the application's own might print local variables.
+            # As text, as in `RequestContext`: the application's own formatter might print local variables.
             log.error("unhandled_error", error=type(error).__name__, exception=traceback.format_exc())
             if started:
                 raise

@@ -1,6 +1,6 @@
-"""Who may use the admin plane: an admin API key, or a token of the platform realm. A tenant's token never.
+"""Authentication in the admin plane: an admin API key or a token of the platform realm, never a tenant's token.
 
-Annotations here are no strings: FastAPI cannot resolve those of an object that is called like a function.
+No `from __future__ import annotations`: FastAPI cannot resolve string annotations of a callable object.
 """
 
 import hashlib
@@ -22,21 +22,21 @@ from tenants_api.web.authentication import credential_of
 from tenants_api.web.dependencies import get_services, request_id
 
 BOOTSTRAP = Actor("api_key", "bootstrap")
-MAX_ACTOR = 600  # characters that the audit trail keeps of an actor's id
+MAX_ACTOR_CHARACTERS = 600  # of an actor's id in the audit log
 _CALLER = "tenants_api.admin_caller"
 log = structlog.get_logger("tenants_api.admin")
 
 
 @dataclass(frozen=True, slots=True)
 class AdminCaller:
-    """An authenticated admin, what the key or role permits, and the request that it acts in."""
+    """An authenticated admin with the scopes of the key or role, and the request id."""
 
     actor: Actor
     scopes: frozenset[str]
     request_id: str
 
     def change(self, reason: str | None = None) -> Change:
-        """What the audit trail keeps beside a change of this caller."""
+        """The actor, request and reason of a change, for the audit log."""
         return Change(self.actor, self.request_id or None, reason)
 
     def must_have(self, *scopes: str) -> None:
@@ -47,11 +47,11 @@ class AdminCaller:
 
 
 async def current_admin(request: Request) -> AdminCaller:
-    """Who calls; every route of the admin plane passes here, by way of a `Permission`.
+    """The caller; every route of the admin plane uses this dependency through a `Permission`.
 
     Raises:
         MissingToken, MalformedCredentials, UriTooLong
-        InvalidToken: no admin key of ours, and no token of the platform realm.
+        InvalidToken: neither a valid admin key nor a token of the platform realm.
         TokenExpired, KeysUnavailable: of the platform realm.
         InsufficientRole: a platform user without the role `platform-admin`.
     """
@@ -65,7 +65,7 @@ async def current_admin(request: Request) -> AdminCaller:
 
 @dataclass(frozen=True)
 class Permission:
-    """A dependency that lets only callers with this scope pass, and gives the caller."""
+    """A dependency that returns the caller, and refuses one without this scope."""
 
     scope: str
 
@@ -93,7 +93,7 @@ def _is_bootstrap(presented: bytes, *, services: Services) -> bool:
     key = services.settings.admin_api_key
     if key is None:
         return False
-    # Digests have one length and are bytes: nothing leaks through the time, and no text makes the comparison raise.
+    # Digests are bytes of one length: the time of the comparison reveals nothing, and no text makes it raise.
     return hmac.compare_digest(_digest(presented), _digest(key.get_secret_value().encode()))
 
 
@@ -112,11 +112,11 @@ async def _by_key(raw: str, *, services: Services) -> tuple[Actor, Iterable[str]
 async def _by_platform_token(credential: Credential, *, services: Services) -> tuple[Actor, Iterable[str]]:
     if services.platform is None:
         _refuse("no_platform_realm")
-    # Its look-up knows the platform realm and no other, so a tenant's token is of an unknown issuer here.
+    # This verifier has only the platform realm: a tenant's token has an unknown issuer.
     principal = await services.platform.verify(credential)
     if PLATFORM_ROLE not in principal.roles:
         raise InsufficientRole(PLATFORM_ROLE)
-    return Actor("platform_user", f"{principal.issuer}#{principal.subject}"[:MAX_ACTOR]), SCOPES
+    return Actor("platform_user", f"{principal.issuer}#{principal.subject}"[:MAX_ACTOR_CHARACTERS]), SCOPES
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What a route may ask for: services, sessions, the principal, a role."""
+"""Dependencies of routes: services, sessions, the principal, a required role, the page of a list."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.requests import HTTPConnection
 from fastapi.routing import iter_route_contexts
@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 
 from tenants_api.composition import Services
 from tenants_api.control.commands import Commands
+from tenants_api.database.pagination import PageRequest
 from tenants_api.observability.logging import request_id_in
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import TenantRow, TenantState
@@ -38,7 +39,7 @@ def resource_metadata(services: Services, *, slug: str) -> dict[str, Any] | None
     return {
         "resource": f"{_public_url(services)}/t/{tenant.slug}",
         "authorization_servers": list(dict.fromkeys(realm.issuer for realm in realms)),
-        # Where tenants share a realm, the token must name the organization: Keycloak does so for this scope.
+        # Where tenants share a realm, the token must name the organization, which Keycloak adds for this scope.
         "scopes_supported": ["openid", *sorted(organizations)],
         "bearer_methods_supported": ["header"],
         "resource_name": tenant.name,
@@ -46,13 +47,13 @@ def resource_metadata(services: Services, *, slug: str) -> dict[str, Any] | None
 
 
 def metadata_url(services: Services, *, slug: str) -> str:
-    """Where the document stands: the well-known part comes between host and path (RFC 9728 section 3.1)."""
+    """The document's URL: the well-known part is between host and path (RFC 9728 section 3.1)."""
     parts = urlsplit(_public_url(services))
     return f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{parts.path}/t/{slug}"
 
 
 def add_metadata(refused: TokenError, *, services: Services, slug: str | None) -> None:
-    """A 401 on the path of a tenant that publishes its metadata says where it is (RFC 9728 section 5.1)."""
+    """Add the metadata's URL to a 401 on the path of a tenant that publishes it (RFC 9728 section 5.1)."""
     challenge = refused.headers.get("WWW-Authenticate")
     if refused.status == 401 and challenge and slug is not None and _published(services, slug=slug) is not None:
         url = metadata_url(services, slug=slug)
@@ -77,7 +78,7 @@ def get_services(connection: HTTPConnection) -> Services:
     """The services that the application's lifespan opened.
 
     Raises:
-        RuntimeError: nobody opened any.
+        RuntimeError: the lifespan did not run.
     """
     services = services_of(connection.scope)
     if services is None:
@@ -86,7 +87,7 @@ def get_services(connection: HTTPConnection) -> Services:
 
 
 def get_roles(connection: HTTPConnection) -> RoleModel:
-    """The roles that the application knows; no service need run for them."""
+    """The roles of the application; needs no running service."""
     roles: RoleModel = connection.app.state.roles
     return roles
 
@@ -95,7 +96,7 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 
 
 def get_commands(services: ServicesDep) -> Commands:
-    """The commands: all that a route needs which only changes something."""
+    """The commands that change the registry."""
     return services.commands
 
 
@@ -103,20 +104,20 @@ CommandsDep = Annotated[Commands, Depends(get_commands)]
 
 
 async def current_principal(connection: HTTPConnection) -> Principal:
-    """Who calls. Override this one function in tests: everything that asks for a principal or a role passes here.
+    """The caller. Override this function in tests: every dependency on a principal or a role uses it.
 
     Raises:
         MissingToken, MalformedCredentials, InvalidToken, TokenExpired, KeysUnavailable, TenantSuspended
-        TenantMismatch: the path names another tenant than the token's, whether that one exists or not.
+        TenantMismatch: the tenant in the path is not the token's, whether it exists or not.
     """
     return await principal_of(connection)
 
 
 async def principal_of(connection: HTTPConnection, *, presented: Credential | None = None) -> Principal:
-    """The principal of a request or WebSocket, of this credential where it came by another way. Raises as above.
+    """The principal of a request or WebSocket; of `presented`, if that is given. Raises as `current_principal`.
 
-    What `CurrentPrincipal` gives, for a route that would rather call than declare it: FastAPI takes longer to resolve a
-    dependency than this takes for a token that is known. `as_principal` of the tests stands for both.
+    The value of `CurrentPrincipal` for a route that calls instead of declaring it: FastAPI takes longer to resolve a
+    dependency than this function for a cached token. `tenants_api.testing.as_principal` overrides both.
     """
     principal: Principal | None = connection.scope.get(PRINCIPAL)
     named = connection.path_params.get("tenant_slug")
@@ -134,12 +135,12 @@ async def principal_of(connection: HTTPConnection, *, presented: Credential | No
     return principal
 
 
-# The scope is written out: FastAPI would otherwise ask at each request whether this is a generator.
+# With an explicit scope FastAPI does not test at each request whether the function is a generator.
 CurrentPrincipal = Annotated[Principal, Depends(current_principal, scope="request")]
 
 
 def requires(role: str) -> Any:
-    """A dependency that lets only principals with this role pass (or one that includes it) and gives the principal.
+    """A dependency that returns the principal, and refuses one without this role or one that includes it.
 
     `Annotated[Principal, requires("editor")]` as a parameter, or `dependencies=[requires("editor")]` on a route.
     """
@@ -154,26 +155,38 @@ def requires(role: str) -> Any:
 
 
 def check_roles(routes: Sequence[BaseRoute], *, roles: RoleModel) -> None:
-    """See that every role that a route asks for exists: a misspelt one would let nobody in, for ever.
+    """Check that every role that a route requires exists: a misspelt one would refuse every caller.
 
     Raises:
-        ValueError: one does not; the message names the route and the roles that there are.
+        ValueError: a role is unknown; the message names the route and the known roles.
     """
     for route in iter_route_contexts(routes):
-        for role in _roles_asked_by(getattr(route, "dependant", None)):
+        for role in _required_roles(getattr(route, "dependant", None)):
             if role not in roles.names:
                 known = ", ".join(sorted(roles.names))
                 raise ValueError(f"{route.path} requires the role {role!r}; the application knows {known}")
 
 
-def _roles_asked_by(dependant: Dependant | None) -> Iterator[str]:
+def _required_roles(dependant: Dependant | None) -> Iterator[str]:
     if dependant is None:
         return
     role = getattr(dependant.call, REQUIRED_ROLE, None)
     if role is not None:
         yield role
     for inner in dependant.dependencies:
-        yield from _roles_asked_by(inner)
+        yield from _required_roles(inner)
+
+
+def page_request(
+    limit: Annotated[int, Query(ge=1, le=100)] = 25,
+    after: Annotated[str | None, Query(max_length=64)] = None,
+    before: Annotated[str | None, Query(max_length=64)] = None,
+) -> PageRequest:
+    """The page that a request asks for."""
+    return PageRequest(limit=limit, after=after, before=before)
+
+
+PageDep = Annotated[PageRequest, Depends(page_request)]
 
 
 async def _read_session(services: ServicesDep) -> AsyncIterator[AsyncSession]:
@@ -198,17 +211,17 @@ async def _tenant_write_session(services: ServicesDep, principal: CurrentPrincip
 
 
 async def _is_purged(services: Services, *, tenant_id: uuid.UUID) -> bool:
-    """Whether the tenant left the registry after this request's principal was made: its rows have no owner then."""
+    """Whether the tenant was purged after this request's token was verified."""
     async with services.database.read() as session:
         return await session.get(Tenant, tenant_id) is None
 
 
-# scope="function": the transaction ends before the answer is sent, so a commit that fails is a failed request.
+# scope="function": the transaction ends before the response is sent, so that a failed commit fails the request.
 ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
 TenantReadSession = Annotated[AsyncSession, Depends(_tenant_read_session, scope="function")]
 TenantWriteSession = Annotated[AsyncSession, Depends(_tenant_write_session, scope="function")]
 
 
 def request_id(request: Request) -> str:
-    """The id that answers and logs of this request carry."""
+    """The id of this request in its response and logs."""
     return request_id_in(request.scope)

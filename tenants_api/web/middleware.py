@@ -1,4 +1,4 @@
-"""The ASGI middleware of every request; it knows no route."""
+"""The ASGI middleware of every request."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ log = structlog.get_logger("tenants_api.api")
 
 
 class RequestContext:
-    """Outermost: request id, log context, metric, security headers, limits, HEAD, and the exception boundary.
+    """The outermost middleware: request id, log context, metric, security headers, limits, HEAD, exception boundary.
 
-    `before` is a path and the application that answers it and every path below it, past CORS and the limits.
+    `before` is a path and the application for it and every path below it, which bypasses CORS and the limits.
     """
 
     def __init__(self, app: ASGIApp, *, before: tuple[str, ASGIApp] | None = None) -> None:
         self._app = app
-        self._place, self._before = before or ("", app)
+        self._before_path, self._before = before or ("", app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        services = scope[SERVICES] = services_of(scope)  # mounted applications find them there
+        services = scope[SERVICES] = services_of(scope)  # for mounted applications
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = request_id_in(scope)
         bound = logging.bind(request_id=request_id)
-        # FastAPI's routes know GET alone (RFC 9110 section 9.3.2). A copy: the server looks at its own scope for HEAD.
+        # FastAPI's routes accept GET only (RFC 9110 section 9.3.2). A copy, because the server reads its own scope.
         head = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if head else scope
         status = 0
@@ -58,7 +58,7 @@ class RequestContext:
             await send(message)
 
         try:
-            if self._place and _is_below(scope, self._place):
+            if self._before_path and _is_below(scope, self._before_path):
                 await self._before(inner, receive, send_marked)
             elif len(scope["query_string"]) > MAX_QUERY_BYTES:
                 refused = UriTooLong(len(scope["query_string"]))
@@ -68,8 +68,8 @@ class RequestContext:
             else:
                 await self._app(inner, receive, send_marked)
         except Exception as error:
-            # The boundary of the process's own mistakes: logged with its trace here, and shown to nobody.
-            # As text: a formatter of the application's own might print local variables, and tokens live in those.
+            # A defect of this program: logged with its traceback, never in the response.
+            # As text: the application's own formatter might print local variables, which hold tokens.
             log.error("unhandled_error", error=type(error).__name__, exception=traceback.format_exc())
             if status:
                 raise
@@ -80,19 +80,19 @@ class RequestContext:
             logging.release(bound)
 
 
-def _is_below(scope: Scope, place: str) -> bool:
-    """Whether a path is this one or one below it, from the place on where the application is mounted."""
+def _is_below(scope: Scope, before_path: str) -> bool:
+    """Whether the path, relative to the application's mount, is `before_path` or below it."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     own = path[len(root) :] if root and path.startswith(f"{root}/") else path
-    return own.startswith(place) and (len(own) == len(place) or own[len(place)] == "/")
+    return own.startswith(before_path) and (len(own) == len(before_path) or own[len(before_path)] == "/")
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """`receive` with a limit: it raises BodyTooLarge as soon as the body is known to be longer.
+    """`receive` with a limit: raises BodyTooLarge as soon as the body exceeds it.
 
-    Not Starlette's `RequestBodyLimitMiddleware` (FastAPI's `max_body_size`): where the declared length is over the
-    limit it replaces whatever the application answers, so also the problem, by plain text.
+    Not Starlette's `RequestBodyLimitMiddleware` (FastAPI's `max_body_size`): if the declared length exceeds the limit,
+    it replaces the application's response, and so the problem, by plain text.
     """
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     declared = int(length[:20]) if length.isdigit() else 0
@@ -101,18 +101,18 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
     async def receive_bounded() -> Message:
         nonlocal size
         if declared > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"the body has {declared} bytes; at most {MAX_BODY_BYTES} are read")
+            raise BodyTooLarge(f"the body has {declared} bytes; the maximum is {MAX_BODY_BYTES}")
         message = await receive()
         size += len(message.get("body", b""))
         if size > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"the body has more than {MAX_BODY_BYTES} bytes")
+            raise BodyTooLarge(f"the body has more than {MAX_BODY_BYTES} bytes, the maximum")
         return message
 
     return receive_bounded
 
 
 def _marked(headers: Iterable[tuple[bytes, bytes]], *, request_id: str) -> list[tuple[bytes, bytes]]:
-    """A response's headers with ours; those of the route stay, but for the id. Names are lower case (ASGI)."""
+    """The headers of a response with request id and defaults; only the id replaces one of the route's."""
     marked = list(headers)
     present = [name for name, _ in marked]
     if _ID in present:
@@ -125,6 +125,6 @@ def _marked(headers: Iterable[tuple[bytes, bytes]], *, request_id: str) -> list[
 
 
 def _count(scope: Scope, *, services: Services, method: str, status: int) -> None:
-    """Count the response; methods and paths that a client invents share one label each."""
+    """Count the response; unknown methods and unknown paths share one label each."""
     path = getattr(scope.get("route"), "path", "none")
     services.metrics.http_answered(method=method if method in _COUNTED else "other", route=path, status=status)

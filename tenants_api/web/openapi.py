@@ -1,4 +1,4 @@
-"""Names, security and validation problems of operations in the OpenAPI documents; what is traced of them."""
+"""Operation ids, security and validation problems in the OpenAPI documents; headers of HTML pages; telemetry."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from fastapi.telemetry import TelemetryConfig
 from tenants_api.errors import ValidationFailed
 from tenants_api.web.problems import problem_responses
 
-# No script at all, no style, nothing loaded: what a page needs more, it names.
+# The default policy allows neither scripts nor styles nor other resources; a page names what it needs.
 _NOTHING = "default-src 'none'"
 _ALWAYS = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 def html_page(content: str, *, policy: str = _NOTHING) -> HTMLResponse:
-    """A page with its content security policy. Whoever builds `content` has escaped what is not its own."""
+    """A page with its content security policy. The caller escapes values in `content`."""
     return HTMLResponse(content, headers=page_headers(policy=policy))
 
 
 def page_headers(*, policy: str = _NOTHING) -> dict[str, str]:
-    """The headers of a page; a policy is told once, before the browser reads the first byte."""
+    """The security headers of a page."""
     return {
         "Content-Security-Policy": f"{policy}; {_ALWAYS}",
         "Referrer-Policy": "no-referrer",
@@ -32,20 +32,20 @@ def page_headers(*, policy: str = _NOTHING) -> dict[str, str]:
     }
 
 
-# FastAPI's own telemetry is on wherever a tracer provider is set, and writes query strings into spans and the texts of
-# exceptions into logs: a token that a client puts into a URL by mistake would be in them.
+# FastAPI's telemetry is enabled where a tracer provider is set. It writes query strings into spans and exception texts
+# into logs, and with them a token that a client puts into a URL by mistake.
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
 def operation_id(route: APIRoute) -> str:
-    """The handler's name in camelCase: what generated clients call the operation."""
+    """The handler's name in camelCase, which generated clients use for the operation."""
     first, *rest = route.name.split("_")
     return first + "".join(part.title() for part in rest)
 
 
 def document_security(app: FastAPI, *, needed: Callable[[str], bool]) -> None:
-    """Say in the document which paths need a bearer token. FastAPI's own scheme would run on every request."""
+    """Document which paths need a bearer token. FastAPI's own scheme would also run on every request."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -55,7 +55,7 @@ def document_security(app: FastAPI, *, needed: Callable[[str], bool]) -> None:
             for operation in operations.values():
                 if needed(path):
                     operation["security"] = [{"bearer": []}]
-                _say_how_validation_fails(operation)
+                _replace_validation_problem(operation)
         for name in ("HTTPValidationError", "ValidationError"):
             document["components"].get("schemas", {}).pop(name, None)
         return document
@@ -63,8 +63,8 @@ def document_security(app: FastAPI, *, needed: Callable[[str], bool]) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
-def _say_how_validation_fails(operation: dict[str, Any]) -> None:
-    """FastAPI adds a 422 of its own shape to every operation with parameters; this API never answers that."""
+def _replace_validation_problem(operation: dict[str, Any]) -> None:
+    """Replace the 422 that FastAPI documents for every operation with parameters: this API responds with a problem."""
     stock = operation["responses"].get("422")
     if stock is not None and "application/problem+json" not in stock.get("content", {}):
         problem = problem_responses(ValidationFailed)[422]

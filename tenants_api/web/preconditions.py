@@ -1,9 +1,9 @@
 """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) for every POST of the admin plane, in one place.
 
-The key belongs to its caller and to one request: the same key with another path or body is refused. The answer of a
-request that did something (2xx) is kept for 24 hours, before it is sent, and given again. A refusal did nothing, so its
-key is free again and a repetition is tried anew. A secret that is shown once is not kept: a replay has null there. An
-answer about a token is not kept at all (`UnstoredRoute`): it changes nothing, so a repetition is simply answered.
+A key belongs to its caller and to one request: the same key with another path or body is refused. A 2xx response is
+stored for 24 hours, before it is sent, and replayed. Any other response changed nothing, so its key is free again. A
+secret that is shown once is not stored: a replay has null there. A response about a token is never stored
+(`UnstoredRoute`): the request changes nothing, so that a repetition is a new request.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ def parse_if_match(header: str | None) -> int | None:
     """The version that the caller expects; None without the header, or with `*`.
 
     Raises:
-        EtagMismatch: the header is no ETag of ours, so it cannot match (a weak one never does).
+        EtagMismatch: the header is not an ETag of this API, so it cannot match (a weak one never does).
     """
     if header is None or header.strip() == "*":
         return None
     match = _ETAG.fullmatch(header.strip())
     if match is None:
-        raise EtagMismatch("If-Match is not an ETag that this API gave")
+        raise EtagMismatch('If-Match is not an ETag of this API; expected one such as "3", or *')
     return int(match[1])
 
 
 def require_if_match(header: str | None) -> int | None:
-    """As `parse_if_match`, but the header must be there. Raises IfMatchRequired, EtagMismatch."""
+    """As `parse_if_match`, but the header is required. Raises IfMatchRequired, EtagMismatch."""
     if header is None:
-        raise IfMatchRequired("send the ETag of the last read as If-Match")
+        raise IfMatchRequired("If-Match is missing; send the ETag of the last read")
     return parse_if_match(header)
 
 
@@ -59,15 +59,15 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
 log = structlog.get_logger("tenants_api.admin")
-_KEPT_HEADERS = ("location", "etag", "content-type")
+_STORED_HEADERS = ("location", "etag", "content-type")
 
 
 class AdminRoute(StrictRoute):
-    """A route of the admin plane: a POST may be repeated."""
+    """A route of the admin plane, with idempotency keys for POST."""
 
     callers = (current_admin,)
     stored: ClassVar[bool] = True
-    secret: ClassVar[str | None] = None  # the member of the answer that is never stored
+    secret: ClassVar[str | None] = None  # the member of the response that is never stored
 
     def get_route_handler(self) -> Handler:
         """See APIRoute."""
@@ -78,32 +78,32 @@ class AdminRoute(StrictRoute):
                 return await answer(request)
             if not _KEY.fullmatch(request.headers[HEADER]):
                 raise InvalidRequest(f"{HEADER} must be 1 to 255 printable ASCII characters")
-            return await (_once(request, answer, secret=self.secret) if self.stored else answer(request))
+            return await (_answer_once(request, answer, secret=self.secret) if self.stored else answer(request))
 
         return handle
 
 
 class UnstoredRoute(AdminRoute):
-    """Its answer is not stored anywhere."""
+    """A route whose responses are not stored."""
 
     stored = False
 
 
 class ShownOnceRoute(AdminRoute):
-    """Its answer holds a key that is shown once."""
+    """A route whose response contains a key that is shown once."""
 
     secret = "key"  # noqa: S105 (the name of a member, not a secret)
 
 
-async def _once(request: Request, answer: Handler, *, secret: str | None) -> Response:
-    """Answer the request, or give the answer that it had before."""
+async def _answer_once(request: Request, answer: Handler, *, secret: str | None) -> Response:
+    """Handle the request, or replay its stored response."""
     request = StrictRequest.of(request)
     owner = await _owner(request)
     stored = await _reserve(request, owner=owner)
     if stored is not None:
         return Response(stored.body, status_code=stored.status, headers={**stored.headers, REPLAYED: "true"})
     async with AsyncExitStack() as unanswered:
-        unanswered.push_async_callback(_forget, request, owner=owner)
+        unanswered.push_async_callback(_release, request, owner=owner)
         response = await answer(request)
         if response.status_code < 300:
             await _store(request, owner=owner, response=response, secret=secret)
@@ -112,7 +112,7 @@ async def _once(request: Request, answer: Handler, *, secret: str | None) -> Res
 
 
 async def _owner(request: Request) -> dict[str, str]:
-    """Whose key it is: one caller's keys say nothing to another."""
+    """The identity of the key: keys of different callers are independent."""
     return {"actor_id": (await current_admin(request)).actor.id, "key": request.headers[HEADER]}
 
 
@@ -125,11 +125,11 @@ async def _reserve(request: Request, *, owner: dict[str, str]) -> StoredResponse
 
 
 async def _store(request: Request, *, owner: dict[str, str], response: Response, secret: str | None) -> None:
-    """Keep the answer. The change is committed: where the answer cannot be kept, it is given all the same.
+    """Store the response. A failure is logged, because the change is committed.
 
-    Its key stays taken then, so that a repetition is refused as in flight and does nothing twice.
+    The key then stays reserved: a repetition is refused as in flight, and does not repeat the change.
     """
-    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    headers = {name: response.headers[name] for name in _STORED_HEADERS if name in response.headers}
     body = _without(bytes(response.body), member=secret)
     try:
         async with get_services(request).database.begin() as session:
@@ -138,8 +138,8 @@ async def _store(request: Request, *, owner: dict[str, str], response: Response,
         log.warning("answer_not_stored", path=request.url.path, error=type(error).__name__)
 
 
-async def _forget(request: Request, *, owner: dict[str, str]) -> None:
-    """Give the key back. Where that fails the answer is still the request's own; the key is free again in minutes."""
+async def _release(request: Request, *, owner: dict[str, str]) -> None:
+    """Free the key. A failure is logged; the key is then free after `idempotency.IN_FLIGHT_TIMEOUT`."""
     try:
         async with get_services(request).database.begin() as session:
             await idempotency.release(session, **owner)
@@ -148,7 +148,7 @@ async def _forget(request: Request, *, owner: dict[str, str]) -> None:
 
 
 def _fingerprint(request: Request, *, body: bytes) -> str:
-    """A digest only: bodies may hold sample tokens."""
+    """A digest of the request: its body may hold a sample token, so it is not stored."""
     parts = (request.method, request.url.path, request.url.query, hashlib.sha256(body).hexdigest())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

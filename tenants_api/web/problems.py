@@ -1,4 +1,4 @@
-"""Every refusal as one problem (RFC 9457). No exception text, no input and no upstream body ever gets into one."""
+"""Errors as problems (RFC 9457), which never contain exception texts, input or bodies of realms."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ _OF_DATABASE: tuple[type[Exception], ...] = (
     ProgrammingError,
     StorageError,
 )
-# SQLSTATEs of a database that cannot take a sound statement now: read-only (25006), or on another schema revision
-# (42P01 no table, 42703 no column).
-_NOT_OURS = frozenset({"25006", "42P01", "42703"})
+# SQLSTATEs of a database that refuses a correct statement: read-only (25006), or on another schema revision (42P01 no
+# table, 42703 no column).
+_DATABASE_UNAVAILABLE = frozenset({"25006", "42P01", "42703"})
 log = structlog.get_logger("tenants_api.api")
 
 
 def problem_response(error: ApiError, *, request_id: str) -> Response:
-    """The one way in which an error leaves this API."""
+    """The response to a request that failed with this error."""
     return _rendered(error.as_problem(request_id=request_id), headers=error.headers)
 
 
@@ -66,7 +66,7 @@ def _rendered(body: Mapping[str, Any], *, headers: Mapping[str, str] | None) -> 
 
 
 def install_problem_handlers(app: Starlette, *, kinds: Sequence[type[Exception]] | None = None) -> None:
-    """Render every error of the application, or only these; what is unexpected is caught in `RequestContext`."""
+    """Render all errors of the application, or only `kinds`; `RequestContext` handles unexpected exceptions."""
 
     async def api_error(request: Request, error: Exception) -> Response:
         request_id = request_id_in(request.scope)
@@ -83,7 +83,7 @@ def install_problem_handlers(app: Starlette, *, kinds: Sequence[type[Exception]]
 
 
 def _allowed(request: Request) -> list[str]:
-    """What the resource takes (RFC 9110 section 15.5.6). Each method is a route, and the router names one of them."""
+    """All methods of the resource (RFC 9110 section 15.5.6); the router knows only those of one route."""
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     found: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
@@ -93,7 +93,7 @@ def _allowed(request: Request) -> list[str]:
 
 
 def problem_responses(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of an operation: every problem that it may answer, by status."""
+    """The `responses=` of an operation: its problems by status."""
     found: dict[int | str, dict[str, Any]] = {}
     for error in errors:
         entry = found.setdefault(error.status, {"model": Problem, "description": "", "content": _media()})
@@ -127,8 +127,8 @@ def _as_api_error(error: Exception, *, content_type: str) -> ApiError:
         return _of_status(error)
     if isinstance(error, DataError):
         return ValidationFailed("a value cannot be stored")
-    if isinstance(error, (InternalError, ProgrammingError)) and _sqlstate(error) not in _NOT_OURS:
-        raise error  # a mistake in a statement of ours is a 500, and is logged as one
+    if isinstance(error, (InternalError, ProgrammingError)) and _sqlstate(error) not in _DATABASE_UNAVAILABLE:
+        raise error  # a defect in a statement is a 500, and logged as one
     cause = type(error.orig).__name__ if isinstance(error, DBAPIError) else cause_of(error)
     log.error("registry_unavailable", error=cause)
     return RegistryUnavailable()
@@ -142,29 +142,29 @@ def _sqlstate(error: DBAPIError) -> str | None:
 def _invalid(error: RequestValidationError, *, content_type: str) -> ApiError:
     found = error.errors()
     if content_type.lower().startswith(FORMS) and any(one["loc"] == ("body",) for one in found):
-        return UnsupportedMediaType("this operation reads JSON, not a form")
+        return UnsupportedMediaType("the body is a form; send application/json")
     if any(one["type"] == "json_invalid" for one in found):
-        return InvalidRequest("the body is not well-formed JSON")
-    # The message of pydantic only: its `input` and `ctx` would echo what was sent.
+        return InvalidRequest("the body is not valid JSON")
+    # pydantic's message only: its `input` and `ctx` would echo the request.
     return ValidationFailed(errors=[FieldError(_pointer(one["loc"]), one["msg"]) for one in found[:50]])
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    """Where in the body (or which parameter), as a JSON pointer."""
+    """The JSON pointer to a member of the body, or a parameter's name."""
     parts = [str(part).replace("~", "~0").replace("/", "~1") for part in location[1:]]
     return "".join(f"/{part}"[:100] for part in parts)
 
 
 def _of_status(error: HTTPException) -> ApiError:
-    """The router's and the parsers' own refusals, and those that a team's routes write the same way."""
-    return _OF_STATUS[error.status_code](_own_words(error), headers=error.headers)
+    """The error for an `HTTPException` of the router, a parser or your application's routes."""
+    return _OF_STATUS[error.status_code](_detail(error), headers=error.headers)
 
 
-def _own_words(error: HTTPException) -> str | None:
-    """What a team's route said; a stock phrase says nothing."""
+def _detail(error: HTTPException) -> str | None:
+    """The text of an `HTTPException`, unless it is only the status phrase."""
     detail: Any = error.detail  # FastAPI's may be anything
-    said = detail if isinstance(detail, str) else ""
-    return said[:500] if said and said != _phrase(error.status_code) else None
+    text = detail if isinstance(detail, str) else ""
+    return text[:500] if text and text != _phrase(error.status_code) else None
 
 
 def _phrase(status: int) -> str:
@@ -172,7 +172,7 @@ def _phrase(status: int) -> str:
 
 
 def _stock_response(error: HTTPException, *, request_id: str) -> Response:
-    """A team's `HTTPException`: a problem that means no more than its status (RFC 9457 section 4.2.1)."""
+    """Your application's `HTTPException` as a problem without a type of its own (RFC 9457 section 4.2.1)."""
     if error.status_code < 400:
         return Response(status_code=error.status_code, headers=error.headers)
     title = _phrase(error.status_code)
@@ -180,7 +180,7 @@ def _stock_response(error: HTTPException, *, request_id: str) -> Response:
         "type": "about:blank",
         "title": title,
         "status": error.status_code,
-        "detail": _own_words(error) or title,
+        "detail": _detail(error) or title,
         "code": f"http_{error.status_code}",
         "request_id": request_id,
     }

@@ -1,4 +1,4 @@
-"""Routes that read a JSON body once, strictly, and after authentication; path templates that one path could match."""
+"""Routes that read a JSON body once, strictly and after authentication; overlap of path templates."""
 
 from __future__ import annotations
 
@@ -23,51 +23,51 @@ _FORM_TOKEN = re.compile(rb"(?:^|&)access_token=")
 
 
 class StrictRequest(Request):
-    """A request whose JSON body is read strictly: what two parsers could read in two ways is refused."""
+    """A request whose JSON body is parsed strictly: input that two parsers could read differently is refused."""
 
     @classmethod
     def of(cls, request: Request) -> StrictRequest:
-        """The request itself if it is one already: its body can be received only once."""
+        """The request itself if it is a `StrictRequest`: its body can be received only once."""
         return request if isinstance(request, cls) else cls(request.scope, request.receive)
 
     @property
     def media_type(self) -> str:
-        """Of the body, without parameters."""
+        """The media type of the body, without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     async def body(self) -> bytes:
-        """See Request. Raises InvalidRequest: the client went away before its end."""
+        """See Request. Raises InvalidRequest: the client disconnected before the end."""
         try:
             return await super().body()
         except ClientDisconnect as error:
-            raise InvalidRequest("the body broke off") from error
+            raise InvalidRequest("the body is incomplete: the client disconnected") from error
 
     async def json(self) -> Any:
-        """The value.
+        """The parsed body.
 
         Raises:
             UnsupportedMediaType: the body is not declared as JSON.
-            InvalidRequest: it is not strict JSON.
+            InvalidRequest: it is not valid JSON in the strict sense of `parse_json`.
         """
         if not hasattr(self, "_json"):
             if self.media_type not in _JSON:
-                raise UnsupportedMediaType("send application/json, or application/merge-patch+json with PATCH")
+                raise UnsupportedMediaType("expected application/json, or application/merge-patch+json with PATCH")
             try:
                 self._json = parse_json(await self.body())
             except ValueError as error:
-                raise InvalidRequest("the body is not strict JSON (UTF-8, no duplicate members, no NaN)") from error
+                raise InvalidRequest("the body is not valid JSON (UTF-8, no duplicate members, no NaN)") from error
         return self._json
 
     async def refuse_form_token(self) -> None:
-        """RFC 6750 section 2.2 is not supported: a token has one place only. Raises InvalidRequest."""
+        """Refuse a token in a form (RFC 6750 section 2.2), which is not supported. Raises InvalidRequest."""
         if _FORM_TOKEN.search(await self.body()):
-            raise InvalidRequest("a token in a form is not read; send it in the Authorization header")
+            raise InvalidRequest("access_token in a form is not supported; send it in the Authorization header")
 
 
 class StrictRoute(APIRoute):
     """A route that authenticates its caller before it reads a body, and reads JSON strictly.
 
-    `callers` are the dependencies that authenticate; only those that the route has are called.
+    `callers` are the dependencies that authenticate; a route calls those that it depends on.
     """
 
     callers: ClassVar[tuple[Callable[[Any], Coroutine[Any, Any, Any]], ...]] = (current_principal,)
@@ -77,7 +77,7 @@ class StrictRoute(APIRoute):
         answer = super().get_route_handler()
         if self.body_field is None:
             return answer
-        callers = [caller for caller in self.callers if _asks(self.dependant, caller)]
+        callers = [caller for caller in self.callers if _depends_on(self.dependant, caller)]
 
         async def handle(request: Request) -> Response:
             strict = StrictRequest.of(request)
@@ -86,7 +86,7 @@ class StrictRoute(APIRoute):
                 await strict.refuse_form_token()
             for caller in callers:
                 if caller not in request.app.dependency_overrides:
-                    await caller(strict)  # kept in the scope, where the dependency finds it
+                    await caller(strict)  # stores the caller in the scope for the dependency
             if not is_form and await strict.body():
                 await strict.json()
             return await answer(strict)
@@ -95,18 +95,18 @@ class StrictRoute(APIRoute):
 
 
 def read_strictly(routes: Sequence[BaseRoute]) -> None:
-    """Make FastAPI's own routes `StrictRoute`s; routes of another class stay, and routers that include them follow."""
+    """Make routes of FastAPI's own class `StrictRoute`s, also those of included routers."""
     for context in iter_route_contexts(routes):
         if type(context.original_route) is APIRoute:
             context.original_route.__class__ = StrictRoute
 
 
-def _asks(dependant: Dependant, call: Callable[..., Any]) -> bool:
-    return dependant.call is call or any(_asks(inner, call) for inner in dependant.dependencies)
+def _depends_on(dependant: Dependant, call: Callable[..., Any]) -> bool:
+    return dependant.call is call or any(_depends_on(inner, call) for inner in dependant.dependencies)
 
 
 def may_meet(one: str, other: str) -> bool:
-    """Whether there may be a path that matches both of these path templates."""
+    """Whether a path could match both path templates."""
     parts, others = one.split("/"), other.split("/")
     for part, its in zip(parts, others, strict=False):
         if ":path}" in part or ":path}" in its:

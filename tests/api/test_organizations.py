@@ -120,7 +120,10 @@ async def test_path_chooses_among_the_organizations_of_a_token_and_nothing_else_
 async def test_issuer_that_is_registered_both_ways_is_warned_about_in_the_answer(
     client: ApiClient, realm: DevRealm
 ) -> None:
-    for slug, part in (("blue", "another tenant has this issuer as a whole"), ("acme", "organizations are, or were")):
+    for slug, part in (
+        ("blue", "another tenant has registered this issuer without an organization"),
+        ("acme", "organizations are, or were"),
+    ):
         checked = (await client.admin("POST", f"/tenants/{slug}/checks", json={})).json()
         (first, *_) = checked["conditions"]
         assert (first["type"], first["status"], first["reason"]) == ("IssuerValid", "True", "SharedIssuer")

@@ -149,15 +149,15 @@ class Admin:
         if transition == "delete":
             await tenants.delete_tenant(slug, self._caller, self._services.commands, "*")
             return
-        wanted = transitions.DesiredTenant(slug, None, self._change(), self._services.commands, Response())
+        wanted = transitions.TransitionRequest(slug, None, self._change(), self._services.commands, Response())
         await wanted.move(Transition(transition))
 
     async def activate(self, slug: str) -> None:
-        wanted = transitions.DesiredTenant(slug, None, self._change(), self._services.commands, Response())
+        wanted = transitions.TransitionRequest(slug, None, self._change(), self._services.commands, Response())
         await transitions.activate_tenant(wanted)
 
     async def purge(self, slug: str) -> None:
-        wanted = transitions.DesiredTenant(slug, None, self._change(), self._services.commands, Response())
+        wanted = transitions.TransitionRequest(slug, None, self._change(), self._services.commands, Response())
         await transitions.purge_tenant(wanted)
 
     async def map_roles(self, slug: str, role: str) -> None:

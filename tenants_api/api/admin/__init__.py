@@ -1,1 +1,1 @@
-"""The admin plane: who may register, suspend and remove realms, and how."""
+"""The routes of the admin plane."""

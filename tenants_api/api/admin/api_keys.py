@@ -1,4 +1,4 @@
-"""Admin API keys. The key itself is in the answer to its creation and nowhere else."""
+"""Admin API keys. The text of a key is only in the response to its creation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ApiKeyOut(ResponseModel):
 
 
 class NewApiKey(ApiKeyOut):
-    """`key` is shown this once; a replayed answer has null there."""
+    """`key` is shown once; in a replayed response it is null."""
 
     key: str | None
 
@@ -64,7 +64,7 @@ async def list_api_keys(caller: KeyWriter, session: ReadSession) -> dict[str, An
     responses=problem_responses(ValidationFailed),
 )
 async def create_api_key(body: ApiKeyIn, response: Response, caller: KeyWriter, commands: CommandsDep) -> Any:
-    """Make a key. It can have no scope that its maker lacks."""
+    """Create a key with scopes that the caller has."""
     row, key = await commands.create_admin_key(
         body.name, scopes=body.scopes, expires_at=body.expires_at, held=caller.scopes, change=caller.change()
     )
@@ -74,7 +74,7 @@ async def create_api_key(body: ApiKeyIn, response: Response, caller: KeyWriter, 
 
 @router.delete("/{key_id}", status_code=status.HTTP_204_NO_CONTENT, responses=problem_responses(ApiKeyNotFound))
 async def revoke_api_key(key_id: Annotated[str, Path(max_length=64)], caller: KeyWriter, commands: CommandsDep) -> None:
-    """Revoke a key; it is refused from the next request on. The caller must have every scope of that key."""
+    """Revoke a key; the next request with it is refused. The caller must have every scope of the key."""
     await commands.revoke_admin_key(key_id, held=caller.scopes, change=caller.change())
 
 

@@ -1,4 +1,4 @@
-"""The trail of changes."""
+"""The audit log."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from tenants_api.api.items import PageDep
 from tenants_api.errors import ValidationFailed
 from tenants_api.registry import audit
 from tenants_api.registry.models import AuditEvent
 from tenants_api.schemas.base import Paged, ResponseModel, Time, paged
 from tenants_api.web.current_admin import Auditor
-from tenants_api.web.dependencies import ReadSession
+from tenants_api.web.dependencies import PageDep, ReadSession
 from tenants_api.web.preconditions import AdminRoute
 from tenants_api.web.problems import problem_responses
 
@@ -26,7 +25,7 @@ class Party(ResponseModel):
 
 
 class AuditEventOut(ResponseModel):
-    """One change; `changes` holds only what differs."""
+    """One change; `changes` has only the members that differ."""
 
     id: uuid.UUID
     action: str

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from tenants_api.api.admin.paths import Ref
+from tenants_api.control.realm_checks import enabled
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.registry import repository
 from tenants_api.registry.errors import TenantNotFound
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/v1", tags=["checks"], route_class=AdminRoute)
 
 
 class IssuerCheckIn(RequestModel):
-    """A realm to look at; one of `issuer` and `realm_url` is needed."""
+    """A realm to check; one of `issuer` and `realm_url` is required."""
 
     issuer: Url | None = None
     realm_url: Url | None = None
@@ -41,7 +42,7 @@ class Outcome(ResponseModel):
 
 
 class IssuerCheck(ResponseModel):
-    """The checks in their order. `suggested_issuer` is what the realm itself says when that differs."""
+    """The checks in order. `suggested_issuer` is the issuer in the discovery document, if it differs."""
 
     ready: bool
     suggested_issuer: str | None
@@ -55,7 +56,7 @@ class RealmChecks(ResponseModel):
 
 
 class TenantChecks(ResponseModel):
-    """The last checks of every realm; `conditions` are those of the first one."""
+    """The last checks of every realm; `conditions` are those of the first realm."""
 
     ready: bool
     conditions: list[ConditionOut]
@@ -64,9 +65,9 @@ class TenantChecks(ResponseModel):
 
 @router.post("/issuer-checks", response_model=IssuerCheck, responses=problem_responses(ValidationFailed))
 async def check_issuer(body: IssuerCheckIn, caller: Writer, commands: CommandsDep) -> Any:
-    """Check a realm before it is registered. Stores nothing, and is 200 also when checks fail.
+    """Check a realm before it is registered. Stores nothing; the status is 200 also if checks fail.
 
-    It makes this API call a host and tells which rule blocked it, so it needs `tenants:write`.
+    The check sends requests to the given host and reports which rule blocked them, so it requires `tenants:write`.
     """
     if body.issuer is None and body.realm_url is None:
         raise ValidationFailed(errors=[FieldError("/issuer", "give issuer or realm_url")])
@@ -81,20 +82,20 @@ async def check_issuer(body: IssuerCheckIn, caller: Writer, commands: CommandsDe
 
 @router.post("/tenants/{ref}/checks", response_model=TenantChecks, responses=problem_responses(TenantNotFound))
 async def run_checks(ref: Ref, caller: Writer, commands: CommandsDep) -> dict[str, Any]:
-    """Run all checks of the tenant's realms now."""
+    """Run the checks of the tenant's realms now."""
     return _checks(await commands.check_tenant(ref, change=caller.change()))
 
 
 @router.get("/tenants/{ref}/checks", response_model=TenantChecks, responses=problem_responses(TenantNotFound))
 async def last_checks(ref: Ref, caller: Reader, session: ReadSession) -> dict[str, Any]:
-    """What the last checks found."""
+    """The results of the last checks."""
     return _checks(await repository.get_tenant(session, ref=ref))
 
 
 def _checks(tenant: Tenant) -> dict[str, Any]:
     realms = [{"realm_id": realm.id, "issuer": realm.issuer, "conditions": realm.conditions} for realm in tenant.realms]
-    used = [realm for realm in tenant.realms if realm.enabled]
-    ready = bool(used) and all(
-        any(one.type == "Ready" and one.status == "True" for one in realm.conditions) for realm in used
+    found = enabled(tenant)
+    ready = bool(found) and all(
+        any(one.type == "Ready" and one.status == "True" for one in realm.conditions) for realm in found
     )
     return {"ready": ready, "conditions": realms[0]["conditions"] if realms else [], "realms": realms}

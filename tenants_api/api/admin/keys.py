@@ -1,4 +1,4 @@
-"""A realm's signature keys as this worker holds them, and fetching them now."""
+"""A realm's signature keys in this worker's cache, and their refresh."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class KeyOut(ResponseModel):
 
 
 class KeysOut(ResponseModel):
-    """`source` is `live`, `stored`, or null while nothing was fetched here yet."""
+    """`source` is `live`, `stored`, or null if this worker has no keys of the realm yet."""
 
     keys: list[KeyOut]
     fetched_at: Time | None
@@ -55,7 +55,7 @@ async def list_keys(
 
 @router.post("/refresh", response_model=KeysOut, responses=problem_responses(RateLimited, KeysUnavailable))
 async def refresh_keys(ref: Ref, realm_id: uuid.UUID, caller: KeyWriter, services: ServicesDep) -> KeyReport:
-    """Fetch keys and status now; what Keycloak withdrew stops working at once, on every replica."""
-    async with services.database.read() as session:  # ended before the realm is asked: it may take its time
+    """Fetch keys and status now; withdrawn keys are refused at once, on every replica."""
+    async with services.database.read() as session:  # closed before the request to the realm, which may be slow
         await service.get_realm(session, ref=ref, realm_id=realm_id)
     return await services.trust.refresh_keys(realm_id)

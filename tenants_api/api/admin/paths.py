@@ -1,4 +1,4 @@
-"""What the paths and conditional headers of the admin plane name."""
+"""Path and header parameters of the admin plane."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants_api.schemas.base import is_slug
 
 
 def tenant_ref(ref: Annotated[str, Path(max_length=100, description="id or slug", examples=["acme"])]) -> str:
-    """The tenant that the path names. What can be neither id nor slug is no tenant, and no database is asked."""
+    """The id or slug in the path. A text that is neither raises TenantNotFound without a query."""
     if not is_slug(ref) and not is_id(ref):
         raise TenantNotFound
     return ref

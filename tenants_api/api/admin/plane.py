@@ -1,4 +1,4 @@
-"""The admin plane: an application of its own, with its own contract, mounted at /admin."""
+"""The admin plane: an application with an OpenAPI document of its own, mounted at /admin."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from tenants_api.api.admin import (
 from tenants_api.errors import (
     ApiError,
     BodyTooLarge,
-    NotFound,
     RateLimited,
     UnsupportedMediaType,
     UriTooLong,
@@ -52,13 +51,13 @@ _KEY = {
     "name": HEADER,
     "in": "header",
     "required": False,
-    "description": "A name of your own for this request: sent again within 24 hours, it gets the first answer again",
+    "description": "A unique name for this request: a repetition within 24 hours gets the stored response",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
 
 def document_writes(app: FastAPI) -> None:
-    """Add the Idempotency-Key of POSTs, and the problems of reading a body, where a route does not name its own."""
+    """Document the Idempotency-Key of POSTs, and the problems of request bodies that a route does not document."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -69,7 +68,7 @@ def document_writes(app: FastAPI) -> None:
                     _add_key(operation)
                 if method in ("post", "put", "patch"):
                     _add_problems(operation, repeatable=method == "post")
-                _keep_problems(operation)
+                _only_problems(operation)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
@@ -87,11 +86,8 @@ def _add_problems(operation: dict[str, Any], *, repeatable: bool) -> None:
         operation["responses"].setdefault(code, response)
 
 
-def _keep_problems(operation: dict[str, Any]) -> None:
-    """FastAPI adds its own 422, and its own media type to every answer with a model; refusals are problems alone."""
-    default = operation["responses"].get("422")
-    if default is not None and PROBLEM not in default["content"]:
-        operation["responses"]["422"] = _shown(ValidationFailed)["422"]
+def _only_problems(operation: dict[str, Any]) -> None:
+    """Remove the media type that FastAPI adds to every response with a model: errors are problems only."""
     for code, response in operation["responses"].items():
         if code >= "400":
             response["content"] = {PROBLEM: response["content"][PROBLEM]}
@@ -111,7 +107,7 @@ _ROUTERS = (tenants, transitions, realms, roles, checks, keys, rejections, token
 
 @cache
 def create_admin_app() -> FastAPI:
-    """The admin plane. It keeps nothing: the services come in the scope, so one serves every application here."""
+    """The admin plane. It has no state, so one serves every application: the services come in the scope."""
     app = FastAPI(
         title="tenants-api admin",
         version=__version__,
@@ -119,7 +115,7 @@ def create_admin_app() -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         telemetry=NO_TELEMETRY,
-        redirect_slashes=False,  # the redirect would go to whatever host the request names
+        redirect_slashes=False,  # the redirect would go to the host that the request names
         generate_unique_id_function=operation_id,
         responses=problem_responses(*_PROBLEMS, UriTooLong, RateLimited, RegistryUnavailable),
         servers=[{"url": "/admin"}],
@@ -138,15 +134,10 @@ def create_admin_app() -> FastAPI:
 def _add_docs(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     async def admin_docs(services: ServicesDep) -> HTMLResponse:
-        _must_serve(services)
+        docs.must_serve(services)
         return docs.page(title="tenants-api admin", openapi="/admin/openapi.json")
 
     @app.get("/openapi.json", include_in_schema=False)
     async def admin_openapi(services: ServicesDep) -> JSONResponse:
-        _must_serve(services)
+        docs.must_serve(services)
         return JSONResponse(app.openapi())
-
-
-def _must_serve(services: ServicesDep) -> None:
-    if not services.settings.serves_docs:
-        raise NotFound

@@ -1,4 +1,4 @@
-"""The realms of a tenant: several issuers for a rename, a blue/green Keycloak, a migration."""
+"""The realms of a tenant. Several serve a rename, a blue/green Keycloak or a migration."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def list_realms(ref: Ref, caller: Reader, session: ReadSession) -> dict[st
 
 @router.post("", response_model=RealmOut, status_code=status.HTTP_201_CREATED, responses=problem_responses(IssuerTaken))
 async def add_realm(ref: Ref, realm: RealmIn, response: Response, caller: Writer, commands: CommandsDep) -> RealmOut:
-    """Add a realm and check it at once; it serves as soon as the tenant is active."""
+    """Add a realm and check it; its tokens are accepted as soon as the tenant is active."""
     draft = to_draft(realm, policy=commands.vocabulary.policy)
     row = await commands.add_realm(ref, draft, change=caller.change())
     response.headers["Location"] = f"/admin/v1/tenants/{row.tenant_id}/realms/{row.id}"
@@ -67,7 +67,7 @@ async def update_realm(
     commands: CommandsDep,
     if_match: IfMatch = None,
 ) -> RealmOut:
-    """Change a realm by merge patch; what decides about tokens is checked again."""
+    """Change a realm by merge patch; checks are repeated where the change can affect its tokens."""
     row = await commands.update_realm(
         ref,
         realm_id,

@@ -1,4 +1,4 @@
-"""Why a tenant's tokens were refused lately. A token itself is never kept."""
+"""Recent refusals of a tenant's tokens. Tokens are never stored."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ router = APIRouter(prefix="/v1/tenants/{ref}/rejections", tags=["tokens"], route
 
 
 class RejectionsOut(ResponseModel):
-    """At most a hundred, the latest first."""
+    """At most 100, the latest first."""
 
     data: list[RejectionOut]
 
 
 @router.get("", response_model=RejectionsOut, responses=problem_responses(TenantNotFound))
 async def list_rejected_tokens(ref: Ref, caller: Reader, session: ReadSession) -> RejectionsOut:
-    """The tenant's refused tokens, counted by what they have in common; some seconds late."""
+    """Refusals of the tenant's tokens, counted by reason, kid, azp and aud; some seconds late."""
     return RejectionsOut(data=[rejection_out(row) for row in await list_rejections(session, ref=ref)])

@@ -1,4 +1,4 @@
-"""A tenant's role mapping, and what it would make of some claims."""
+"""A tenant's role mapping, and a preview of it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ router = APIRouter(
 
 
 class PreviewIn(RequestModel):
-    """Claims as they stand in an access token."""
+    """Claims as in an access token."""
 
     claims: Claims = Field(examples=[{"realm_access": {"roles": ["orders-editors"]}}])
 
 
 class Preview(ResponseModel):
-    """The roles that the claims would give, and the rules that gave them."""
+    """The roles that the claims give, and the rules that matched."""
 
     roles: list[str]
     matched: list[RuleOut]
@@ -41,7 +41,7 @@ class Preview(ResponseModel):
 
 @router.get("", response_model=list[RuleOut])
 async def get_role_mapping(ref: Ref, response: Response, caller: Reader, session: ReadSession) -> list[RuleOut]:
-    """The mapping; empty means that the client roles which bear an application role's name grant it."""
+    """The mapping; if it is empty, client roles with the names of application roles grant these."""
     return _answer(await repository.get_tenant(session, ref=ref), response=response)
 
 
@@ -54,7 +54,7 @@ async def put_role_mapping(
     commands: CommandsDep,
     if_match: IfMatch = None,
 ) -> list[RuleOut]:
-    """Replace the mapping; it holds for the next request of every token, cached ones included."""
+    """Replace the mapping; it applies to the next request of every token, cached ones included."""
     rules = to_rules(mapping, roles=commands.vocabulary.roles, prefix="")
     row = await commands.set_role_mapping(ref, rules, if_match=parse_if_match(if_match), change=caller.change())
     return _answer(row, response=response)
@@ -64,7 +64,7 @@ async def put_role_mapping(
 async def preview_role_mapping(
     ref: Ref, body: PreviewIn, caller: Reader, session: ReadSession, services: ServicesDep
 ) -> RolePreview:
-    """What the mapping makes of these claims; nothing is stored."""
+    """The roles that these claims give; stores nothing."""
     tenant = await repository.get_tenant(session, ref=ref)
     return preview_roles(tenant, claims=body.claims, model=services.roles)
 

@@ -1,4 +1,4 @@
-"""What this worker knows and how fresh it is."""
+"""The state of this worker: registry version, lag and keys."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RegistryStatus(ResponseModel):
 
 
 class Status(ResponseModel):
-    """`keys` counts the realms used here by the state of their keys."""
+    """`keys` counts the realms that this worker used, by the state of their keys."""
 
     replica: Replica
     registry: RegistryStatus
@@ -45,7 +45,7 @@ class Status(ResponseModel):
 
 @router.get("", response_model=Status)
 async def get_status(caller: Reader, services: ServicesDep) -> dict[str, Any]:
-    """The worker that answers."""
+    """The state of the worker that responds."""
     trust = services.trust
     return {
         "replica": {"host": socket.gethostname(), "process": os.getpid(), "version": __version__},

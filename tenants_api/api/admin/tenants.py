@@ -1,4 +1,4 @@
-"""Tenants: create, list, read, change, upsert, delete."""
+"""Create, list, read, change, upsert and delete tenants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response, status
 
 from tenants_api.api.admin.paths import IfMatch, Ref
-from tenants_api.api.items import PageDep
 from tenants_api.errors import EtagMismatch, FieldError, IfMatchRequired, ValidationFailed
 from tenants_api.ids import is_id
 from tenants_api.registry import repository
@@ -25,7 +24,7 @@ from tenants_api.registry.values import Health, TenantFilter, TenantState, Trans
 from tenants_api.schemas.base import Paged, check_metadata, merge_patch, paged
 from tenants_api.schemas.tenants import TenantIn, TenantOut, TenantPatch, TenantPut, tenant_draft, tenant_out, to_rules
 from tenants_api.web.current_admin import Reader, Writer
-from tenants_api.web.dependencies import CommandsDep, ReadSession
+from tenants_api.web.dependencies import CommandsDep, PageDep, ReadSession
 from tenants_api.web.preconditions import AdminRoute, etag, parse_if_match, require_if_match
 from tenants_api.web.problems import problem_responses
 
@@ -41,7 +40,7 @@ _VERSIONED = problem_responses(TenantNotFound, EtagMismatch, IfMatchRequired)
     responses={**_TAKEN, **problem_responses(ValidationFailed, RealmNotReady)},
 )
 async def create_tenant(tenant: TenantIn, response: Response, caller: Writer, commands: CommandsDep) -> TenantOut:
-    """Onboard a tenant: reserve it, check its realms, activate it when they are ready."""
+    """Onboard a tenant: reserve it, check its realms, activate it if they are ready."""
     draft = tenant_draft(tenant, vocabulary=commands.vocabulary)
     row = await commands.create(draft, activate=tenant.activate, change=caller.change())
     return _answer(row, response=response, created=True)
@@ -107,13 +106,13 @@ async def put_tenant(
     if_match: IfMatch = None,
     if_none_match: Annotated[str | None, Header(description="`*` creates only")] = None,
 ) -> TenantOut:
-    """Make the tenant exactly this, creating it if need be; realms are matched by issuer and organization.
+    """Replace the tenant, or create it; realms are matched by issuer and organization.
 
-    Checks run when a realm is new or changed, and for a draft, which they activate unless `activate` is `never`.
+    Checks run if a realm is new or changed, and for a draft, which they activate unless `activate` is `never`.
     """
     slug = None if is_id(ref) else ref
     if slug is not None and tenant.slug not in (None, slug):
-        detail = f"the path names {ref!r}; to rename a tenant, name it by its id there"
+        detail = f"the path has the slug {ref!r}; to rename a tenant, put its id into the path"
         raise ValidationFailed(errors=[FieldError("/slug", detail)])
     row, created = await commands.put(
         ref,

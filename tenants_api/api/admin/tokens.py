@@ -1,4 +1,4 @@
-"""Why a token is accepted or refused. The token is neither stored nor logged."""
+"""Explain why a token is accepted or refused. The token is neither stored nor logged."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StepOut(ResponseModel):
 
 
 class ExplanationOut(ResponseModel):
-    """The decision with every step up to the one that refused."""
+    """The decision, with every step up to the one that refused the token."""
 
     accepted: bool
     reason: str = Field(examples=["wrong_audience"])
@@ -47,5 +47,5 @@ class ExplanationOut(ResponseModel):
 
 @router.post("/explain", response_model=ExplanationOut)
 async def explain_token(body: TokenIn, caller: Reader, services: ServicesDep) -> Explanation:
-    """Run the verifier over a token and show how far it came."""
+    """Verify a token and report each step."""
     return await explain(services.verifier, Credential.bearer(body.token))

@@ -1,4 +1,4 @@
-"""The explicit changes of a tenant's state."""
+"""Changes of a tenant's state."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ router = APIRouter(
 
 
 @dataclass(frozen=True, slots=True)
-class DesiredTenant:
-    """A change of state as it was asked for: of which tenant, which version of it, by whom and why."""
+class TransitionRequest:
+    """A requested change of state: tenant, expected version, caller and reason."""
 
     ref: str
     if_match: int | None
@@ -38,7 +38,7 @@ class DesiredTenant:
     response: Response
 
     async def move(self, transition: Transition) -> TenantOut:
-        """Make the transition and answer with the tenant as it is then."""
+        """Make the transition; the response is the changed tenant."""
         return self.answer(await self.commands.move(self.ref, transition, if_match=self.if_match, change=self.change))
 
     def answer(self, row: Tenant) -> TenantOut:
@@ -46,46 +46,48 @@ class DesiredTenant:
         return tenant_out(row)
 
 
-async def _wanted(
+async def _transition_request(
     ref: Ref,
     response: Response,
     caller: Writer,
     commands: CommandsDep,
     body: Reason | None = None,
     if_match: IfMatch = None,
-) -> DesiredTenant:
+) -> TransitionRequest:
     change = caller.change(body.reason if body is not None else None)
-    return DesiredTenant(ref, parse_if_match(if_match), change, commands, response)
+    return TransitionRequest(ref, parse_if_match(if_match), change, commands, response)
 
 
-WantedDep = Annotated[DesiredTenant, Depends(_wanted)]
+TransitionDep = Annotated[TransitionRequest, Depends(_transition_request)]
 
 
 @router.post("/activate", response_model=TenantOut, responses=problem_responses(RealmNotReady))
-async def activate_tenant(wanted: WantedDep) -> TenantOut:
-    """Check the realms of a draft and let its tokens in; 422 with the report when a check fails."""
-    return wanted.answer(await wanted.commands.activate(wanted.ref, if_match=wanted.if_match, change=wanted.change))
+async def activate_tenant(request: TransitionDep) -> TenantOut:
+    """Check the realms of a draft and activate it; 422 with the report if a check fails."""
+    return request.answer(
+        await request.commands.activate(request.ref, if_match=request.if_match, change=request.change)
+    )
 
 
 @router.post("/suspend", response_model=TenantOut)
-async def suspend_tenant(wanted: WantedDep) -> TenantOut:
+async def suspend_tenant(request: TransitionDep) -> TenantOut:
     """Refuse the tenant's tokens on every worker, cached ones included."""
-    return await wanted.move(Transition.SUSPEND)
+    return await request.move(Transition.SUSPEND)
 
 
 @router.post("/resume", response_model=TenantOut)
-async def resume_tenant(wanted: WantedDep) -> TenantOut:
-    """Let a suspended tenant's tokens in again."""
-    return await wanted.move(Transition.RESUME)
+async def resume_tenant(request: TransitionDep) -> TenantOut:
+    """Accept the tokens of a suspended tenant again."""
+    return await request.move(Transition.RESUME)
 
 
 @router.post("/restore", response_model=TenantOut)
-async def restore_tenant(wanted: WantedDep) -> TenantOut:
-    """Take a deleted tenant back; it comes back suspended."""
-    return await wanted.move(Transition.RESTORE)
+async def restore_tenant(request: TransitionDep) -> TenantOut:
+    """Restore a deleted tenant; its state is then `suspended`."""
+    return await request.move(Transition.RESTORE)
 
 
 @router.post("/purge", response_model=TenantOut)
-async def purge_tenant(wanted: WantedDep) -> TenantOut:
-    """Remove a deleted tenant for good; its slug and issuers are free again. The answer is what it was."""
-    return tenant_out(await wanted.commands.purge(wanted.ref, change=wanted.change))
+async def purge_tenant(request: TransitionDep) -> TenantOut:
+    """Remove a deleted tenant for good; its slug and issuers are free again. The response is its last state."""
+    return tenant_out(await request.commands.purge(request.ref, change=request.change))
