@@ -1,4 +1,4 @@
-"""Forward auth: a proxy asks for each request whether it may pass, and as whom.
+"""Forward auth: a proxy asks for each request whether its token is accepted, and for the identity headers.
 
-Knows ASGI and the verifier; no web framework, no database, no HTTP client: it is also served alone.
+Depends on ASGI and the verifier only, not on the web framework, so that it can also be served standalone.
 """

@@ -1,4 +1,4 @@
-"""From a plan to a complete configuration of one proxy."""
+"""The complete configuration of a proxy in front of forward auth, from a plan."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOLDER = re.compile(r"/[A-Za-z0-9._/-]{1,200}")
 
 
 class PlanError(ValueError):
-    """A value does not fit; the message names it and what it may be."""
+    """A value is not accepted; the message names the option and the values that are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One door: where it listens, whom it asks, and the service behind it."""
+    """A gateway: its address, its authorizer and its upstream service."""
 
     listen: Address
     authorizer: Address
@@ -47,11 +47,11 @@ class Plan:
     max_token_bytes: int = MAX_TOKEN_BYTES
 
     def header_kilobytes(self, *, least: int, beside: int) -> int:
-        """The size of a buffer that holds a token and so many kilobytes beside it."""
+        """The size of a buffer for a token and `beside` KiB of other headers, at least `least`."""
         return max(least, -(-self.max_token_bytes // 1024) + beside)
 
     def query(self, *, profile: str | None = None) -> str:
-        """The configured options as a query, with its question mark; empty when there are none."""
+        """The options as a query with its question mark; empty without options."""
         options = {"profile": profile, "tenant": self.tenant, "role": self.role}
         text = "&".join(f"{name}={value}" for name, value in options.items() if value)
         return f"?{text}" if text else ""
@@ -67,16 +67,18 @@ def plan(
     folder: Path | None = None,
     max_token_bytes: int = MAX_TOKEN_BYTES,
 ) -> Plan:
-    """Check and read the values.
+    """Check and parse the values.
 
     Raises:
-        PlanError: one of them is not an address, a name or a plain path.
+        PlanError: a value is not an address, a name or an absolute path.
     """
     for option, value in (("tenant", tenant), ("role", role)):
         if value is not None and not _NAME.fullmatch(value):
-            raise PlanError(f"--{option} may hold letters, digits, dot, hyphen and underscore, at most 63")
+            expected = "expected 1 to 63 letters, digits, dots, hyphens and underscores"
+            raise PlanError(f"--{option} {value[:100]!r} is not accepted; {expected}")
     if folder is not None and not _FOLDER.fullmatch(str(folder)):
-        raise PlanError("--folder must be an absolute path of letters, digits, dot, hyphen, underscore and slash")
+        expected = "expected an absolute path of letters, digits, dots, hyphens, underscores and slashes"
+        raise PlanError(f"--folder {str(folder)[:100]!r} is not accepted; {expected}")
     return Plan(
         listen=_address(listen, option="listen", socket=False),
         authorizer=_address(authorizer, option="authorizer", socket=True),
@@ -101,25 +103,23 @@ def _address(text: str, *, option: str, socket: bool) -> Address:
 
 def _wrong_part(text: str) -> str:
     if "://" in text:
-        return "it holds a scheme; give host and port alone"
+        return "it has a scheme"
     if text.startswith("unix:"):
-        return (
-            "the path may hold letters, digits, dot, hyphen, underscore and slash, and no socket may be used elsewhere"
-        )
+        return "only --authorizer may be a socket, with a path of letters, digits, `.`, `-`, `_` and `/`"
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         return "it has no port"
     if "/" in port:
-        return "it holds a path; give host and port alone"
+        return "it has a path"
     if not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or not 0 < int(port) < 65536:
         return f"the port {port[:20]!r} is not a number from 1 to 65535"
     return host_fault(host.lower()) or "the host is not a host name or an IP address"
 
 
-# Set by us, all of them or the assertion only where it is turned on.
-PASSED_ON = (*IDENTITY_HEADERS, ASSERTION)
-# Never set by us, but services written for other authorizers believe them; the last one asks for a tunnel in HTTP/2.
-FOREIGN = (
+# Set by forward auth; the assertion only if it is enabled.
+FORWARDED_HEADERS = (*IDENTITY_HEADERS, ASSERTION)
+# Set by other authorizers, and trusted by services written for those; the last one requests an HTTP/2 tunnel.
+FOREIGN_HEADERS = (
     "X-Auth-Request-Groups",
     "X-Auth-Request-Access-Token",
     "X-Forwarded-User",
@@ -133,8 +133,8 @@ FOREIGN = (
     "Forwarded",
     "HTTP2-Settings",
 )
-# What a service may believe of the client's address, its certificate and its path; `Proxy` is HTTP_PROXY in CGI.
-CLAIMS = (
+# Headers that a service may trust for the client's address, certificate or path; `Proxy` is HTTP_PROXY in CGI.
+CLIENT_HEADERS = (
     "Client-Cert",
     "Client-Cert-Chain",
     "Proxy",
@@ -157,13 +157,13 @@ CLAIMS = (
     "X-SSL-Client-Cert",
 )
 SET_BY_TRAEFIK = frozenset({"X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP"})
-CLEARED = (*PASSED_ON, *FOREIGN, *CLAIMS)
-# What else a header's name may hold beside letters, digits and hyphens (`token`, RFC 9110 section 5.6.2).
+CLEARED_HEADERS = (*FORWARDED_HEADERS, *FOREIGN_HEADERS, *CLIENT_HEADERS)
+# Other characters of a header's name than letters, digits and hyphens (`token`, RFC 9110 section 5.6.2).
 SEPARATORS = "!#$%&'*+.^_`|~"
 
 
 def aliases(name: str, *, separators: str = "_.") -> list[str]:
-    """The name's other spellings, with one of `separators` in place of one hyphen or more."""
+    """The name's other spellings, with one of `separators` in place of at least one hyphen."""
     words = name.split("-")
     found = []
     for between in product(f"-{separators}", repeat=len(words) - 1):
@@ -175,7 +175,7 @@ _TEMP = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 class _Template(Template):
-    """`§name`: no proxy's language uses that sign, and all of them use `$`, `@` or braces."""
+    """A template with `§name`: the languages of the proxies use `$`, `@` and braces, and none uses `§`."""
 
     delimiter = "§"
 
@@ -184,7 +184,7 @@ def render(proxy: str, *, plan: Plan) -> str:
     """The configuration of `nginx`, `caddy`, `traefik` or `envoy`.
 
     Raises:
-        PlanError: the proxy cannot do what the plan wants.
+        PlanError: the proxy does not support the plan.
     """
     template, values = _PROXIES[proxy]
     text = files("tenants_api.forward_auth").joinpath("templates", template).read_text(encoding="utf-8")
@@ -192,7 +192,7 @@ def render(proxy: str, *, plan: Plan) -> str:
 
 
 def _nginx(plan: Plan) -> Mapping[str, str]:
-    variables = {name: name.lower().replace("-", "_") for name in PASSED_ON}
+    variables = {name: name.lower().replace("-", "_") for name in FORWARDED_HEADERS}
     folder = plan.folder
     return {
         "main": f"pid {folder}/nginx.pid;\nerror_log stderr warn;\n" if folder else "",
@@ -202,10 +202,10 @@ def _nginx(plan: Plan) -> Mapping[str, str]:
         "authorizer": f"unix:{plan.authorizer.socket}" if plan.authorizer.socket else _host_port(plan.authorizer),
         "upstream": _host_port(plan.upstream),
         "query": plan.query(profile="nginx"),
-        "header_buffer": f"{plan.header_kilobytes(least=16, beside=8)}k",  # one for each header line
+        "header_buffer": f"{plan.header_kilobytes(least=16, beside=8)}k",  # of one header line
         "take": _lines((f"auth_request_set ${own} $upstream_http_{own};" for own in variables.values()), indent=12),
         "give": _lines((f"proxy_set_header {name} ${own};" for name, own in variables.items()), indent=12),
-        "clear": _lines((f'proxy_set_header {name} "";' for name in (*FOREIGN, *CLAIMS)), indent=12),
+        "clear": _lines((f'proxy_set_header {name} "";' for name in (*FOREIGN_HEADERS, *CLIENT_HEADERS)), indent=12),
     }
 
 
@@ -219,22 +219,24 @@ def _caddy(plan: Plan) -> Mapping[str, str]:
         "upstream": _host_port(plan.upstream),
         "query": plan.query(),
         "aliases": "\n".join(f"\t\trequest_header -*{sign}*" for sign in SEPARATORS),
-        "clear": "\n".join(f"\t\trequest_header -{name}" for name in CLEARED),
-        "passed_on": " ".join(PASSED_ON),
+        "clear": "\n".join(f"\t\trequest_header -{name}" for name in CLEARED_HEADERS),
+        "passed_on": " ".join(FORWARDED_HEADERS),
         "assertion": ASSERTION,
     }
 
 
 def _traefik(plan: Plan) -> Mapping[str, str]:
     if plan.authorizer.socket:
-        raise PlanError("Traefik's ForwardAuth reaches its authorizer by HOST:PORT only")
+        raise PlanError(
+            "--authorizer is a Unix socket, which Traefik's ForwardAuth does not support; expected HOST:PORT"
+        )
     return {
         "listen": _host_port(plan.listen),
         "authorizer": _host_port(plan.authorizer),
         "upstream": _host_port(plan.upstream),
         "query": plan.query(),
         "clear": _lines((f'{name}: ""' for name in _with_aliases()), indent=10),
-        "passed_on": _lines((f"- {name}" for name in PASSED_ON), indent=10),
+        "passed_on": _lines((f"- {name}" for name in FORWARDED_HEADERS), indent=10),
     }
 
 
@@ -242,19 +244,19 @@ def _envoy(plan: Plan) -> Mapping[str, str]:
     return {
         "listen": _envoy_address(plan.listen),
         "authorizer": _envoy_address(plan.authorizer),
-        "discovery": "STATIC" if plan.authorizer.socket else "STRICT_DNS",  # a path is no name to look up
+        "discovery": "STATIC" if plan.authorizer.socket else "STRICT_DNS",  # a path needs no DNS query
         "upstream": _envoy_address(plan.upstream),
         "query": plan.query(profile="envoy"),
-        "headers_kb": str(plan.header_kilobytes(least=60, beside=32)),  # of all headers; 60 is Envoy's own
-        # Envoy alone does not set X-Forwarded-Host itself.
-        "clear": _lines((f"- remove: {name.lower()}" for name in (*CLEARED, "X-Forwarded-Host")), indent=26),
-        "passed_on": _lines((f"- exact: {name.lower()}" for name in PASSED_ON), indent=30),
+        "headers_kb": str(plan.header_kilobytes(least=60, beside=32)),  # of all headers; 60 is Envoy's default
+        # Unlike the other proxies, Envoy does not set X-Forwarded-Host itself.
+        "clear": _lines((f"- remove: {name.lower()}" for name in (*CLEARED_HEADERS, "X-Forwarded-Host")), indent=26),
+        "passed_on": _lines((f"- exact: {name.lower()}" for name in FORWARDED_HEADERS), indent=30),
     }
 
 
 def _with_aliases() -> list[str]:
-    identity = [spelling for name in (*PASSED_ON, *FOREIGN) for spelling in (name, *aliases(name))]
-    return identity + [name for name in CLAIMS if name not in SET_BY_TRAEFIK]
+    identity = [spelling for name in (*FORWARDED_HEADERS, *FOREIGN_HEADERS) for spelling in (name, *aliases(name))]
+    return identity + [name for name in CLIENT_HEADERS if name not in SET_BY_TRAEFIK]
 
 
 def _envoy_address(address: Address) -> str:

@@ -1,7 +1,7 @@
-"""`/authz` and everything below it: may this request pass, and as whom?
+"""`/authz` and every path below it: accept or refuse a request, and return the caller's identity headers.
 
-One ASGI callable. The decision comes from `Authorization` and the proxy's configured query alone: no method, no path,
-no body and no `X-Forwarded-*` can be forged into a pass.
+The decision depends on `Authorization` and the configured query only: a forged method, path, body or `X-Forwarded-*`
+does not change it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tenants_api.tokens.principal import Principal, RoleModel
 from tenants_api.tokens.verifier import TokenVerifier
 
 PATH = "/authz"
-MAX_TOLD = 4096  # principals whose headers are remembered, about a kilobyte each
-MAX_TOLD_BYTES = 4096  # of such a principal: one that is full of text is told anew each time
-KEY_WAIT_SECONDS = 0.15  # seconds for a realm; Envoy gives an authorizer 200 ms in all
-_THROUGH_NGINX = frozenset({401, 403})  # auth_request takes any other refusal for a failure, and answers 500
+MAX_CACHED_PRINCIPALS = 4096  # whose headers are cached, about a kilobyte each
+MAX_CACHED_PRINCIPAL_BYTES = 4096  # of a cached principal; headers of a larger one are built each time
+KEY_WAIT_SECONDS = 0.15  # for keys of a realm; Envoy's timeout for an authorizer is 200 ms
+_THROUGH_NGINX = frozenset({401, 403})  # for any other refusal auth_request responds with 500
 
 _BELOW = f"{PATH}/"
 # Empty and dot segments (RFC 3986 section 5.2.4), also percent-encoded twice or with backslashes. A proxy that hides
-# `/authz` from the world resolves them: `/authz/..` is `/` for it, and would tell the world whether a token is good.
+# `/authz` from clients resolves them: `/authz/..` is `/` to the proxy, and would tell clients whether a token is valid.
 _SLASH, _DOT = r"(?:[/\\]|%2f|%5c)", r"(?:\.|%2e)"
 _UNRESOLVED = re.compile(rf"{_SLASH}(?:{_DOT}{{1,2}}$|{_DOT}{{0,2}}{_SLASH})", re.IGNORECASE)
 _EMPTY = (b"content-length", b"0")
@@ -37,7 +37,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Authorizer:
-    """Decides. `answer` is the whole of forward auth but the routing."""
+    """The ASGI part of forward auth without routing."""
 
     def __init__(
         self,
@@ -46,27 +46,27 @@ class Authorizer:
         roles: RoleModel,
         mint: Callable[[Principal], str] | None = None,
     ) -> None:
-        """`mint` makes the internal assertion about a caller, where it is turned on."""
+        """`mint` creates the internal assertion about a principal, if assertions are enabled."""
         self._verifier, self._roles, self._mint = verifier, roles, mint
-        # By identity, which costs nothing to look up; the principal is kept with it, so no other can have its id.
-        self._told: dict[int, tuple[Principal, Headers]] = {}
+        # By `id`, the cheapest key; the entry holds the principal, so that no other object can have its id.
+        self._headers: dict[int, tuple[Principal, Headers]] = {}
 
     async def answer(self, scope: Scope, send: Send, *, request_id: str) -> None:
-        """Answer one request, whatever its method; its body is never read."""
+        """Respond to one request of any method; its body is never read."""
         options: Options | None = None
         try:
             options = parse_options(scope.get("query_string", b""))
             if scope["path"] != PATH and _UNRESOLVED.search(scope["path"]):
                 raise NotFound
             if options.role is not None and options.role not in self._roles.includes:
-                raise InvalidRequest(f"role= names none of the roles {', '.join(sorted(self._roles.names))}")
-            # Neither method nor URL: those of this request are the proxy's, not those that a sender proves.
+                raise InvalidRequest(f"role= is unknown; expected one of {', '.join(sorted(self._roles.names))}")
+            # Without method and URL: those of this request are the proxy's, not those of the client's proof.
             credential = self._verifier.credential_of(scope["headers"])
             principal = await self._verifier.verify(credential, patience=KEY_WAIT_SECONDS)
             if options.tenant is not None or options.role is not None:
                 self._admit(principal, options=options)
-            told = self._told.get(id(principal))
-            headers = told[1].copy() if told is not None else self._tell(principal)
+            cached = self._headers.get(id(principal))
+            headers = cached[1].copy() if cached is not None else self._headers_of(principal)
             if self._mint is not None:
                 headers.append(self._assertion(principal))
             status, body = 200, b""
@@ -81,17 +81,17 @@ class Authorizer:
         if options.role is not None and not self._roles.permits(principal.roles, needed=options.role):
             raise InsufficientRole(options.role)
 
-    def _tell(self, principal: Principal) -> Headers:
-        """What says who calls, made once: a token that is known gives the same principal again."""
-        if len(self._told) >= MAX_TOLD:
-            self._told.clear()
-        told = (principal, [*identity_headers(principal), _EMPTY])
-        if size_of(principal) <= MAX_TOLD_BYTES:
-            self._told[id(principal)] = told
-        return told[1].copy()
+    def _headers_of(self, principal: Principal) -> Headers:
+        """The headers of a principal, which are cached: a cached token has the same principal object."""
+        if len(self._headers) >= MAX_CACHED_PRINCIPALS:
+            self._headers.clear()
+        cached = (principal, [*identity_headers(principal), _EMPTY])
+        if size_of(principal) <= MAX_CACHED_PRINCIPAL_BYTES:
+            self._headers[id(principal)] = cached
+        return cached[1].copy()
 
     def _assertion(self, principal: Principal) -> tuple[bytes, bytes]:
-        assert self._mint is not None  # noqa: S101 (asked before)
+        assert self._mint is not None  # noqa: S101 (`answer` checked it)
         try:
             return ASSERTION.lower().encode("ascii"), self._mint(principal).encode("ascii")
         except ValueError as error:  # expired within the leeway: no assertion may outlive the token
@@ -99,12 +99,12 @@ class Authorizer:
 
 
 def is_authz(path: str) -> bool:
-    """Whether a path is forward auth's: `/authz` itself or anything below it."""
+    """Whether a path is `/authz` or below it."""
     return path == PATH or path.startswith(_BELOW)
 
 
 def refusal(error: ApiError, *, options: Options | None, request_id: str) -> tuple[int, Headers, bytes]:
-    """Status, headers and problem of a refusal, as the profile wants them."""
+    """Status, headers and problem of a refusal, adapted to the profile."""
     status = error.status
     headers = [
         (name.lower().encode("ascii"), value.encode("latin-1", "replace")) for name, value in error.headers.items()

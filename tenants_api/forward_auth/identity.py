@@ -1,7 +1,7 @@
-"""A principal as headers for the service behind a proxy.
+"""The identity headers of a principal, for the service behind a proxy.
 
-Every header is always there and never empty: a proxy that copies only what an answer holds would otherwise let the
-client's own header of that name through (Caddy, GHSA-7r4p-vjf4-gxv4).
+Every header is always present and not empty: a proxy that copies only headers of the response would otherwise forward
+the client's header of that name (Caddy, GHSA-7r4p-vjf4-gxv4).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from tenants_api.tokens.principal import Principal
 
 
 class IdentityTooLarge(ApiError):
-    """A name that is cut could be another user's, and a role that is left out could be the one that forbids."""
+    """The identity headers are too large. Nothing is cut: a shortened name could be another user's."""
 
     status = 403
     code = "identity_too_large"
     title = "The identity does not fit into headers"
-    cause = "User name, email and roles of the token take more than 4096 bytes as headers for the service behind."
+    cause = "User name, email and roles of the token exceed 4095 bytes as headers for the upstream service."
     hint = "Shorten the user name in the realm, or map fewer roles to the user; nothing is ever cut off."
 
     def __init__(self) -> None:
@@ -37,27 +37,25 @@ IDENTITY_HEADERS = (
     "X-Auth-Request-Preferred-Username",
     "X-Auth-Request-Email",
 )
-# Beside them where it is turned on, and so cleared in front of us like them.
+# Set with them if assertions are enabled, and cleared by the proxy like them.
 ASSERTION = "X-Internal-Assertion"
-NOTHING = b"-"
-MAX_KEPT = 255  # characters of a text whose encoded form is kept: Keycloak's longest user name, 3 KB at most
-MAX_IDENTITY_BYTES = (
-    4095  # of all identity headers as lines: nginx reads the head of a response into one page of memory
-)
-# What RFC 8187 calls attr-char, and what mail addresses and group paths hold. Above all not: `%`, comma, space.
+ABSENT = b"-"
+MAX_CACHED_CHARACTERS = 255  # of a text whose encoded form is cached: Keycloak's longest user name
+MAX_IDENTITY_BYTES = 4095  # of the header lines: nginx reads the head of a response into a buffer of one page
+# attr-char of RFC 8187, and characters of mail addresses and group paths; not `%`, comma and space.
 _PLAIN = "!#$&+-.^_`|~@:/"
 
 Headers = list[tuple[bytes, bytes]]
 
 
 def identity_headers(principal: Principal) -> Headers:
-    """The six headers, names in lower case as ASGI wants them.
+    """The six headers, with names in lower case (ASGI).
 
     Raises:
-        IdentityTooLarge: they would take 4096 bytes or more; nothing is cut.
+        IdentityTooLarge: they exceed `MAX_IDENTITY_BYTES`.
     """
     if len(principal.username or "") + len(principal.email or "") > MAX_IDENTITY_BYTES:
-        raise IdentityTooLarge  # each character takes a byte at least: what cannot fit is not encoded first
+        raise IdentityTooLarge  # before encoding: each character takes at least one byte
     values = (
         _id(principal.tenant.id),
         encoded(principal.tenant.slug),
@@ -72,24 +70,24 @@ def identity_headers(principal: Principal) -> Headers:
 
 
 def encoded(text: str | None) -> bytes:
-    """Percent-encoded UTF-8 (RFC 3986 section 2.1), US-ASCII only; `-` alone means that there is none."""
+    """Percent-encoded UTF-8 (RFC 3986 section 2.1) in US-ASCII; `-` means that there is no value."""
     if not text:
-        return NOTHING
+        return ABSENT
     if text == "-":
         return b"%2D"
-    return _encode(text) if len(text) <= MAX_KEPT else _encode.__wrapped__(text)
+    return _encode(text) if len(text) <= MAX_CACHED_CHARACTERS else _encode.__wrapped__(text)
 
 
-# Bounded by count: the headers of the same few tenants, roles and users are asked for again and again.
+# Cached: requests repeat the same tenants, roles and users.
 @lru_cache(maxsize=8192)
 def _encode(text: str) -> bytes:
-    # A claim may hold half a surrogate pair, which UTF-8 has no bytes for: it must neither fail nor look like another.
+    # A claim may hold a lone surrogate, which UTF-8 cannot encode: it must neither fail nor look like another text.
     return quote(text, safe=_PLAIN, errors="surrogatepass").encode("ascii")
 
 
 @lru_cache(maxsize=1024)
 def _list(roles: frozenset[str]) -> bytes:
-    return b",".join(encoded(role) for role in sorted(roles)) or NOTHING
+    return b",".join(encoded(role) for role in sorted(roles)) or ABSENT
 
 
 @lru_cache(maxsize=1024)

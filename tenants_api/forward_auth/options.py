@@ -1,7 +1,7 @@
-"""What a proxy's configuration asks of forward auth: `tenant=`, `role=`, `profile=`.
+"""The options in the query of forward auth, from a proxy's configuration: `tenant=`, `role=`, `profile=`.
 
-Envoy appends the client's own path and query to the address that it was given. There the configured options end with
-`original=`: whatever stands behind it is the client's and is not looked at.
+Envoy appends the client's path and query to the configured URL, whose options therefore end with `original=`: the text
+after it is the client's and is ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ORIGINAL = b"&original="
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`tenant` is the slug that the token must belong to, `role` the role that it must have; None asks for nothing."""
+    """`tenant` is the slug of the required tenant, `role` the required role; None requires nothing."""
 
     tenant: str | None = None
     role: str | None = None
@@ -28,11 +28,11 @@ class Options:
 
 
 def parse_options(query: bytes) -> Options:
-    """The options of one query string.
+    """The options of a query string.
 
     Raises:
-        InvalidRequest: an option is unknown, empty or given twice; a check that is misspelt must not be left out.
-        UriTooLong: what stands before `original=` is no proxy's configuration; nothing of it was read.
+        InvalidRequest: an option is unknown, empty or repeated; a misspelt check must not be skipped.
+        UriTooLong: the options are longer than `MAX_OPTIONS_BYTES`; they were not parsed.
     """
     configured, original, _ = query.partition(_ORIGINAL)
     if len(configured) > MAX_OPTIONS_BYTES:
@@ -40,19 +40,19 @@ def parse_options(query: bytes) -> Options:
     return _parse(configured, bool(original))
 
 
-# A proxy's configuration holds a handful; a caller who invents more evicts, and no more. Without the client's part of
-# the query, which is another one for each request.
+# Cached without the client's part of the query, which differs in each request. A proxy has a handful of options; a
+# client that varies them only evicts entries.
 @lru_cache(maxsize=256)
 def _parse(configured: bytes, original: bool) -> Options:
     pairs = parse_qsl(configured.decode("latin-1"), keep_blank_values=True, separator="&")
     found = dict(pairs)
     if not found.keys() <= _NAMES:
-        raise InvalidRequest("forward auth knows the options tenant, role and profile, and no other")
+        raise InvalidRequest("unknown option; forward auth has the options tenant, role and profile")
     if len(found) != len(pairs) or not all(found.values()):
-        raise InvalidRequest("an option of forward auth stands twice or is empty")
+        raise InvalidRequest("an option is repeated or empty; expected each option at most once, with a value")
     options = Options(**found)
     if options.profile is not None and options.profile not in PROFILES:
-        raise InvalidRequest(f"the profiles of forward auth are {' and '.join(PROFILES)}")
+        raise InvalidRequest(f"unknown profile; the profiles are {' and '.join(PROFILES)}")
     if original and options.profile != "envoy":
-        raise InvalidRequest("original= belongs to profile=envoy")
+        raise InvalidRequest("original= requires profile=envoy")
     return options

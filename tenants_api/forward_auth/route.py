@@ -1,6 +1,6 @@
-"""Forward auth within the whole API. Stands before CORS and routes: neither may answer in its place.
+"""Forward auth within the API, in front of CORS and routes.
 
-An OPTIONS request with an `Origin` would otherwise be a preflight, which CORS lets pass without a token.
+CORS would treat an OPTIONS request with an `Origin` as a preflight, and accept it without a token.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tenants_api.web.authentication import SERVICES
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """What the metric calls it."""
+    """The route of a request, for its metric."""
 
     path: str = PATH
 
@@ -26,7 +26,7 @@ _ROUTE = _Route()
 
 
 class ForwardAuth:
-    """Answers `/authz` and everything below it."""
+    """The ASGI application for `/authz` and every path below it."""
 
     def __init__(self) -> None:
         self._authorizer: Authorizer | None = None
@@ -35,7 +35,7 @@ class ForwardAuth:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = _ROUTE
         services, authorizer = scope[SERVICES], self._authorizer
-        if authorizer is None or services is not self._services:  # an application may be started again
+        if authorizer is None or services is not self._services:  # the lifespan may run again
             authorizer = self._of(services)
         await authorizer.answer(scope, send, request_id=scope[REQUEST_ID])
 

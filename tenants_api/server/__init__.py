@@ -1,1 +1,1 @@
-"""How uvicorn serves: options and limits that are not its defaults. Knows no application."""
+"""uvicorn's options and limits, the metrics port and standalone forward auth."""

@@ -1,4 +1,4 @@
-"""uvicorn's options, for the API and for standalone forward auth. What it would choose otherwise is written out."""
+"""uvicorn's options for the API and for standalone forward auth; also defaults that matter for security."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
-from tenants_api.server.http_limits import LARGEST_HEAD, LARGEST_HEAD_OF_LARGE_TOKENS
+from tenants_api.server.http_limits import MAX_HEAD_BYTES, MAX_HEAD_BYTES_WITH_LARGE_TOKENS
 
 Value = TypeVar("Value")
 
 
 @asynccontextmanager
 async def frozen(start: AbstractAsyncContextManager[Value]) -> AsyncIterator[Value]:
-    """A lifespan that freezes all objects once its start is complete.
+    """A lifespan that freezes all objects (`gc.freeze`) after its start.
 
-    Only for a process that serves one application and nothing else: the collector is the whole process's.
+    Only for a process that serves a single application: the garbage collector is shared by the whole process.
     """
     async with start as value:
         gc.collect()
@@ -24,29 +24,29 @@ async def frozen(start: AbstractAsyncContextManager[Value]) -> AsyncIterator[Val
         yield value
 
 
-SHUTDOWN_GRACE_SECONDS = 10  # seconds that running requests get at the end
+SHUTDOWN_GRACE_SECONDS = 10  # that running requests get at shutdown
 
 
 def server_options(*, host: str, port: int, workers: int, uds: str | None, max_token_bytes: int) -> dict[str, Any]:
-    """Arguments of `uvicorn.run` beside the application's factory."""
-    is_large = max_token_bytes > LARGEST_HEAD // 2  # the rest of a head has the other half
+    """Arguments of `uvicorn.run`, except the application's factory."""
+    is_large = max_token_bytes > MAX_HEAD_BYTES // 2  # the other half is for the rest of the head
     return {
         "factory": True,
         "host": host,
         "port": port,
         "uds": uds,
         "workers": workers,
-        # httptools has no bound on the head of a request; ours has. h11's is for those who run without httptools.
+        # httptools does not bound the head of a request; this subclass does. h11's bound is for runs without httptools.
         "http": f"tenants_api.server.http_limits:{'LargeTokensHttp' if is_large else 'BoundedHttp'}",
-        "h11_max_incomplete_event_size": LARGEST_HEAD_OF_LARGE_TOKENS if is_large else LARGEST_HEAD,
-        "ws": "none",  # there is no WebSocket here, so nothing may upgrade to one
-        "lifespan": "on",  # a start that fails must end the process, not serve half an application
-        # X-Forwarded-For from anybody would forge the address that login limits and logs use.
+        "h11_max_incomplete_event_size": MAX_HEAD_BYTES_WITH_LARGE_TOKENS if is_large else MAX_HEAD_BYTES,
+        "ws": "none",  # the API has no WebSocket routes, so no request may upgrade
+        "lifespan": "on",  # a failed start must end the process
+        # Any client could forge with X-Forwarded-For the address that login limits and logs use.
         "proxy_headers": False,
         "server_header": False,
         "timeout_keep_alive": 5,
         "timeout_graceful_shutdown": SHUTDOWN_GRACE_SECONDS,
-        "access_log": False,  # the application writes its own events, without tokens in query strings
+        "access_log": False,  # the application logs its own events, without query strings
         "log_config": None,
         "log_level": "info",
         "backlog": 2048,

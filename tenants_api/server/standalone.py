@@ -1,7 +1,7 @@
-"""Standalone forward auth: `/authz`, `/livez`, `/readyz`, `/metrics` and nothing else.
+"""Standalone forward auth: an ASGI application with `/authz`, `/livez`, `/readyz` and `/metrics`.
 
-Without the web framework, the admin plane and the migrations it starts sooner and takes less memory, and a mistake in
-the API cannot stop it. It reads the same registry through the same storage and follows the same change feed.
+Without the web framework, the admin plane and the migrations it starts faster, takes less memory, and is independent of
+defects in the API. It reads the same registry through the same storage and follows the same change feed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ log = structlog.get_logger("tenants_api.forward_auth")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What one process of forward auth holds while it runs."""
+    """The parts of a running process of standalone forward auth."""
 
     authorizer: Authorizer
     database: Database
@@ -56,9 +56,9 @@ class Opened:
 async def open_authorizer(
     settings: Settings, *, roles: RoleModel = SAMPLE_ROLES, load: bool = True
 ) -> AsyncIterator[Opened]:
-    """Read the registry and follow its changes while the block runs; no realm is asked for anything.
+    """Read the registry and follow its changes while the block runs; makes no request to a realm.
 
-    Whoever wants to know whether that can be done leaves the registry where it is (`load` False).
+    With `load` False only check that the registry can be read.
 
     Raises:
         NotReady: the database cannot be reached, is not migrated, or its role may not serve.
@@ -78,7 +78,7 @@ async def open_authorizer(
             parts.trust, database=database, assertion=assertion, environment=settings.environment, tenants=load
         )
         if load and assertion is not None:
-            await assertion.renew()  # a first start makes the first key before any assertion is wanted
+            await assertion.renew()  # the first start creates the first key before any request
         followers = start_loops(loops if load else {}, on_death=metrics.restarted)
         try:
             yield Opened(
@@ -101,7 +101,7 @@ async def open_authorizer(
 
 
 class AuthzApp:
-    """The ASGI application. `opening` gives what it needs for as long as the server runs."""
+    """The ASGI application. `opening` is entered at the start of the server and left at its end."""
 
     def __init__(self, opening: Callable[[], AbstractAsyncContextManager[Opened]]) -> None:
         self._opening = opening
@@ -109,11 +109,11 @@ class AuthzApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
         elif scope["type"] == "http":
             await self._serve(scope, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             async with self._opening() as self._opened:
@@ -127,7 +127,7 @@ class AuthzApp:
 
     async def _serve(self, scope: Scope, send: Send) -> None:
         opened = self._opened
-        assert opened is not None  # noqa: S101 (the server answers nothing before the lifespan began)
+        assert opened is not None  # noqa: S101 (a server sends no request before the start is complete)
         request_id = request_id_of(scope["headers"])
         status = 0
 
@@ -137,7 +137,7 @@ class AuthzApp:
                 status = message["status"]
                 message["headers"] += [
                     (b"x-request-id", request_id.encode("ascii")),
-                    (b"cache-control", b"no-store"),  # a stored pass would outlive a suspension
+                    (b"cache-control", b"no-store"),  # a cached 200 would outlive a suspension
                     (b"x-content-type-options", b"nosniff"),
                 ]
             await send(message)
@@ -186,33 +186,33 @@ def _problem(error: ApiError, *, request_id: str) -> tuple[int, str, bytes]:
 
 
 FACTORY = "tenants_api.server.standalone:served_app"
-ERROR, USAGE, UNREACHABLE = 1, 2, 7  # the exit codes of every command
+ERROR, USAGE, UNREACHABLE = 1, 2, 7  # exit codes, as in `tenants_api/cli/exits.py`
 
 
 def served_app() -> AuthzApp:
-    """What each worker runs, with its settings out of the environment."""
+    """The application of each worker, with settings from the environment."""
     settings = load_settings()
     logging.configure(format=settings.log_format, level=settings.log_level)
     return AuthzApp(lambda: frozen(open_authorizer(settings)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until a signal ends it; the exit code."""
+    """Serve until a signal ends the process; the exit code."""
     chosen = _parser().parse_args(arguments)
     if chosen.json:
         os.environ["TENANTS_LOG_FORMAT"] = "json"  # for the workers, too
     try:
         settings = load_settings()
     except SettingsError as error:
-        return _stopped(str(error), code=ERROR)
+        return _failed(str(error), code=ERROR)
     logging.configure(format=settings.log_format, level=settings.log_level)
     if chosen.workers > 1 and settings.environment == "production" and settings.database_url.startswith("sqlite"):
-        reason = "several workers on SQLite wait for each other's writes; use one worker or PostgreSQL"
-        return _stopped(reason, code=USAGE)
+        reason = f"{chosen.workers} workers on SQLite block each other's writes; use one worker or PostgreSQL"
+        return _failed(reason, code=USAGE)
     try:
-        asyncio.run(_try(settings))
+        asyncio.run(_check_start(settings))
     except NotReady as error:
-        return _stopped(str(error), code=UNREACHABLE)
+        return _failed(str(error), code=UNREACHABLE)
     options = server_options(
         host=chosen.host,
         port=chosen.port,
@@ -225,13 +225,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _try(settings: Settings) -> None:
-    """Find out before the workers start, and once instead of once a worker, that the registry cannot be read."""
+async def _check_start(settings: Settings) -> None:
+    """Raises NotReady once, before the workers start, if the registry cannot be read."""
     async with open_authorizer(settings, load=False):
         pass
 
 
-def _stopped(reason: str, *, code: int) -> int:
+def _failed(reason: str, *, code: int) -> int:
     print(f"error: {reason}", file=sys.stderr)
     return code
 

@@ -1,7 +1,7 @@
-"""An HTTP server for scrapes on a port of its own: a thread for each, few at once, none for long.
+"""An HTTP server for scrapes on a separate port: a thread for each connection, bounded in number and in time.
 
-The standard library's server gives each connection a thread and waits for its request for ever: a client that
-opens connections and sends half a request keeps as many threads.
+The standard library's server waits for ever for a request: a client that opens connections and sends partial requests
+would hold as many threads.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
     deadline = SCRAPE_DEADLINE_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._open: dict[socket.socket, float] = {}  # with the end of its time, oldest first
+        self._open: dict[socket.socket, float] = {}  # each with its deadline, oldest first
         super().__init__(*args, **kwargs)
 
     def server_bind(self) -> None:
-        """As the base class does, without its look-up of the host's full name: DNS may be down at a start."""
+        """As in the base class, without its DNS query for the host's full name: DNS may be down at a start."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
@@ -60,11 +60,11 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
                 self._end(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], OSError):  # a connection that broke is no mistake of ours
+        if not isinstance(sys.exc_info()[1], OSError):  # a closed connection is not a defect of this process
             super().handle_error(request, client_address)
 
     def _end(self, request: socket.socket) -> None:
-        """Its thread, which waits for it, goes on to its end."""
+        """Shut a connection down; the thread that waits for it then ends."""
         self._open.pop(request, None)
         with suppress(OSError):  # it is closed already
             request.shutdown(socket.SHUT_RDWR)
@@ -81,7 +81,7 @@ def serve_metrics(
     """Serve the registry in a thread until `shutdown`.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the port cannot be opened.
     """
 
     class Server(MetricsServer):
@@ -93,13 +93,13 @@ def serve_metrics(
     return server
 
 
-# Between `serve` and its workers: uvicorn starts them as new interpreters, which inherit the environment alone.
-METRICS_HOST = "TENANTS_SERVE_METRICS_HOST"  # set where the one worker opens the metrics port
-SHOW_WORKER = "TENANTS_SERVE_SHOW_WORKER"
+# From `serve` to its workers: uvicorn starts them as new interpreters, which inherit only the environment.
+METRICS_HOST_VARIABLE = "TENANTS_SERVE_METRICS_HOST"  # set if a single worker opens the metrics port
+SHOW_WORKER_VARIABLE = "TENANTS_SERVE_SHOW_WORKER"
 
 
 def with_worker_header(app: ASGIApp) -> ASGIApp:
-    """Name the worker's process in `X-Worker`: the demo shows with it that every worker decides alike."""
+    """Add the worker's process id as `X-Worker`; the demo shows with it that all workers decide alike."""
     header = (b"x-worker", str(os.getpid()).encode("ascii"))
 
     async def named(scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,9 +114,9 @@ def with_worker_header(app: ASGIApp) -> ASGIApp:
 
 
 class MetricsPort:
-    """Serve /metrics on a port of its own from the end of the start to the end of the application.
+    """Serve /metrics on a separate port while the application runs.
 
-    For one worker; of several their parent opens the port.
+    For a single worker; with several workers their parent process opens the port.
     """
 
     def __init__(self, app: ASGIApp, *, host: str, port: int, registry: Callable[[], CollectorRegistry]) -> None:
@@ -146,7 +146,7 @@ class MetricsPort:
 
 
 def open_metrics_port(registry: CollectorRegistry, *, host: str, port: int) -> MetricsServer | None:
-    """Serve the registry there; None, and a warning in the log, where the port is taken."""
+    """Serve the registry at this address; None, with a warning in the log, if the port cannot be opened."""
     try:
         server = serve_metrics(registry, host=host, port=port)
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tenants_api.forward_auth.endpoint import MAX_TOLD, Authorizer
+from tenants_api.forward_auth.endpoint import MAX_CACHED_PRINCIPALS, Authorizer
 from tenants_api.tokens.credentials import Credential, credential_of
 from tenants_api.tokens.principal import SAMPLE_ROLES, Principal, TenantRef
 
@@ -70,7 +70,7 @@ async def told(authorizer: Authorizer, raw: str) -> list[tuple[bytes, bytes]]:
 
 async def test_each_of_many_callers_is_told_as_itself() -> None:
     authorizer = deciding(Strangers())
-    for number in range(MAX_TOLD + 100):
+    for number in range(MAX_CACHED_PRINCIPALS + 100):
         headers = dict(await told(authorizer, str(number)))
         assert headers[b"x-tenant-slug"] == b"tenant-%d" % number
         assert headers[b"x-auth-request-user"] == b"user-%d" % number
@@ -86,7 +86,7 @@ async def test_headers_of_a_caller_full_of_text_are_not_kept() -> None:
     authorizer = deciding(Full())
     for number in range(50):
         assert dict(await told(authorizer, str(number)))[b"x-tenant-slug"] == b"tenant-%d" % number
-    assert not authorizer._told
+    assert not authorizer._headers
 
 
 async def test_what_somebody_adds_to_one_answer_is_not_in_the_next() -> None:

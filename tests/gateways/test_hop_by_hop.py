@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tenants_api.forward_auth.configurations import CLAIMS
+from tenants_api.forward_auth.configurations import CLIENT_HEADERS
 from tenants_api.forward_auth.identity import IDENTITY_HEADERS
 from tests.gateways.conftest import Door
 from tests.gateways.upstream import named, offered
@@ -120,7 +120,7 @@ async def test_d6_client_that_names_its_token_as_hop_by_hop_gets_no_further_than
 
 async def test_client_says_nothing_of_its_address_its_certificate_or_another_path(door: Door) -> None:
     """The service believes its proxy; what that does not set itself must not come from the client."""
-    claims = ["X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-Proto", *CLAIMS]
+    claims = ["X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-Proto", *CLIENT_HEADERS]
     answer = await exchanged(
         door, *(f"{name}: forged" for name in claims), *(f"{name.lower()}: forged" for name in claims)
     )

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tenants_api.devkit.realms import DevRealmServer
-from tenants_api.forward_auth.configurations import CLEARED, SEPARATORS, aliases
+from tenants_api.forward_auth.configurations import CLEARED_HEADERS, SEPARATORS, aliases
 from tenants_api.forward_auth.endpoint import refusal
 from tenants_api.forward_auth.identity import IDENTITY_HEADERS
 from tenants_api.forward_auth.options import parse_options
@@ -51,7 +51,7 @@ async def test_identity_reaches_the_service(door: Door) -> None:
 @pytest.mark.parametrize("spelling", ["hyphens", "underscores", "dots", "repeated", "upper case"])
 async def test_forged_identity_never_reaches_the_service(door: Door, spelling: str) -> None:
     forged = [("Authorization", door.bearer()["Authorization"])]
-    for name in CLEARED:
+    for name in CLEARED_HEADERS:
         spelt = {"underscores": name.replace("-", "_"), "dots": name.replace("-", "."), "upper case": name.upper()}
         forged += [(spelt.get(spelling, name), "forged")] * (2 if spelling == "repeated" else 1)
     answer = await door.client.get("/", headers=forged)

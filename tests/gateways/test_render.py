@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from tenants_api.forward_auth.configurations import (
-    CLAIMS,
-    CLEARED,
-    FOREIGN,
-    PASSED_ON,
+    CLEARED_HEADERS,
+    CLIENT_HEADERS,
+    FOREIGN_HEADERS,
+    FORWARDED_HEADERS,
     SET_BY_TRAEFIK,
     PlanError,
     aliases,
@@ -35,7 +35,7 @@ def test_nothing_is_left_to_fill_in(proxy: str) -> None:
     assert "§" not in text
     assert "tenant=acme&role=editor" in text
     own = SET_BY_TRAEFIK if proxy == "traefik" else frozenset()
-    assert {name for name in CLEARED if name.lower() not in text.lower()} == own
+    assert {name for name in CLEARED_HEADERS if name.lower() not in text.lower()} == own
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_traefik_clears_first_then_asks_with_the_token_alone_and_replaces_every_
     assert authorize["address"] == "http://127.0.0.1:8000/authz?tenant=acme"
     assert authorize["trustForwardHeader"] is False
     assert authorize["authRequestHeaders"] == ["Authorization"]
-    assert authorize["authResponseHeaders"] == list(PASSED_ON)
-    assert set(IDENTITY_HEADERS) < set(PASSED_ON)
-    identity = {spelling for name in (*PASSED_ON, *FOREIGN) for spelling in (name, *aliases(name))}
-    assert cleared == dict.fromkeys(identity | set(CLAIMS) - SET_BY_TRAEFIK, "")
+    assert authorize["authResponseHeaders"] == list(FORWARDED_HEADERS)
+    assert set(IDENTITY_HEADERS) < set(FORWARDED_HEADERS)
+    identity = {spelling for name in (*FORWARDED_HEADERS, *FOREIGN_HEADERS) for spelling in (name, *aliases(name))}
+    assert cleared == dict.fromkeys(identity | set(CLIENT_HEADERS) - SET_BY_TRAEFIK, "")
 
 
 def test_d3_traefik_hands_on_no_protocol_but_websocket() -> None:

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from tenants_api.server.http_limits import LARGEST_HEAD, PIPELINED_REQUESTS, BoundedHttp
+from tenants_api.server.http_limits import MAX_HEAD_BYTES, PIPELINED_REQUESTS, BoundedHttp
 from tenants_api.server.options import server_options
 from tests.support.processes import wait_for
 from tests.support.waiting import DEADLINE
@@ -146,7 +146,7 @@ def test_endless_headers_are_cut_off(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         with pytest.raises(ConnectionError):  # noqa: PT012 - which of the sends fails is up to the system
-            for number in range(LARGEST_HEAD):
+            for number in range(MAX_HEAD_BYTES):
                 connection.sendall(b"X-%d: " % number + b"a" * 1000 + b"\r\n")
 
 

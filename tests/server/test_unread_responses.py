@@ -11,9 +11,9 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from tenants_api.server.http_limits import SLOWEST_READ_BYTES, BoundedHttp
+from tenants_api.server.http_limits import MIN_READ_BYTES, BoundedHttp
 
-MUCH = 10 * SLOWEST_READ_BYTES
+MUCH = 10 * MIN_READ_BYTES
 
 
 class Handle:
@@ -110,7 +110,7 @@ def test_d11_client_that_drips_is_given_up(connection: Connection) -> None:
 def test_client_that_reads_slowly_gets_the_whole_response(connection: Connection) -> None:
     connection.client.waiting = MUCH
     connection.protocol.pause_writing()
-    for left in range(MUCH - SLOWEST_READ_BYTES, -1, -SLOWEST_READ_BYTES):
+    for left in range(MUCH - MIN_READ_BYTES, -1, -MIN_READ_BYTES):
         assert connection.is_served_after_deadline(waiting=left)
 
 
@@ -125,7 +125,7 @@ def test_client_that_empties_the_systems_buffer_is_read(connection: Connection) 
         _fill(here)
         connection.protocol.pause_writing()
         for _ in range(3):
-            assert len(there.recv(SLOWEST_READ_BYTES, socket.MSG_WAITALL)) == SLOWEST_READ_BYTES
+            assert len(there.recv(MIN_READ_BYTES, socket.MSG_WAITALL)) == MIN_READ_BYTES
             assert connection.is_served_after_deadline(waiting=MUCH)
         assert not connection.is_served_after_deadline(waiting=MUCH), "a buffer that stays as it is was not read"
 
@@ -133,7 +133,7 @@ def test_client_that_empties_the_systems_buffer_is_read(connection: Connection) 
 def _fill(full: socket.socket) -> None:
     while True:
         try:
-            full.send(bytes(SLOWEST_READ_BYTES))
+            full.send(bytes(MIN_READ_BYTES))
         except BlockingIOError:
             return
 
