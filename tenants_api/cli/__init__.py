@@ -1,6 +1,6 @@
-"""The command line: one file per verb group, on the same services as the API. Knows no rule of its own.
+"""The command line: one file for each group of verbs, on the same services as the API.
 
-Nothing is imported before it is known what for: standalone forward auth starts without the other commands' libraries.
+A command's libraries are imported when it is called: standalone forward auth starts without those of other commands.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tenants_api.database.engine import utc_now
 from tenants_api.registry.models import AdminApiKey
 from tenants_api.registry.values import SCOPES
 
-app = typer.Typer(no_args_is_help=True, help="Admin keys: who may use the admin plane.")
+app = typer.Typer(no_args_is_help=True, help="Admin keys: credentials of the admin plane.")
 
 Scopes = Annotated[str, typer.Option("--scopes", help=f"Comma-separated, of: {', '.join(SCOPES)}.")]
 
@@ -29,7 +29,7 @@ def create(
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it on stdout; it cannot be shown again."""
+    """Create a key and print it on stdout; it cannot be shown again."""
     expires_at = utc_now() + timedelta(days=expires_in) if expires_in else None
     chosen, who = _scopes(scopes), change(reason)
     row, key = execute(
@@ -39,7 +39,7 @@ def create(
         print_json({**_shape(row), "key": key})
         return
     typer.echo(key)
-    say("keep it: only its digest is stored")
+    say("store the key now: the registry has only its digest")
 
 
 @app.command("list")
@@ -55,11 +55,11 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="KEY", help="Its id, as `list` shows it.")],
+    key_id: Annotated[str, typer.Argument(metavar="KEY", help="The key's id, as in `list`.")],
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refuse a key from now on."""
+    """Revoke a key: the next request with it is refused."""
     execute(lambda commands: commands.revoke_admin_key(key_id, held=SCOPES, change=change(reason)))
     if as_json:
         print_json({"revoked": key_id})
@@ -71,7 +71,8 @@ def _scopes(text: str) -> tuple[str, ...]:
     scopes = tuple(part.strip() for part in text.split(",") if part.strip())
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
-        raise CliError(f"--scopes may hold {', '.join(SCOPES)}; not {', '.join(unknown) or 'nothing'}", code=USAGE)
+        found = f"has unknown scopes {', '.join(unknown)}" if unknown else "is empty"
+        raise CliError(f"--scopes {found}; expected some of {', '.join(SCOPES)}", code=USAGE)
     return scopes
 
 

@@ -1,4 +1,4 @@
-"""`tenants-api audit …`: who changed what, when and why."""
+"""`tenants-api audit …`: the audit log."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tenants_api.registry.audit import list_events
 from tenants_api.registry.models import AuditEvent
 from tenants_api.registry.values import PageRequest
 
-app = typer.Typer(no_args_is_help=True, help="Audit: every change, with who and why.")
+app = typer.Typer(no_args_is_help=True, help="Audit: every change, with actor and reason.")
 
-LARGEST_PAGE = 100
+MAX_EVENTS_PER_PAGE = 100
 
 Action = Annotated[str | None, typer.Option(help="Only this action.")]
 Target = Annotated[str | None, typer.Option(help="Only this target's id.")]
@@ -25,7 +25,7 @@ ActorId = Annotated[str | None, typer.Option("--actor", help="Only this actor's 
 
 @app.command()
 def tail(
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=LARGEST_PAGE, help="How many.")] = 20,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=MAX_EVENTS_PER_PAGE, help="How many.")] = 20,
     action: Action = None,
     target: Target = None,
     actor: ActorId = None,
@@ -55,7 +55,7 @@ def tail(
 
 @app.command()
 def export(action: Action = None, target: Target = None, actor: ActorId = None, as_json: AsJson = False) -> None:
-    """Write every event on stdout, newest first, one JSON document on each line (with or without --json)."""
+    """Write all events to stdout, newest first, one JSON document a line (with or without --json)."""
     run(_export(action=action, target=target, actor=actor))
 
 
@@ -68,9 +68,9 @@ async def _events(**where: str | None) -> AsyncIterator[AuditEvent]:
     async with services() as opened:
         after: str | None = None
         while True:
-            # A transaction for each page: a long export must not keep a snapshot of the database alive.
+            # A transaction for each page: a long export must not hold one snapshot of the database.
             async with opened.database.read() as session:
-                page = await list_events(session, page=PageRequest(limit=LARGEST_PAGE, after=after), **where)
+                page = await list_events(session, page=PageRequest(limit=MAX_EVENTS_PER_PAGE, after=after), **where)
             for event in page.items:
                 yield event
             if page.after is None:

@@ -1,4 +1,4 @@
-"""Every command of `tenants-api`, put together. A verb's modules are imported when the verb is called."""
+"""All commands of `tenants-api`. The modules of a verb are imported when it is called."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from tenants_api import __version__
 
 _CLI = "tenants_api.cli"
 _HIDDEN = {"settings"}
-# In the order of the help: name, module (of this room, or a dotted name) and attribute (a Typer or a function), and the
-# help text of the list, which is that of the verb itself.
+# In the order of the help: name, module (of this package, or a dotted name) and attribute (a Typer or a function), and
+# the help text, which is the same as the verb's own.
 _VERBS = (
     (
         "demo",
         "tenants_api.devkit.demo.command:demo",
-        "Show the whole story on this machine: onboard a realm, use it, rotate its keys, suspend it.",
+        "Run a demonstration on this machine: onboard a realm, use it, rotate its keys, suspend it.",
     ),
     ("serve", "serve:serve", "Serve the API; refuses to start on a database that is not migrated."),
-    ("doctor", "doctor:doctor", "Check settings, database and registry; exit 3 if something fails."),
+    ("doctor", "doctor:doctor", "Check settings, database and registry; exit 3 if a check fails."),
     (
         "maintenance",
         "maintenance:maintenance",
-        "Remove what was kept long enough: old idempotency keys, login tries, rejections and, if set, audit events.",
+        "Delete expired rows: idempotency keys, login attempts, rejections and, if set, audit events.",
     ),
     ("openapi", "openapi:openapi", "Print the OpenAPI document (JSON, with or without --json)."),
     ("settings", "settings_table:settings", "Print every setting as a Markdown table."),
     ("db", "database:app", "Database: its schema and migrations."),
     ("tenants", "tenants:app", "Tenants: the customers and their states."),
     ("realms", "realms:app", "Realms: the issuers of a tenant."),
-    ("keys", "keys:app", "Keys: what the realms sign with."),
-    ("roles", "roles:app", "Roles: what a realm's claims are worth here."),
-    ("token", "tokens:app", "Tokens: why one is accepted or refused."),
-    ("admin-keys", "admin_keys:app", "Admin keys: who may use the admin plane."),
-    ("audit", "audit:app", "Audit: every change, with who and why."),
-    ("gateway", "gateway:app", "Configurations of proxies that ask /authz before they pass a request on."),
+    ("keys", "keys:app", "Keys: the signature keys of a tenant's realms."),
+    ("roles", "roles:app", "Roles: the role mapping of a tenant."),
+    ("token", "tokens:app", "Tokens: explain why one is accepted or refused."),
+    ("admin-keys", "admin_keys:app", "Admin keys: credentials of the admin plane."),
+    ("audit", "audit:app", "Audit: every change, with actor and reason."),
+    ("gateway", "gateway:app", "Configurations of proxies that authorize each request at /authz."),
     (
         "dev-realms",
         "tenants_api.devkit.demo.command:app",
-        "Development realms: a small issuer with Keycloak's URLs. Never exposed.",
+        "Development realms: a small issuer with Keycloak's URLs. Do not expose it.",
     ),
 )
 
 
 class LazyVerb(TyperCommand):
-    """A verb or a group of verbs in the list of commands; its module is imported when it is called."""
+    """A verb or a group of verbs whose module is imported when it is called."""
 
     def __init__(self, name: str, *, source: str, help: str) -> None:  # noqa: A002 (Click's name)
         super().__init__(name=name, help=help, hidden=name in _HIDDEN)
         self._source = source
 
     def load(self) -> Any:
-        """The command itself."""
+        """Import the command."""
         module, _, attribute = self._source.partition(":")
         verb = getattr(import_module(module if "." in module else f"{_CLI}.{module}"), attribute)
         if isinstance(verb, typer.Typer):
@@ -69,12 +69,12 @@ class LazyVerb(TyperCommand):
         return command
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """The context of the command itself: Click goes on with that context's command."""
+        """The context of the imported command, which Click then invokes."""
         return self.load().make_context(*args, **kwargs)
 
 
 class Root(TyperGroup):
-    """The root command: an expected error ends in one clear line, never in a traceback."""
+    """The root command; reports an expected error by a message and an exit code."""
 
     def __init__(self, **options: Any) -> None:
         verbs = {name: LazyVerb(name, source=source, help=text) for name, source, text in _VERBS}
@@ -84,7 +84,7 @@ class Root(TyperGroup):
         try:
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
-            raise  # Typer renders them; at BrokenPipeError (`| head`) it ends quietly
+            raise  # Typer handles these; BrokenPipeError (`| head`) without a message
         except Exception as error:
             exits = import_module(f"{_CLI}.exits")
             if not isinstance(error, exits.EXPECTED):
@@ -96,7 +96,7 @@ app = typer.Typer(
     cls=Root,
     no_args_is_help=True,
     add_completion=False,
-    # Typer's pretty tracebacks print local variables, and tokens live in local variables.
+    # Typer's pretty tracebacks print local variables, which hold tokens.
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 a check failed, 4 not found, 5 conflict, 6 not authorised, "
     "7 unreachable.",

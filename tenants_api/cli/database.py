@@ -1,4 +1,4 @@
-"""`tenants-api db …`: the schema of the database. Works past any pooler (TENANTS_DATABASE_DIRECT_URL)."""
+"""`tenants-api db …`: the schema of the database, without a pooler (TENANTS_DATABASE_DIRECT_URL)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tenants_api.registry import models as registry_models
 
 app = typer.Typer(no_args_is_help=True, help="Database: its schema and migrations.")
 
-# Importing them is what puts their tables into the metadata that `check` compares with.
+# Imported for their tables in the metadata, with which `check` compares the database.
 MODELS = (registry_models, item_models, assertion_models)
 
 
 @app.command()
 def upgrade(
-    to: Annotated[str, typer.Option("--to", metavar="REVISION", help="Where to stop.")] = "head",
+    to: Annotated[str, typer.Option("--to", metavar="REVISION", help="The target revision.")] = "head",
     as_json: AsJson = False,
 ) -> None:
-    """Bring the database to the newest schema; several processes may do so at once."""
+    """Migrate the database to the newest schema; several processes may run this concurrently."""
     url = settings().direct_url
     migrating.upgrade(url, revision=to)
     _print(migrating.current(url), as_json=as_json)
@@ -38,21 +38,21 @@ def upgrade(
 
 @app.command()
 def downgrade(
-    to: Annotated[str, typer.Argument(metavar="REVISION", help="Where to stop; `base` takes everything away.")],
+    to: Annotated[str, typer.Argument(metavar="REVISION", help="The target revision; `base` drops all tables.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take the schema back; what the later tables and columns held is gone."""
+    """Downgrade the schema; the data of later tables and columns is lost."""
     url = settings().direct_url
     if not yes:
-        typer.confirm(f"Take the schema back to {to}, with the data that only later ones hold?", abort=True, err=True)
+        typer.confirm(f"Downgrade to {to} and lose the data of later tables and columns?", abort=True, err=True)
     migrating.downgrade(url, revision=to)
     _print(migrating.current(url), as_json=as_json)
 
 
 @app.command()
 def current(as_json: AsJson = False) -> None:
-    """Show the revision that the database is at."""
+    """Show the revision of the database."""
     _print(migrating.current(settings().direct_url), as_json=as_json)
 
 
@@ -63,21 +63,21 @@ def history(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(revision) for revision in revisions])
         return
-    print_table(("revision", "after", "what it does"), ((r.revision, r.down_revision, r.message) for r in revisions))
+    print_table(("revision", "after", "change"), ((r.revision, r.down_revision, r.message) for r in revisions))
 
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Compare the database with what this version needs; exit 3 if they differ."""
+    """Compare the database with the schema of this version; exit 3 if they differ."""
     url = settings().direct_url
     revision, head = migrating.current(url), revisions.head()
-    # An old schema differs by nature: only at the newest revision do differences mean something was forgotten.
+    # An older revision differs anyway; at the newest one a difference is a defect.
     differences = migrating.check(url, metadata=Base.metadata) if revision == head else []
     differences += migrating.read(url, unguarded_tables) + migrating.read(url, changeable_log)
     if as_json:
         print_json({"revision": revision, "head": head, "differences": differences})
     elif revision != head:
-        say(f"the database is at {revision or 'nothing'}, not at {head}: run tenants-api db upgrade")
+        say(f"the database has revision {revision or 'none'}, expected {head}: run tenants-api db upgrade")
     for difference in differences:
         say(difference)
     if revision != head or differences:
@@ -94,7 +94,7 @@ def grant(
     """Print the SQL of PostgreSQL's two roles, or run it; connect as a superuser, or as the owner once both exist."""
     url = make_url(settings().direct_url)
     if url.get_backend_name() != "postgresql":
-        raise CliError("SQLite knows no roles", hint="set TENANTS_DATABASE_URL to PostgreSQL", code=USAGE)
+        raise CliError("SQLite has no roles", hint="set TENANTS_DATABASE_URL to PostgreSQL", code=USAGE)
     try:
         statements = role_setup(database=url.database or "", owner=owner, app=role)
     except ValueError as error:
@@ -104,7 +104,7 @@ def grant(
     if as_json:
         print_json({"statements": statements, "applied": apply})
     elif apply:
-        say(f"{owner} owns the database, {role} serves; a role without a password gets one by \\password in psql")
+        say(f"{owner} owns the database, {role} serves; set a missing password by \\password in psql")
     else:
         typer.echo("\n".join(f"{statement};" for statement in statements))
 

@@ -1,4 +1,4 @@
-"""`tenants-api doctor`: is this installation fit to serve, and if not, what cures it."""
+"""`tenants-api doctor`: checks an installation; a failed check has a hint."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tenants_api.settings import Settings, SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: `ok`, `failed`, or `note` (worth knowing, not wrong)."""
+    """A check; its outcome is `ok`, `failed` or `note`."""
 
     check: str
     outcome: str
@@ -35,10 +35,10 @@ class Finding:
 
 
 def doctor(
-    realms: Annotated[bool, typer.Option("--realms", help="Also ask every active realm.")] = False,
+    realms: Annotated[bool, typer.Option("--realms", help="Also check every active realm.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, database and registry; exit 3 if something fails."""
+    """Check settings, database and registry; exit 3 if a check fails."""
     findings = run(_collect(realms=realms))
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -74,17 +74,17 @@ async def _findings(*, realms: bool) -> AsyncGenerator[Finding, None]:
 def _realm_targets(settings: Settings) -> Finding:
     opened = [*settings.insecure_http_hosts, *settings.allowed_private_networks]
     if opened and settings.environment == "production":
-        return Finding("realm URLs", "note", f"production may reach by http or privately: {', '.join(opened)}")
-    return Finding("realm URLs", "ok", f"opened besides public https: {', '.join(opened) or 'nothing'}")
+        return Finding("realm URLs", "note", f"production allows http or private addresses: {', '.join(opened)}")
+    return Finding("realm URLs", "ok", f"allowed besides public https: {', '.join(opened) or 'nothing'}")
 
 
 async def _role(services: Services) -> Finding:
     faults = await role_faults(services.database)
-    if faults:  # production refuses to start with them
+    if faults:  # with these a process in production does not start
         detail = "; ".join(f"{one.fault}: {one.hint}" for one in faults)
-        return Finding("database role", "note", f"development only, row-level security does not bind it: {detail}")
+        return Finding("database role", "note", f"development only, it bypasses row-level security: {detail}")
     bound = services.database.is_postgresql
-    return Finding("database role", "ok", "row-level security binds it" if bound else "SQLite knows no roles")
+    return Finding("database role", "ok", "row-level security applies to it" if bound else "SQLite has no roles")
 
 
 async def _registry(services: Services, *, realms: bool) -> AsyncGenerator[Finding, None]:
@@ -96,10 +96,10 @@ async def _registry(services: Services, *, realms: bool) -> AsyncGenerator[Findi
     if realms:
         for tenant in tenants:
             for realm in tenant.realms if tenant.state == TenantState.ACTIVE else ():
-                yield await _ask(services, tenant=tenant, realm=realm)
+                yield await _check_registered(services, tenant=tenant, realm=realm)
 
 
-async def _ask(services: Services, *, tenant: TenantRow, realm: RealmRow) -> Finding:
+async def _check_registered(services: Services, *, tenant: TenantRow, realm: RealmRow) -> Finding:
     async with services.database.read() as session:
         draft = registered_draft(await service.get_realm(session, ref=str(tenant.id), realm_id=realm.id))
     report = await services.commands.checks.check(draft)

@@ -1,4 +1,4 @@
-"""From a command line to the registry's values, through the same wire models that check the API's bodies."""
+"""Convert options of commands to drafts, with the schemas of the API's bodies."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pydantic import BaseModel, ValidationError
 from tenants_api.control.drafts import Vocabulary
 from tenants_api.errors import FieldError, ValidationFailed
 from tenants_api.registry.values import RealmDraft, TenantDraft
-from tenants_api.schemas import tenants as wire
+from tenants_api.schemas import tenants as schemas
 from tenants_api.schemas.tenants import RealmIn, RuleIn, TenantFields, TenantPatch, to_draft, to_rules
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def tenant_draft(fields: Mapping[str, Any], *, vocabulary: Vocabulary) -> TenantDraft:
-    """A new tenant; None counts as left out, in its realms too. Raises ValidationFailed."""
+    """The draft of a new tenant; None means not given, also in its realms. Raises ValidationFailed."""
     realms = [_given(realm) for realm in fields["realms"]]
     body = checked(TenantFields, {**_given(fields), "realms": realms})
-    return wire.tenant_draft(body, vocabulary=vocabulary)
+    return schemas.tenant_draft(body, vocabulary=vocabulary)
 
 
 def realm_draft(fields: Mapping[str, Any], *, vocabulary: Vocabulary) -> RealmDraft:
-    """One realm; None counts as left out. Raises ValidationFailed."""
+    """The draft of a realm; None means not given. Raises ValidationFailed."""
     return to_draft(checked(RealmIn, _given(fields)), policy=vocabulary.policy)
 
 
 def changed_fields(fields: Mapping[str, Any], *, vocabulary: Vocabulary) -> dict[str, Any]:
-    """What of a tenant changes: the fields that were given. Raises ValidationFailed."""
+    """The fields of a tenant that were given. Raises ValidationFailed."""
     body = checked(TenantPatch, _given(fields))
     changed = {name: getattr(body, name) for name in body.model_fields_set}
     if "role_mapping" in changed:
@@ -43,10 +43,10 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checked(model: type[M], fields: Mapping[str, Any]) -> M:
-    """The wire model of these fields. Raises ValidationFailed with a pointer to each wrong one."""
+    """Validate fields by a schema. Raises ValidationFailed with a pointer to each wrong one."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         wrong = [FieldError("/" + "/".join(str(part) for part in one["loc"]), one["msg"]) for one in found]
-        raise ValidationFailed("a value does not fit", errors=wrong) from error
+        raise ValidationFailed("a value is not valid", errors=wrong) from error

@@ -1,4 +1,4 @@
-"""The one place where an error becomes an exit code and two lines on stderr. Knows no command.
+"""Reports errors of all commands: an exit code, and a message and a hint on stderr.
 
 0 ok · 1 error · 2 usage · 3 a check failed · 4 not found · 5 conflict · 6 not authorised · 7 unreachable
 """
@@ -28,7 +28,7 @@ _OF_DATABASE = (SQLAlchemyError, StorageError)
 
 
 class CliError(Exception):
-    """A command cannot go on. `cure` is the command or setting that helps."""
+    """A command failed. `hint` is the command or setting that helps, `code` the exit code."""
 
     def __init__(self, message: str, *, hint: str | None = None, code: int = ERROR) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ EXPECTED = (ApiError, CliError, NotReady, MigrationError, SettingsError, *_OF_DA
 
 
 def report(error: Exception) -> int:
-    """Say on stderr what went wrong and what helps; the exit code for it."""
+    """Print the error and its hint on stderr; returns the exit code."""
     if isinstance(error, ApiError):
         return _report_api_error(error)
     if isinstance(error, CliError):
@@ -54,7 +54,7 @@ def report(error: Exception) -> int:
 
 
 def exit_code(error: ApiError) -> int:
-    """The exit code of a refusal."""
+    """The exit code for an error of the API."""
     return _BY_CODE.get(error.code) or _BY_STATUS.get(error.status, ERROR)
 
 
@@ -79,6 +79,6 @@ def _lines(message: str, *, hint: str | None, code: int) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    # The driver's own words: SQLAlchemy's text goes on with the statement and its parameters.
+    # The driver's message: SQLAlchemy's also has the statement and its parameters.
     text = str(error.orig) if isinstance(error, DBAPIError) and error.orig else str(error)
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__

@@ -1,5 +1,5 @@
-"""`tenants-api gateway render`: a proxy's configuration on stdout. Needs no database and no running API; buffers
-follow `TENANTS_MAX_TOKEN_BYTES`."""
+"""`tenants-api gateway render`: a proxy's configuration on stdout. Needs neither a database nor a running API; buffer
+sizes depend on `TENANTS_MAX_TOKEN_BYTES`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tenants_api.forward_auth.configurations import PlanError, plan
 from tenants_api.forward_auth.configurations import render as rendered
 from tenants_api.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Configurations of proxies that ask /authz before they pass a request on.")
+app = typer.Typer(no_args_is_help=True, help="Configurations of proxies that authorize each request at /authz.")
 
 
 class Proxy(StrEnum):
-    """What there is a template for."""
+    """The proxies that have a template."""
 
     NGINX = "nginx"
     CADDY = "caddy"
@@ -29,7 +29,7 @@ class Proxy(StrEnum):
 
 @app.callback()
 def _gateway() -> None:
-    """Keep `render` a verb of its own."""
+    """Typer would otherwise merge a single verb into its group."""
 
 
 @app.command()
@@ -37,15 +37,17 @@ def render(
     proxy: Annotated[Proxy, typer.Argument()],
     listen: Annotated[str, typer.Option(help="HOST:PORT of the proxy.")] = "0.0.0.0:8080",
     authorizer: Annotated[str, typer.Option(help="HOST:PORT of this API, or unix:/PATH.")] = "127.0.0.1:8000",
-    upstream: Annotated[str, typer.Option(help="HOST:PORT of the service behind.")] = "127.0.0.1:9000",
-    tenant: Annotated[str | None, typer.Option(help="Only tokens of this tenant (slug) pass.")] = None,
-    role: Annotated[str | None, typer.Option(help="Only tokens with this role, or one that includes it, pass.")] = None,
+    upstream: Annotated[str, typer.Option(help="HOST:PORT of the upstream service.")] = "127.0.0.1:9000",
+    tenant: Annotated[str | None, typer.Option(help="Accept only tokens of this tenant (slug).")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="Accept only tokens with this role, or one that includes it.")
+    ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="nginx: keep pid and temporary files there, to run as any user.")
+        Path | None, typer.Option(help="nginx: folder of pid and temporary files, to run as any user.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a complete configuration: clears what a client could forge, asks /authz, hands on the identity."""
+    """Print a configuration that clears forgeable headers, authorizes at /authz and sets the identity headers."""
     try:
         chosen = plan(
             listen=listen,

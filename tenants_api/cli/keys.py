@@ -15,7 +15,7 @@ from tenants_api.control import service
 from tenants_api.registry import repository
 from tenants_api.registry.models import Realm
 
-app = typer.Typer(no_args_is_help=True, help="Keys: what the realms sign with.")
+app = typer.Typer(no_args_is_help=True, help="Keys: the signature keys of a tenant's realms.")
 
 OneRealm = Annotated[uuid.UUID | None, typer.Argument(metavar="[REALM]", help="Id of one realm; all if left out.")]
 
@@ -28,7 +28,7 @@ def list_(ref: TenantRef, realm_id: OneRealm = None, as_json: AsJson = False) ->
 
 @app.command()
 def refresh(ref: TenantRef, realm_id: OneRealm = None, as_json: AsJson = False) -> None:
-    """Fetch the keys now and store them; running workers take them over within a second."""
+    """Fetch the keys now and store them; running workers use them within a second."""
     _print(run(_reports(ref, realm_id=realm_id, refresh=True)), as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""`tenants-api maintenance`: lets go of what was kept long enough; for a timer, beside a running API."""
+"""`tenants-api maintenance`: deletes expired rows; to run by a timer, also while the API runs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tenants_api.control.retention import Due, Retention, count, due, remove
 
 
 def maintenance(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the rows.")] = False,
     batch: Annotated[int, typer.Option(min=1, max=100_000, help="Rows in one transaction.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what was kept long enough: old idempotency keys, login tries, rejections and, if set, audit events."""
+    """Delete expired rows: idempotency keys, login attempts, rejections and, if set, audit events."""
     found = run(_maintain(dry_run=dry_run, batch=batch))
     if as_json:
         print_json({"dry_run": dry_run, "tables": found})
         return
-    rows = "would go" if dry_run else "removed"
+    rows = "expired" if dry_run else "deleted"
     print_table(("table", "older than", rows), ((one["table"], one["before"], one["rows"]) for one in found))
 
 

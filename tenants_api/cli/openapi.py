@@ -1,4 +1,4 @@
-"""`tenants-api openapi`: the contract as a document, without a server and without a database."""
+"""`tenants-api openapi`: prints the OpenAPI document; needs neither a server nor a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that more than one command takes, and the form of a role rule on a command line."""
+"""Options of several commands, and the syntax of a role rule."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUOTED = re.compile(r'"((?:[^"]|"")+)",(.*)')  # as in CSV (RFC 4180)
 
 
 class Activation(StrEnum):
-    """What to do once the checks ran."""
+    """When to activate a new tenant."""
 
     WHEN_READY = "when_ready"
     NOW = "now"
@@ -31,7 +31,7 @@ class Activation(StrEnum):
 
 
 class BulkActivation(StrEnum):
-    """The same for a whole file; `unchecked` asks no realm, for imports and moves between databases."""
+    """As `Activation`, for a file; `unchecked` runs no checks, for imports and moves between databases."""
 
     WHEN_READY = "when_ready"
     NOW = "now"
@@ -39,7 +39,7 @@ class BulkActivation(StrEnum):
     UNCHECKED = "unchecked"
 
 
-# A list is given one at a time, a PEM as the file that holds it.
+# Options of lists are repeated, and a PEM is given as a file.
 _FLAGS = {
     "audiences": "--audience",
     "authorized_parties": "--authorized-party",
@@ -52,19 +52,19 @@ Rules = Annotated[
         "--rule",
         metavar="FROM,VALUE,ROLE",
         help="Role mapping: `realm,manager,admin`, `client:web,edit,editor`, `group,/staff,viewer`. A client id with a "
-        'comma stands in quotes: `"client:a,b",edit,editor`.',
+        'comma is put in quotes: `"client:a,b",edit,editor`.',
     ),
 ]
 
 
 def realm_options(schema: type[RealmIn]) -> Callable[[Command], Command]:
-    """Give a command that takes `**members` an option for each member of a realm, with the schema's own words."""
+    """Give a command with `**members` an option for each member of a realm, with the schema's description."""
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command, eval_str=True)
         own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
         options = [_option(name, member) for name, member in schema.model_fields.items()]
-        # What Typer reads (PEP 362).
+        # Typer reads the signature (PEP 362).
         command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
         return command
 
@@ -72,7 +72,7 @@ def realm_options(schema: type[RealmIn]) -> Callable[[Command], Command]:
 
 
 def given_members(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The members that were given; an empty text takes a member back to its default."""
+    """The members that were given; an empty text resets a member to its default."""
     given: dict[str, Any] = {
         name: None if value in ("", [""]) else value for name, value in options.items() if value is not None
     }
@@ -84,16 +84,15 @@ def given_members(options: Mapping[str, Any]) -> dict[str, Any]:
 def _option(name: str, member: FieldInfo) -> inspect.Parameter:
     flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
     switch = f"{flag}/--no-{flag[2:]}" if member.annotation is bool else flag
-    words = member.description or ""
-    kind: Any = Annotated[
-        _kind(member.annotation) | None, typer.Option(switch, help=f"{words[:1].upper()}{words[1:]}.")
-    ]
+    description = member.description or ""
+    help_text = f"{description[:1].upper()}{description[1:]}."
+    kind: Any = Annotated[_kind(member.annotation) | None, typer.Option(switch, help=help_text)]
     default = inspect.Parameter.empty if member.is_required() else None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def _kind(annotation: Any) -> Any:
-    """What Typer shall read: a switch, a choice, a list of texts, or a text."""
+    """The type for Typer: a switch, a choice, a list of texts, or a text."""
     for kind in (annotation, *get_args(annotation)):
         if kind is bool or get_origin(kind) is Literal:
             return kind
@@ -103,7 +102,7 @@ def _kind(annotation: Any) -> Any:
 
 
 def parse_rules(lines: Sequence[str]) -> list[dict[str, str]]:
-    """`FROM,VALUE,ROLE` each; the value may hold commas, a source in double quotes too."""
+    """Parse lines of `FROM,VALUE,ROLE`; VALUE may have commas, FROM only in double quotes."""
     return [_rule(line) for line in lines]
 
 
@@ -112,18 +111,18 @@ def _rule(line: str) -> dict[str, str]:
     source, rest = (quoted[1].replace('""', '"'), quoted[2]) if quoted else line.partition(",")[::2]
     value, comma, role = rest.rpartition(",")
     if not (source and comma and value and role):
-        raise CliError(f"--rule {line!r} is not FROM,VALUE,ROLE", hint="--rule realm,manager,admin", code=USAGE)
+        raise CliError(f"--rule {line!r}; expected FROM,VALUE,ROLE", hint="--rule realm,manager,admin", code=USAGE)
     return {"from": source, "value": value, "role": role}
 
 
-MAX_FILE_BYTES = 1024 * 1024  # bytes
+MAX_FILE_BYTES = 1024 * 1024
 
 
 def read_text(path: Path | None) -> str:
-    """The content of a file; `-` or None is stdin.
+    """The text of a file; `-` or None is stdin.
 
     Raises:
-        CliError: it cannot be read, is no UTF-8 or is over 1 MiB.
+        CliError: it cannot be read, is not UTF-8 or is larger than 1 MiB.
     """
     try:
         raw = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if path is None or str(path) == "-" else _read(path)
@@ -131,27 +130,23 @@ def read_text(path: Path | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"cannot read {path or 'stdin'}: {error}", code=USAGE) from error
     if len(raw) > MAX_FILE_BYTES:
-        raise CliError(f"{path or 'stdin'} is over 1 MiB", code=USAGE)
+        raise CliError(f"{path or 'stdin'} is larger than 1 MiB, the maximum", code=USAGE)
     return text
 
 
 def read_object(path: Path | None) -> dict[str, Any]:
-    """A JSON object out of a file or stdin."""
+    """The JSON object in a file or stdin. Raises CliError."""
     return parse_object(read_text(path), name=str(path or "stdin"))
 
 
 def parse_object(text: str, *, name: str) -> dict[str, Any]:
-    """A JSON object; `name` is what the message calls it.
-
-    Raises:
-        CliError: it is something else.
-    """
+    """The JSON object in a text; `name` is for the message. Raises CliError."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise CliError(f"{name} is no JSON: {error}", code=USAGE) from error
+        raise CliError(f"{name} is not valid JSON: {error}", code=USAGE) from error
     if not isinstance(value, dict):
-        raise CliError(f"{name} must be a JSON object", code=USAGE)
+        raise CliError(f"{name} is a JSON {type(value).__name__}; expected an object", code=USAGE)
     return value
 
 

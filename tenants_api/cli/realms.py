@@ -1,4 +1,4 @@
-"""`tenants-api realms …`: the issuers of a tenant, and whether they answer as they should."""
+"""`tenants-api realms …`: the realms of a tenant, and their checks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def add(ref: TenantRef, reason: Reason = None, as_json: AsJson = False, **member
 @app.command("set")
 @realm_options(RealmPatch)
 def set_(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: AsJson = False, **members: Any) -> None:
-    """Change what is given of a realm and check it again; an empty text takes a member back to its default."""
+    """Change the given members of a realm and check it again; an empty text resets a member to its default."""
     fields = given_members(members)
     if not fields:
         raise CliError("nothing to change", hint="tenants-api realms set --help", code=USAGE)
@@ -82,9 +82,9 @@ def remove(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: As
 def check(
     ref: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="A registered tenant; or give a URL.")] = None,
     issuer: Annotated[str | None, typer.Option(help="Check this issuer without storing anything.")] = None,
-    realm_url: Annotated[str | None, typer.Option(help="Where the realm is reached; the issuer if left out.")] = None,
+    realm_url: Annotated[str | None, typer.Option(help="The URL of the realm; the issuer if left out.")] = None,
     client_id: Annotated[str | None, typer.Option(help="This API's client in the realm.")] = None,
-    sample: Annotated[Path | None, typer.Option(help="File with a token of the realm to try.", dir_okay=False)] = None,
+    sample: Annotated[Path | None, typer.Option(help="File with a sample token of the realm.", dir_okay=False)] = None,
     issuer_check: Annotated[IssuerCheckMode, typer.Option(help="As on a realm.")] = "discovery",
     reason: Reason = None,
     as_json: AsJson = False,
@@ -94,7 +94,11 @@ def check(
         _check_tenant(ref, reason=reason, as_json=as_json)
         return
     if issuer is None and realm_url is None:
-        raise CliError("give a TENANT, --issuer or --realm-url", hint="tenants-api realms check --help", code=USAGE)
+        raise CliError(
+            "no realm is given; expected TENANT, --issuer or --realm-url",
+            hint="tenants-api realms check --help",
+            code=USAGE,
+        )
     token = read_text(sample) if sample else None
     report = execute(
         lambda commands: commands.checks.preflight(

@@ -1,4 +1,4 @@
-"""`tenants-api roles preview`: which roles a set of claims would get."""
+"""`tenants-api roles preview`: the roles that claims give."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tenants_api.cli.session import TenantRef, run, services
 from tenants_api.control.drafts import RolePreview, preview_roles
 from tenants_api.registry import repository
 
-app = typer.Typer(no_args_is_help=True, help="Roles: what a realm's claims are worth here.")
+app = typer.Typer(no_args_is_help=True, help="Roles: the role mapping of a tenant.")
 
 Claims = Annotated[Path | None, typer.Option("--claims", help="File with the claims as JSON; stdin if left out.")]
 
 
 @app.callback()
 def _roles() -> None:
-    """Keep `preview` a verb of its own."""
+    """Typer would otherwise merge a single verb into its group."""
 
 
 @app.command()
 def preview(ref: TenantRef, claims: Claims = None, as_json: AsJson = False) -> None:
-    """Show which rules of the tenant match the claims, and the roles they give."""
+    """Show the rules of the tenant that match the claims, and the roles that they give."""
     found = run(_preview(ref, claims=read_object(claims)))
     if as_json:
         print_json({"roles": found.roles, "matched": [shapes.rule(rule) for rule in found.matched]})

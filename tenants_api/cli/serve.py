@@ -1,7 +1,6 @@
-"""`tenants-api serve`: uvicorn with the limits that this API wants, in one process or several.
+"""`tenants-api serve`: uvicorn with the limits of this API, in one process or several.
 
-Options that uvicorn would choose otherwise are written out here. With several workers each one is a process of its
-own; they share nothing but the database and the folder that they count their metrics into.
+Several workers are separate processes, which share only the database and the folder of their metrics.
 """
 
 from __future__ import annotations
@@ -22,11 +21,17 @@ from tenants_api.composition import open_services
 from tenants_api.observability import logging
 from tenants_api.observability.metrics import registry_of_workers, shared_by
 from tenants_api.server.options import frozen, server_options
-from tenants_api.server.worker import METRICS_HOST, SHOW_WORKER, MetricsPort, open_metrics_port, with_worker_header
+from tenants_api.server.worker import (
+    METRICS_HOST_VARIABLE,
+    SHOW_WORKER_VARIABLE,
+    MetricsPort,
+    open_metrics_port,
+    with_worker_header,
+)
 from tenants_api.settings import Settings, load_settings
 
 FACTORY = "tenants_api.cli.serve:served_app"
-AUTHZ_PROCESS = "tenants_api.server.standalone"
+STANDALONE_MODULE = "tenants_api.server.standalone"
 
 
 def serve(
@@ -34,7 +39,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
     uds: Annotated[Path | None, typer.Option(help="Listen on this Unix socket instead.")] = None,
-    authz_only: Annotated[bool, typer.Option("--authz-only", help="Forward auth and nothing else.")] = False,
+    authz_only: Annotated[bool, typer.Option("--authz-only", help="Serve only forward auth.")] = False,
     show_worker: Annotated[bool, typer.Option("--show-worker", hidden=True)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write the logs as JSON whatever the settings say.")] = False,
 ) -> None:
@@ -42,13 +47,13 @@ def serve(
     settings = load_settings(**({"log_format": "json"} if as_json else {}))
     logging.configure(format=settings.log_format, level=settings.log_level)
     _refuse_shared_sqlite(settings, workers=workers)
-    run(_try_services(settings))
+    run(_check_start(settings))
     if as_json:
         os.environ["TENANTS_LOG_FORMAT"] = "json"
     if authz_only:
-        _become_authz(host=host, port=port, workers=workers, uds=uds)
-    os.environ[METRICS_HOST] = host if workers == 1 else ""
-    os.environ[SHOW_WORKER] = "1" if show_worker else ""
+        _exec_standalone(host=host, port=port, workers=workers, uds=uds)
+    os.environ[METRICS_HOST_VARIABLE] = host if workers == 1 else ""
+    os.environ[SHOW_WORKER_VARIABLE] = "1" if show_worker else ""
     options = server_options(
         host=host,
         port=port,
@@ -63,41 +68,40 @@ def serve(
 
 
 def served_app() -> ASGIApp:
-    """What each worker runs: the application with its settings out of the environment."""
+    """The application of each worker, with settings from the environment."""
     settings = load_settings()
     logging.configure(format=settings.log_format, level=settings.log_level)
     api = create_app(settings)
     lifespan: Any = api.router.lifespan_context
     api.router.lifespan_context = lambda app: frozen(lifespan(app))
     app: ASGIApp = api
-    if settings.metrics_port is not None and (host := os.environ.get(METRICS_HOST)):
+    if settings.metrics_port is not None and (host := os.environ.get(METRICS_HOST_VARIABLE)):
         app = MetricsPort(
             api, host=host, port=settings.metrics_port, registry=lambda: api.state.services.metrics.registry
         )
-    return with_worker_header(app) if os.environ.get(SHOW_WORKER) else app
+    return with_worker_header(app) if os.environ.get(SHOW_WORKER_VARIABLE) else app
 
 
-def _become_authz(*, host: str, port: int, workers: int, uds: Path | None) -> NoReturn:
-    """Go on as another program in this process: what the command line imported is not in its memory.
+def _exec_standalone(*, host: str, port: int, workers: int, uds: Path | None) -> NoReturn:
+    """Replace this process by standalone forward auth, without the memory of the command line's imports.
 
-    `serve --authz-only` does not come this far, `tenants_api.cli.main` knows it; whoever calls the command in another
-    way does.
+    `tenants_api.cli.main` starts `serve --authz-only` directly; this is for other ways to call the command.
     """
     words = ["--host", host, "--port", str(port), "--workers", str(workers), *(["--uds", str(uds)] if uds else [])]
-    os.execv(sys.executable, [sys.executable, "-m", AUTHZ_PROCESS, *words])  # noqa: S606 - our own interpreter
+    os.execv(sys.executable, [sys.executable, "-m", STANDALONE_MODULE, *words])  # noqa: S606 - this interpreter
 
 
 def _refuse_shared_sqlite(settings: Settings, *, workers: int) -> None:
     sqlite = settings.database_url.startswith("sqlite")
     if workers > 1 and sqlite and settings.environment == "production":
         raise CliError(
-            "several workers on SQLite wait for each other's writes; that is allowed in development only",
+            f"{workers} workers on SQLite block each other's writes, which is allowed in development only",
             hint="use one worker, PostgreSQL, or TENANTS_ENVIRONMENT=development",
             code=USAGE,
         )
 
 
-async def _try_services(settings: Settings) -> None:
-    """Find out before the workers start, and once instead of once a worker, that the database is not ready."""
+async def _check_start(settings: Settings) -> None:
+    """Raises NotReady once, before the workers start, if the database is not ready."""
     async with open_services(settings, background=False, load=False):
         pass

@@ -1,7 +1,7 @@
-"""What every command stands on: the settings, a migrated database, the services, and who acts.
+"""Shared by the commands: settings, services and the actor of a change.
 
-The CLI works on the database through the same services as the API. It needs no running API; running workers learn of
-its changes through the registry version.
+The CLI uses the database through the same services as the API and needs no running API. Running workers read its
+changes from the change feed.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from tenants_api.settings import Settings, load_settings
 
 T = TypeVar("T")
 
-Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the audit trail.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="The reason, for the audit log.")]
 TenantRef = Annotated[str, typer.Argument(metavar="TENANT", help="Id or slug.")]
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run one command's coroutine to its end."""
+    """Run a coroutine to its end."""
     return asyncio.run(work)
 
 
 def settings() -> Settings:
-    """The settings, with logs on stderr: warnings and worse, for a person who reads them beside the answer."""
+    """The settings; configures logs on stderr for a command: errors only, or all with level `debug`."""
     found = load_settings()
     logging.configure(format="console", level="debug" if found.log_level == "debug" else "error")
     return found
 
 
 def change(reason: str | None = None) -> Change:
-    """The audit entry's who and why: the user of the operating system."""
+    """Actor and reason for the audit log; the actor is the user of the operating system."""
     return Change(actor=Actor("cli", _os_user()), reason=reason)
 
 
 @asynccontextmanager
 async def services(*, load: bool = True) -> AsyncIterator[Services]:
-    """Everything built once, without background tasks; `load` False leaves the registry in the database.
+    """The services, without background tasks; `load` False does not load the registry.
 
     Raises:
-        NotReady: there is no such SQLite file, or the database cannot be reached or is not migrated.
-        SettingsError: a variable is wrong.
+        NotReady: the SQLite file does not exist, or the database cannot be reached or is not migrated.
+        SettingsError: a variable is not valid.
     """
     found = settings()
     async with open_services(found, background=False, load=load) as opened:
@@ -58,7 +58,7 @@ async def services(*, load: bool = True) -> AsyncIterator[Services]:
 
 
 def execute(work: Callable[[Commands], Awaitable[T]]) -> T:
-    """Run one command; it needs none of the registry in memory."""
+    """Run a command of the control plane."""
 
     async def executed() -> T:
         async with services(load=False) as opened:
@@ -68,7 +68,7 @@ def execute(work: Callable[[Commands], Awaitable[T]]) -> T:
 
 
 def query(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    """Run something that only reads, in one transaction."""
+    """Run a query in one transaction."""
 
     async def read() -> T:
         async with services(load=False) as opened, opened.database.read() as session:
@@ -81,4 +81,4 @@ def _os_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        return "unknown"  # a container may run as a number without a name
+        return "unknown"  # a container may run as a user id without a name

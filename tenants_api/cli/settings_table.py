@@ -1,4 +1,4 @@
-"""`tenants-api settings` (hidden): docs/settings.md, made from the settings themselves."""
+"""`tenants-api settings` (hidden): generates docs/settings.md."""
 
 from __future__ import annotations
 

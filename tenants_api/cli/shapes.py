@@ -1,4 +1,4 @@
-"""How registry rows look in JSON (as the API answers them) and in tables. Reads nothing."""
+"""Registry rows as JSON, in the API's format, and as tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def page(found: Page[T], *, shape: Callable[[T], Any]) -> dict[str, Any]:
 
 
 def is_ready(realm: Realm) -> bool:
-    """Whether the last checks of the realm ended well."""
+    """Whether the realm's condition `Ready` is True."""
     return any(condition.type == "Ready" and condition.status == "True" for condition in realm.conditions)
 
 
@@ -46,7 +46,7 @@ def rule(value: RoleRule) -> dict[str, Any]:
 
 
 def report(found: Report) -> dict[str, Any]:
-    """The outcome of a check that stores nothing."""
+    """The report of a check."""
     return {
         "ready": found.ready,
         "suggested_issuer": found.suggested_issuer,
@@ -55,7 +55,7 @@ def report(found: Report) -> dict[str, Any]:
 
 
 def event(row: AuditEvent) -> dict[str, Any]:
-    """One entry of the audit trail."""
+    """An entry of the audit log."""
     return {
         "id": str(row.id),
         "action": row.action,
@@ -74,14 +74,14 @@ def time(value: datetime | None) -> str | None:
 
 
 def print_realms(realms: Iterable[Realm]) -> None:
-    """Each realm's conditions in one table."""
+    """Print the conditions of realms in one table."""
     rows = [(realm.issuer, *_condition_row(c)) for realm in realms for c in realm.conditions]
     if rows:
         print_table(("realm", "condition", "status", "reason", "message"), rows)
 
 
 def print_conditions(conditions: Iterable[RealmCondition | ConditionValue]) -> None:
-    """One realm's conditions."""
+    """Print the conditions of a realm."""
     print_table(("condition", "status", "reason", "message"), [_condition_row(c) for c in conditions])
 
 

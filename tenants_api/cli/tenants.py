@@ -1,4 +1,4 @@
-"""`tenants-api tenants …`: customers and their states."""
+"""`tenants-api tenants …`: tenants and their states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants_api.registry.rejections import list_rejections
 from tenants_api.registry.values import Health, PageRequest, TenantFilter, TenantState, Transition
 from tenants_api.schemas.tenants import RealmIn, rejection_out, tenant_out
 
-PUBLISHED = "Let everybody read at which realms this tenant's tokens are issued (RFC 9728)."
+RESOURCE_METADATA_HELP = "Publish the realms that issue this tenant's tokens (RFC 9728)."
 app = typer.Typer(no_args_is_help=True, help="Tenants: the customers and their states.")
 
 
@@ -31,10 +31,10 @@ def list_(
     external_id: Annotated[str | None, typer.Option(help="Only the tenant with this external id.")] = None,
     q: Annotated[str | None, typer.Option(help="A part of slug or name.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 25,
-    after: Annotated[str | None, typer.Option(help="Cursor of the page before.")] = None,
+    after: Annotated[str | None, typer.Option(help="Cursor of the previous page.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List tenants, a page at a time."""
+    """List a page of tenants."""
     where = TenantFilter(state=state, health=health, issuer=issuer, external_id=external_id, q=q)
     page = query(
         lambda session: repository.list_tenants(session, where=where, page=PageRequest(limit=limit, after=after))
@@ -60,17 +60,17 @@ def show(ref: TenantRef, as_json: AsJson = False) -> None:
 @realm_options(RealmIn)
 def create(
     slug: Annotated[str, typer.Argument(help="Short name in paths; lower case letters, digits and hyphens.")],
-    name: Annotated[str | None, typer.Option(help="Name for people; the slug if left out.")] = None,
+    name: Annotated[str | None, typer.Option(help="Display name; the slug if left out.")] = None,
     external_id: Annotated[str | None, typer.Option(help="Your own id of this customer.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object.")] = None,
-    resource_metadata: Annotated[bool, typer.Option(help=PUBLISHED)] = False,
+    resource_metadata: Annotated[bool, typer.Option(help=RESOURCE_METADATA_HELP)] = False,
     rule: Rules = None,
     activate: Activation = Activation.WHEN_READY,
     reason: Reason = None,
     as_json: AsJson = False,
     **members: Any,
 ) -> None:
-    """Register a tenant with its realm, run the checks and activate it; exit 3 if a check leaves it a draft."""
+    """Register a tenant with its realm, run the checks and activate it; exit 3 if a check fails."""
     tenant: dict[str, Any] = {
         "slug": slug,
         "name": name or slug,
@@ -88,7 +88,7 @@ def create(
     )
     _print(created, as_json=as_json)
     if created.state == TenantState.DRAFT and activate is not Activation.NEVER:
-        say("a check failed: the tenant stays a draft; cure it, then: tenants-api tenants activate " + slug)
+        say(f"a check failed: the tenant is a draft; correct the cause, then: tenants-api tenants activate {slug}")
         raise typer.Exit(CHECK_FAILED)
 
 
@@ -98,12 +98,12 @@ def update(
     name: Annotated[str | None, typer.Option(help="New name.")] = None,
     external_id: Annotated[str | None, typer.Option(help="New external id.")] = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object that replaces the present one.")] = None,
-    resource_metadata: Annotated[bool | None, typer.Option(help=PUBLISHED)] = None,
+    resource_metadata: Annotated[bool | None, typer.Option(help=RESOURCE_METADATA_HELP)] = None,
     rule: Rules = None,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a tenant's own fields; rules given here replace its whole role mapping."""
+    """Change fields of a tenant; given rules replace its role mapping."""
     fields = {
         "name": name,
         "external_id": external_id,
@@ -123,37 +123,37 @@ def update(
 
 @app.command()
 def activate(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
-    """Run the checks of a draft and let its tokens in."""
+    """Run the checks of a draft and activate it."""
     _print(execute(lambda commands: commands.activate(ref, change=change(reason))), as_json=as_json)
 
 
 @app.command()
 def suspend(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
-    """Refuse a tenant's tokens, on every worker within a second."""
+    """Suspend a tenant: every worker refuses its tokens within a second."""
     _move(ref, Transition.SUSPEND, reason=reason, as_json=as_json)
 
 
 @app.command()
 def resume(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
-    """Let a suspended tenant's tokens in again."""
+    """Accept the tokens of a suspended tenant again."""
     _move(ref, Transition.RESUME, reason=reason, as_json=as_json)
 
 
 @app.command()
 def delete(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
-    """Take a tenant out of service; its issuers stay reserved until `purge`."""
+    """Delete a tenant; its slug and issuers stay reserved until `purge`."""
     _move(ref, Transition.DELETE, reason=reason, as_json=as_json)
 
 
 @app.command()
 def restore(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
-    """Bring a deleted tenant back, suspended."""
+    """Restore a deleted tenant; its state is then `suspended`."""
     _move(ref, Transition.RESTORE, reason=reason, as_json=as_json)
 
 
 @app.command()
 def rejections(ref: TenantRef, as_json: AsJson = False) -> None:
-    """Show why a tenant's tokens were refused lately, counted by what they have in common."""
+    """Show recent refusals of a tenant's tokens, counted by reason, kid, azp and aud."""
     rows = query(lambda session: list_rejections(session, ref=ref))
     if as_json:
         print_json({"data": [rejection_out(row).model_dump(mode="json") for row in rows]})
@@ -171,9 +171,9 @@ def purge(
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
-    """Erase a deleted tenant and everything of it, for good."""
+    """Erase a deleted tenant with all its data."""
     if not yes:
-        typer.confirm(f"Erase {ref} and all its data for good?", abort=True, err=True)
+        typer.confirm(f"Erase {ref} and all its data?", abort=True, err=True)
     execute(lambda commands: commands.purge(ref, change=change(reason)))
     if as_json:
         print_json({"purged": ref})

@@ -1,4 +1,4 @@
-"""`tenants-api token explain`: why a token is accepted or refused. Nothing is stored and nothing is logged."""
+"""`tenants-api token explain`: why a token is accepted or refused. The token is neither stored nor logged."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.explain import Explanation
 from tenants_api.tokens.explain import explain as explain_token
 
-app = typer.Typer(no_args_is_help=True, help="Tokens: why one is accepted or refused.")
+app = typer.Typer(no_args_is_help=True, help="Tokens: explain why one is accepted or refused.")
 
 
 @app.callback()
 def _token() -> None:
-    """Keep `explain` a verb of its own."""
+    """Typer would otherwise merge a single verb into its group."""
 
 
 @app.command()
@@ -30,7 +30,7 @@ def explain(
     file: Annotated[Path | None, typer.Option("--file", help="File that holds the token.", dir_okay=False)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain one token, step by step; exit 3 if it is refused."""
+    """Explain a token step by step; exit 3 if it is refused."""
     explanation = run(_explain(_raw(token, file=file)))
     if as_json:
         print_json(asdict(explanation))
@@ -43,7 +43,7 @@ def explain(
 def _raw(token: str | None, *, file: Path | None) -> str:
     if token is None or token == "-":  # noqa: S105 - a dash is stdin, not a secret
         return read_text(file)
-    say("a token on the command line stays in the shell's history and shows in the process list; use --file or stdin")
+    say("a token on the command line is visible in the shell's history and the process list; use --file or stdin")
     return token
 
 

@@ -1,1 +1,1 @@
-"""`tenants apply` and `tenants export`: the registry as a file. Reads, plans, applies; the rules are the registry's."""
+"""`tenants apply` and `tenants export`: import and export of the registry as a file."""

@@ -1,6 +1,6 @@
-"""One tenant as a document of a file, and its one canonical line: what compares equal there is the same tenant.
+"""A tenant as a document in a file, and its canonical line, by which tenants are compared.
 
-Ids, versions, times, health, conditions and keys are left out: they are this database's own or are observed again.
+Ids, versions, times, health, conditions and keys are left out: they belong to one database, or are observed again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ State = Literal["draft", "active", "suspended"]
 
 
 class TenantDocument(TenantFields):
-    """A tenant in a file; `state` is left alone where it is left out."""
+    """A tenant in a file; without `state` the present state is kept."""
 
     state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredTenant:
-    """What a file wants of one tenant."""
+    """The desired tenant of a document."""
 
     draft: TenantDraft
     state: str | None
@@ -36,13 +36,13 @@ class DesiredTenant:
 def read_document(value: Any, *, vocabulary: Vocabulary) -> DesiredTenant:
     """Check a document. Raises ValidationFailed with a pointer to each wrong member."""
     if not isinstance(value, dict):
-        raise ValidationFailed(errors=[FieldError("", "a document must be one tenant: an object")])
+        raise ValidationFailed(errors=[FieldError("", f"is {type(value).__name__}; expected a tenant: an object")])
     body = checked(TenantDocument, value)
     return DesiredTenant(tenant_draft(body, vocabulary=vocabulary), body.state)
 
 
 def document(draft: TenantDraft, *, state: str | None = None) -> dict[str, Any]:
-    """The shortest document that says the same: defaults are left out, realms stand in order of their issuers."""
+    """The canonical document: without defaults, realms in the order of their issuers."""
     realms = sorted(draft.realms, key=lambda realm: (realm.issuer, realm.organization or ""))
     whole = {
         "slug": draft.slug,
@@ -58,7 +58,7 @@ def document(draft: TenantDraft, *, state: str | None = None) -> dict[str, Any]:
 
 
 def line(value: Any) -> str:
-    """Canonical JSON on one line. Compared as text, for Python calls 1, 1.0 and true equal."""
+    """Canonical JSON on one line. Compared as text, because 1, 1.0 and true are equal in Python."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -69,7 +69,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 
 
 def _sorted(value: Any) -> Any:
-    """Objects by name, at every depth: the order of members means nothing in JSON."""
+    """Sort members by name at every depth: their order has no meaning in JSON."""
     if isinstance(value, Mapping):
         return {name: _sorted(value[name]) for name in sorted(value)}
     return [_sorted(part) for part in value] if isinstance(value, list) else value

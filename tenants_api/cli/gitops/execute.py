@@ -1,6 +1,6 @@
-"""Does what the plan says, one transaction a tenant: each is wholly as the file has it, or as it was.
+"""Executes a plan, one transaction a tenant: each tenant is entirely as in the file, or unchanged.
 
-Ended in the middle, the same command goes on: what is done is `unchanged` in its plan.
+After an interruption the same command continues: finished steps are `unchanged` in its plan.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tenants_api.registry.errors import ExternalIdTaken, IssuerTaken, RealmNotRe
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Change, TenantState, Transition
 
-ORDER = ("delete", "update", "create")  # who lets go of a name comes before who takes it
-_TAKEN = (SlugTaken, ExternalIdTaken, IssuerTaken)
+ORDER = ("delete", "update", "create")  # a name is released before another tenant gets it
+_CONFLICTS = (SlugTaken, ExternalIdTaken, IssuerTaken)
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """One step that was tried: `failure` says why it could not be done; `waiting` is a draft whose checks failed."""
+class StepResult:
+    """A step that was executed: `failure` is its error; `waiting` means a draft whose checks failed."""
 
     step: Step
     failure: ApiError | None = None
@@ -38,69 +38,69 @@ class Done:
 
 
 class Executor:
-    """Applies steps by the commands of the API; only with `when_ready` and `now` realms are asked."""
+    """Executes steps by the commands of the API; only `when_ready` and `now` call realms."""
 
     def __init__(self, commands: Commands, *, activate: BulkActivation, change: Change) -> None:
-        asks = activate in (BulkActivation.WHEN_READY, BulkActivation.NOW)
-        self._activate: Activation = activate.value if asks else "unchecked"
+        checks = activate in (BulkActivation.WHEN_READY, BulkActivation.NOW)
+        self._activate: Activation = activate.value if checks else "unchecked"
         self._commands, self._change = commands, change
 
-    async def apply(self, bench: PlanStore) -> AsyncIterator[Done]:
-        """Go through all steps. What is refused is told and does not keep the others.
+    async def apply(self, plan_store: PlanStore) -> AsyncIterator[StepResult]:
+        """Execute all steps; a failed one does not stop the others.
 
         Raises:
-            SQLAlchemyError: the database failed; what was told as done is committed.
+            SQLAlchemyError: the database failed; every step that was yielded is committed.
         """
-        turn = 0
+        attempt = 0
         while True:
             waiting, moved = 0, False
-            for step in bench.due(ORDER, turn=turn):
+            for step in plan_store.due(ORDER, attempt=attempt):
                 done = await self._try(step)
-                if isinstance(done.failure, _TAKEN):
-                    bench.wait(step, turn=turn + 1)
+                if isinstance(done.failure, _CONFLICTS):
+                    plan_store.wait(step, attempt=attempt + 1)
                     waiting += 1
                 else:
                     moved = True
                     yield done
-            turn += 1
+            attempt += 1
             if not waiting:
                 return
-            if not moved:  # nobody is left who could let go of a name
+            if not moved:  # no step is left that could release a name
                 break
-        for step in bench.due(ORDER, turn=turn):
+        for step in plan_store.due(ORDER, attempt=attempt):
             yield await self._try(step)
 
-    async def _try(self, step: Step) -> Done:
+    async def _try(self, step: Step) -> StepResult:
         try:
             tenant = await self._apply(step)
         except ApiError as refused:
-            return Done(step, failure=refused)
-        return Done(step, waiting=tenant.state == TenantState.DRAFT and step.goal == TenantState.ACTIVE)
+            return StepResult(step, failure=refused)
+        return StepResult(step, waiting=tenant.state == TenantState.DRAFT and step.goal == TenantState.ACTIVE)
 
     async def _apply(self, step: Step) -> Tenant:
         if step.action == "delete":
             return await self._commands.move(
                 str(step.tenant_id), Transition.DELETE, if_match=step.version, change=self._change
             )
-        wanted = read_document(parse_json(step.document.encode()), vocabulary=self._commands.vocabulary)
+        desired = read_document(parse_json(step.document.encode()), vocabulary=self._commands.vocabulary)
         goal = TenantState(str(step.goal))
         if step.action == "create":
             activate = self._activate if goal == TenantState.ACTIVE else "unchecked"
-            return await self._commands.create(wanted.draft, activate=activate, state=goal, change=self._change)
+            return await self._commands.create(desired.draft, activate=activate, state=goal, change=self._change)
         tenant, _ = await self._commands.put(
-            str(step.tenant_id), wanted.draft, activate=self._activate, state=goal, if_match=step.version,
+            str(step.tenant_id), desired.draft, activate=self._activate, state=goal, if_match=step.version,
             change=self._change,
         )  # fmt: skip
         return tenant
 
 
-def is_check_failure(done: Done) -> bool:
-    """Whether a realm's checks are what kept the tenant from what the file wants."""
+def is_check_failure(done: StepResult) -> bool:
+    """Whether the step failed because of a realm's checks."""
     return done.waiting or isinstance(done.failure, RealmNotReady)
 
 
 ACTIONS = ("create", "update", "unchanged", "delete")
-MAX_PLAN_LINES = 100  # of a plan that a person reads
+MAX_PLAN_LINES = 100  # without --json
 
 
 class Bar:
@@ -116,7 +116,7 @@ class Bar:
 
 @contextmanager
 def bar(what: str, *, total: int | None, counts: bool = True) -> Iterator[Bar]:
-    """`total` None where the end is not known; with `counts` it shows how many, else the share."""
+    """A progress bar; `total` None if the end is unknown; shows a count, or a percentage without `counts`."""
     shown = MofNCompleteColumn() if counts else TaskProgressColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), shown, TimeRemainingColumn())
     console = Console(file=sys.stderr)
@@ -125,13 +125,13 @@ def bar(what: str, *, total: int | None, counts: bool = True) -> Iterator[Bar]:
 
 
 def print_plan(steps: Iterator[Step], *, as_json: bool) -> None:
-    """Each step that changes something; for people the first hundred."""
+    """Print the steps; without JSON only the first `MAX_PLAN_LINES`."""
     hidden = 0
     for number, step in enumerate(steps):
         if as_json:
             print_line(shape(step))
         elif number < MAX_PLAN_LINES:
-            say(_words(step), style=_STYLES.get(step.action or "", ""))
+            say(_description(step), style=_STYLES.get(step.action or "", ""))
         else:
             hidden += 1
     if hidden:
@@ -149,14 +149,14 @@ def shape(step: Step) -> dict[str, object]:
 
 
 def counted(counts: Mapping[str, int], *, done: bool = False) -> str:
-    """`2 to create, 1 to update, …` for people, or `2 created, …` afterwards."""
+    """A summary such as `2 to create, 1 to update, …`, or `2 created, …` with `done`."""
     words = _DONE if done else _TO_DO
     return ", ".join(f"{counts.get(action, 0):,} {words[action]}" for action in ACTIONS)
 
 
-def print_failure(done: Done, *, as_json: bool) -> None:
-    """A tenant that is not, or not yet, as the file wants it."""
-    code, reason = "realm_not_ready", "a check failed: it stays a draft"
+def print_failure(done: StepResult, *, as_json: bool) -> None:
+    """Print a tenant that is not as in the file."""
+    code, reason = "realm_not_ready", "a check failed: the tenant is a draft"
     if done.failure is not None:
         code, reason = done.failure.code, done.failure.detail
     if as_json:
@@ -164,7 +164,7 @@ def print_failure(done: Done, *, as_json: bool) -> None:
     say(f"{done.step.slug}: {reason} [{code}]", style="yellow" if done.waiting else "red")
 
 
-def _words(step: Step) -> str:
+def _description(step: Step) -> str:
     more = f" ({', '.join(step.changes)})" if step.changes else ""
     return f"{step.action} {step.slug}{more}"
 

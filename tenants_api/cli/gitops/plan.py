@@ -1,7 +1,7 @@
-"""Where a file lies between reading and applying: a private scratch database on disk, so that memory stays flat.
+"""The plan of an import, in a temporary database on disk, so that memory does not grow with the file.
 
-It holds every document as its canonical line, each name that must be unique, and what is to be done. It has nothing
-to do with the registry's database, and is gone when the command ends.
+The database has every document as its canonical line, each name that must be unique, and the steps. It is separate
+from the registry's database and is deleted when the command ends.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _NEXT = "and n > ? order by n limit ?"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One tenant of the file, or one that the file does not name any more (`line` 0, no document).
+    """A tenant of the file, or one to delete (`line` 0, no document).
 
-    `action` is create, update, unchanged or delete, `goal` the state it shall have, `changes` the members that
-    differ, `version` what the plan saw.
+    `action` is create, update, unchanged or delete, `goal` the desired state, `changes` the members that differ,
+    `version` the tenant's version when the plan was made.
     """
 
     n: int
@@ -67,17 +67,17 @@ class PlanStore:
     def close(self) -> None:
         self._base.close()
 
-    def add(self, wanted: DesiredTenant, *, at: int) -> list[str]:
-        """Take a document in; gives what stands in the file already, in words."""
-        draft = wanted.draft
+    def add(self, desired: DesiredTenant, *, at: int) -> list[str]:
+        """Add a document; returns a fault for each name that the file already has."""
+        draft = desired.draft
         names = [("slug", draft.slug), *((("external_id", draft.external_id),) if draft.external_id else ())]
         names += [("issuer", realm_name(realm.issuer, realm.organization)) for realm in draft.realms]
-        twice = [fault for kind, name in names if (fault := self._take(kind, name, slug=draft.slug, at=at))]
+        duplicates = [fault for kind, name in names if (fault := self._claim(kind, name, slug=draft.slug, at=at))]
         self._base.execute(
             "insert into steps (line, slug, document, state) values (?, ?, ?, ?)",
-            (at, draft.slug, line(document(draft)), wanted.state),
+            (at, draft.slug, line(document(draft)), desired.state),
         )
-        return twice
+        return duplicates
 
     def owner(self, kind: str, name: str) -> str | None:
         """The slug of the document that names this `slug`, `external_id` or `issuer`."""
@@ -85,61 +85,57 @@ class PlanStore:
         return row[0] if row else None
 
     def decide(self, steps: Iterable[Step]) -> None:
-        """Write down what is to be done."""
+        """Store the decisions of these steps."""
         self._base.executemany(
             "update steps set action = ?, tenant_id = ?, version = ?, goal = ?, changes = ? where n = ?",
             ((s.action, s.tenant_id, s.version, s.goal, json.dumps(s.changes), s.n) for s in steps),
         )
 
     def remove(self, slug: str, *, tenant_id: str, version: int) -> None:
-        """A tenant that is to go."""
+        """Add a step that deletes a tenant."""
         self._base.execute(
             "insert into steps (line, slug, document, action, tenant_id, version, goal, changes)"
             " values (0, ?, '', 'delete', ?, ?, 'deleted', '[]')",
             (slug, tenant_id, version),
         )
 
-    def wait(self, step: Step, *, turn: int) -> None:
-        """Another tenant must let go of a name first: this one's turn comes again."""
-        self._base.execute("update steps set waits = ? where n = ?", (turn, step.n))
+    def wait(self, step: Step, *, attempt: int) -> None:
+        """Postpone a step whose name another tenant still has to another attempt."""
+        self._base.execute("update steps set waits = ? where n = ?", (attempt, step.n))
 
     def counts(self) -> dict[str, int]:
-        """How many steps of each action."""
+        """The number of steps of each action."""
         return dict(self._base.execute("select action, count(*) from steps where action is not null group by action"))
 
     @property
     def is_empty(self) -> bool:
-        """Whether no document was taken in."""
+        """Whether the file has no document."""
         return self._base.execute("select 1 from steps limit 1").fetchone() is None
-
-    def planned(self, actions: Sequence[str]) -> Iterator[Step]:
-        """The steps of these actions, as they will be done."""
-        return self.due(actions)
 
     def batches(self, size: int) -> Iterator[list[Step]]:
         """Every document, in the order of the file."""
         yield from self._slices(f"{_SELECT} line > 0 {_NEXT}", (), size=size)
 
-    def due(self, actions: Sequence[str], *, turn: int = 0) -> Iterator[Step]:
-        """The steps of these actions that wait for this turn, action by action."""
+    def due(self, actions: Sequence[str], *, attempt: int = 0) -> Iterator[Step]:
+        """The steps of this attempt, action by action."""
         for action in actions:
-            for some in self._slices(f"{_SELECT} action = ? and waits = ? {_NEXT}", (action, turn), size=500):
+            for some in self._slices(f"{_SELECT} action = ? and waits = ? {_NEXT}", (action, attempt), size=500):
                 yield from some
 
     def _slices(self, query: str, values: tuple[object, ...], *, size: int) -> Iterator[list[Step]]:
-        # By key, not by an open cursor: steps are written to while they are gone through.
+        # By key, not by an open cursor: steps are updated during the iteration.
         last = 0
         while rows := self._base.execute(query, (*values, last, size)).fetchall():
             last = rows[-1][0]
             yield [_step(row) for row in rows]
 
-    def _take(self, kind: str, name: str, *, slug: str, at: int) -> str | None:
+    def _claim(self, kind: str, name: str, *, slug: str, at: int) -> str | None:
         try:
             self._base.execute("insert into names values (?, ?, ?, ?)", (kind, name, at, slug))
         except sqlite3.IntegrityError:
             earlier = "select line from names where kind = ? and name = ?"
             (first,) = self._base.execute(earlier, (kind, name)).fetchone()
-            return f"the {kind} {name.partition(chr(10))[0]!r} stands in line {first} already"
+            return f"duplicate {kind} {name.partition(chr(10))[0]!r}: line {first} has it"
         return None
 
 
@@ -149,16 +145,16 @@ def _step(row: Sequence[Any]) -> Step:
 
 
 def realm_name(issuer: str, organization: str | None) -> str:
-    """A realm is unique by both; neither holds a line break."""
+    """The unique name of a realm; neither part has a line break."""
     return f"{issuer}\n{organization or ''}"
 
 
-REGISTRY_BATCH_SIZE = 200  # documents beside which the registry is read at once
+REGISTRY_BATCH_SIZE = 200  # documents that are compared with the registry by one set of queries
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A document that cannot be applied as the registry is now, and why."""
+    """A document that conflicts with the registry, and the reason."""
 
     line: int
     slug: str
@@ -172,45 +168,45 @@ class _Owners:
 
 
 async def make_plan(
-    session: AsyncSession, *, bench: PlanStore, activate: BulkActivation, prune: bool
+    session: AsyncSession, *, plan_store: PlanStore, activate: BulkActivation, prune: bool
 ) -> list[Conflict]:
-    """Decide on every step. Where there are conflicts, nothing should be applied."""
+    """Decide the action of every step. With conflicts the plan must not be executed."""
     conflicts: list[Conflict] = []
-    for steps in bench.batches(REGISTRY_BATCH_SIZE):
+    for steps in plan_store.batches(REGISTRY_BATCH_SIZE):
         documents = {step.slug: parse_json(step.document.encode()) for step in steps}
         present = await bulk.tenants_by_slug(session, slugs=list(documents))
         owners = await _owners(session, documents=documents)
         for step in steps:
-            conflicts += _conflicts(step, documents[step.slug], owners=owners, bench=bench)
+            conflicts += _conflicts(step, documents[step.slug], owners=owners, plan_store=plan_store)
         decided = [_decide(step, documents[step.slug], present.get(step.slug), activate=activate) for step in steps]
         conflicts += [one for one in decided if isinstance(one, Conflict)]
-        bench.decide(one for one in decided if isinstance(one, Step))
+        plan_store.decide(one for one in decided if isinstance(one, Step))
         session.expunge_all()
     if prune:
-        await _prune(session, bench=bench)
+        await _prune(session, plan_store=plan_store)
     return conflicts
 
 
-def goal_of(wanted: str | None, *, present: str | None, activate: BulkActivation) -> str:
-    """The state that a tenant shall have: the file's, else its own; a new one or a draft is let in if that is asked.
+def goal_of(desired: str | None, *, present: str | None, activate: BulkActivation) -> str:
+    """The desired state of a tenant: the file's, else its own; for a new one or a draft `active`.
 
-    `never` leaves drafts drafts, whatever the file says: only checks, or an admin who goes without, let tokens in.
+    With `never` a new one or a draft stays a draft, whatever the file says.
     """
     own = None if present == TenantState.DRAFT else present
     if own is None and activate is BulkActivation.NEVER:
         return TenantState.DRAFT
-    return wanted or own or TenantState.ACTIVE
+    return desired or own or TenantState.ACTIVE
 
 
-def _decide(step: Step, wanted: Any, tenant: Tenant | None, *, activate: BulkActivation) -> Step | Conflict:
+def _decide(step: Step, desired: Any, tenant: Tenant | None, *, activate: BulkActivation) -> Step | Conflict:
     if tenant is None:
         return replace(step, action="create", goal=str(goal_of(step.state, present=None, activate=activate)))
     if tenant.state == TenantState.DELETED:
-        return Conflict(step.line, step.slug, "it is deleted: `tenants-api tenants restore` or `purge` it first")
+        return Conflict(step.line, step.slug, "the tenant is deleted: run `tenants-api tenants restore` or `purge`")
     goal = str(goal_of(step.state, present=tenant.state, activate=activate))
     if goal == TenantState.DRAFT and tenant.state != TenantState.DRAFT:
-        return Conflict(step.line, step.slug, f"it is {tenant.state}, and no tenant goes back to draft")
-    changes = differences(document(registered_tenant(tenant)), wanted)
+        return Conflict(step.line, step.slug, f"the tenant is {tenant.state}, and cannot become a draft again")
+    changes = differences(document(registered_tenant(tenant)), desired)
     changes += ["state"] if goal != tenant.state else []
     action = "update" if changes else "unchanged"
     return replace(
@@ -227,28 +223,28 @@ async def _owners(session: AsyncSession, *, documents: Mapping[str, Any]) -> _Ow
     )
 
 
-def _conflicts(step: Step, wanted: Any, *, owners: _Owners, bench: PlanStore) -> Iterator[Conflict]:
-    """Names that another tenant has and that this file does not take away from it."""
-    claims = [(f"the issuer {issuer!r}", owners.issuers.get((issuer, of))) for issuer, of in _realms(wanted)]
-    if "external_id" in wanted:
-        claims.append((f"the external id {wanted['external_id']!r}", owners.external_ids.get(wanted["external_id"])))
+def _conflicts(step: Step, desired: Any, *, owners: _Owners, plan_store: PlanStore) -> Iterator[Conflict]:
+    """The names that another tenant has, and that the file does not change there."""
+    claims = [(f"the issuer {issuer!r}", owners.issuers.get((issuer, of))) for issuer, of in _realms(desired)]
+    if "external_id" in desired:
+        claims.append((f"the external id {desired['external_id']!r}", owners.external_ids.get(desired["external_id"])))
     for what, owner in claims:
         if owner is None or owner.slug == step.slug:
             continue
         if owner.state == TenantState.DELETED:
             yield Conflict(step.line, step.slug, f"{what} is reserved for the deleted tenant {owner.slug!r}: purge it")
-        elif bench.owner("slug", owner.slug) is None:
+        elif plan_store.owner("slug", owner.slug) is None:
             yield Conflict(step.line, step.slug, f"{what} belongs to {owner.slug!r}, which the file does not name")
 
 
-async def _prune(session: AsyncSession, *, bench: PlanStore) -> None:
-    gone = [slug for slug in await bulk.living_slugs(session) if bench.owner("slug", slug) is None]
-    for start in range(0, len(gone), REGISTRY_BATCH_SIZE):
-        found = await bulk.tenants_by_slug(session, slugs=gone[start : start + REGISTRY_BATCH_SIZE])
+async def _prune(session: AsyncSession, *, plan_store: PlanStore) -> None:
+    unlisted = [slug for slug in await bulk.living_slugs(session) if plan_store.owner("slug", slug) is None]
+    for start in range(0, len(unlisted), REGISTRY_BATCH_SIZE):
+        found = await bulk.tenants_by_slug(session, slugs=unlisted[start : start + REGISTRY_BATCH_SIZE])
         for slug, tenant in sorted(found.items()):
-            bench.remove(slug, tenant_id=str(tenant.id), version=tenant.version)
+            plan_store.remove(slug, tenant_id=str(tenant.id), version=tenant.version)
         session.expunge_all()
 
 
-def _realms(wanted: Any) -> list[tuple[str, str]]:
-    return [(realm["issuer"], realm.get("organization", "")) for realm in wanted.get("realms", ())]
+def _realms(desired: Any) -> list[tuple[str, str]]:
+    return [(realm["issuer"], realm.get("organization", "")) for realm in desired.get("realms", ())]

@@ -19,7 +19,7 @@ from tenants_api.cli.gitops.files import (
     write_yaml,
 )
 from tenants_api.cli.gitops.plan import PlanStore
-from tenants_api.cli.gitops.transfer import MAX_FAULTS, Format, take_in
+from tenants_api.cli.gitops.transfer import MAX_FAULTS, Format, import_documents
 from tenants_api.control.drafts import Vocabulary
 from tenants_api.outbound.targets import target_policy
 from tests.cli.conftest import Cli
@@ -50,22 +50,22 @@ BROKEN = {
     ),
     "Latin-1": ("ndjson", '{"slug": "bad", "name": "Zürich"}\n'.encode("latin-1"), 2, "not UTF-8: byte 0xfc"),
     "lone surrogate": ("ndjson", b'{"slug": "bad", "name": "\\ud800"}\n', 2, "surrogate"),
-    "same slug": ("ndjson", ndjson(tenant("good", realms=[])).encode(), 2, "the slug 'good' stands in line 1"),
-    "same issuer": ("ndjson", ndjson(tenant("bad", realms=[realm("good")])).encode(), 2, "the issuer"),
+    "same slug": ("ndjson", ndjson(tenant("good", realms=[])).encode(), 2, "duplicate slug 'good': line 1"),
+    "same issuer": ("ndjson", ndjson(tenant("bad", realms=[realm("good")])).encode(), 2, "duplicate issuer"),
     "plain http": (
         "ndjson", ndjson(tenant("bad", realms=[{"issuer": "http://x.example/realms/b", "client_id": "c"}])).encode(), 2,
         "SchemeNotHttps",
     ),
-    "YAML syntax": ("yaml", b"---\nslug: [bad\nname: x\n", 5, "not YAML"),
+    "YAML syntax": ("yaml", b"---\nslug: [bad\nname: x\n", 5, "not valid YAML"),
     "YAML Latin-1": ("yaml", "---\nslug: bad\nname: Zürich\n".encode("latin-1"), 1, "UTF-8"),
     "YAML aliases": ("yaml", b"---\nslug: bad\nname: Bad\nmetadata: &m {x: *m}\n", 6, "aliases"),
     "YAML bomb": ("yaml", b"---\n" + BILLION, 4, "aliases"),
     "YAML tag": ("yaml", b"---\nslug: !!python/object/apply:os.system [id]\n", 4, "tag"),
-    "YAML duplicate key": ("yaml", b"---\nslug: bad\nslug: worse\n", 5, "twice"),
-    "YAML key that is no text": ("yaml", b"---\n1: bad\n", 4, "key must be a text"),
-    "YAML NaN": ("yaml", b"---\nslug: bad\nname: Bad\nmetadata: {x: .nan}\n", 6, "two ways"),
+    "YAML duplicate key": ("yaml", b"---\nslug: bad\nslug: worse\n", 5, "duplicate"),
+    "YAML key that is no text": ("yaml", b"---\n1: bad\n", 4, "is not a text"),
+    "YAML NaN": ("yaml", b"---\nslug: bad\nname: Bad\nmetadata: {x: .nan}\n", 6, "different values"),
     "YAML deep nesting": ("yaml", b"---\nslug: " + b"[" * 500 + b"]" * 500 + b"\n", 4, "deeper"),
-    "YAML list": ("yaml", b"---\n- slug: bad\n", 4, "one tenant"),
+    "YAML list": ("yaml", b"---\n- slug: bad\n", 4, "expected a tenant"),
     "YAML unknown key": ("yaml", b"---\nslug: bad\nname: Bad\nnmae: x\n", 4, "/nmae"),
 }  # fmt: skip
 
@@ -129,15 +129,18 @@ def test_size_of_the_file_does_not_matter(of: Format) -> None:
 
 def test_workbench_holds_the_file_on_disk() -> None:
     def fill(count: int) -> None:
-        bench = PlanStore()
+        plan_store = PlanStore()
         try:
             stream = stream_of(count, of=Format.NDJSON)
             assert (
-                take_in(stream, of=Format.NDJSON, bench=bench, vocabulary=VOCABULARY, refuse=lambda wanted: None) == []
+                import_documents(
+                    stream, of=Format.NDJSON, plan_store=plan_store, vocabulary=VOCABULARY, refuse=lambda wanted: None
+                )
+                == []
             )
-            assert sum(len(steps) for steps in bench.batches(100)) == count
+            assert sum(len(steps) for steps in plan_store.batches(100)) == count
         finally:
-            bench.close()
+            plan_store.close()
 
     fill(50)  # what is made once, pydantic's validators above all, counts for neither
     assert peak_of(lambda: fill(1600)) < peak_of(lambda: fill(100)) * 1.5 + 200_000
@@ -238,11 +241,11 @@ def taken(data: bytes, *, of: Format | None) -> list[Any]:
 
 
 def taken_from(source: io.BufferedReader, *, of: Format | None) -> list[Any]:
-    bench = PlanStore()
+    plan_store = PlanStore()
     try:
-        return take_in(source, of=of, bench=bench, vocabulary=VOCABULARY, refuse=lambda wanted: None)
+        return import_documents(source, of=of, plan_store=plan_store, vocabulary=VOCABULARY, refuse=lambda wanted: None)
     finally:
-        bench.close()
+        plan_store.close()
 
 
 def entries(data: bytes) -> list[Any]:
