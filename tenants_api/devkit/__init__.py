@@ -1,1 +1,1 @@
-"""For development and tests: development realms, the demo, the pytest plugin. No serving process imports it."""
+"""Development realms, the demo and the pytest plugin. No serving process imports this package."""

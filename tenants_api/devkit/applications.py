@@ -1,4 +1,4 @@
-"""A registry in memory, with the same schema and the same code as the real one."""
+"""Applications in tests: a fixed principal, or a registry in memory with the real schema and code."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from tenants_api.settings import Settings, load_settings
 from tenants_api.tokens.principal import SAMPLE_ROLES, Principal, RoleModel, TenantRef
 from tenants_api.web.authentication import PRINCIPAL
 
-HOUR = 3600
+EXPIRES_IN_SECONDS = 3600
 
 
 def as_principal(
     app: ASGIApp, principal: Principal | None = None, *, tenant: str = "acme", roles: Iterable[str] = (), **facts: Any
 ) -> ASGIApp:
-    """The application as this principal sees it: to give to `httpx.ASGITransport` or `TestClient`.
+    """The application with this principal as the caller of every request, for `httpx.ASGITransport` or `TestClient`.
 
-    The application itself stays as it is, so the principals of one test do not disturb each other. Nothing runs but
-    the routes: no database, no lifespan needed (do not enter the `TestClient` as a context if yours needs one). Roles
-    and the tenant in the path are still checked, in mounted applications and WebSockets too.
+    The application itself is unchanged, so one test may have several principals. Only the routes run: neither a
+    database nor the lifespan is needed (a `TestClient` that is entered as a context would run the lifespan). Roles and
+    the tenant in the path are still checked, in mounted applications and WebSockets too.
 
     Args:
-        principal: whoever calls, whole; otherwise one is made of the following.
-        tenant: its tenant's slug; the tenant's id depends on nothing else.
-        roles: those that the mapping would have given; what they include is added as always.
+        principal: the caller; otherwise it is made of the following.
+        tenant: the tenant's slug, from which its id is derived.
+        roles: the mapped roles; included roles are added as always.
         facts: any other field of `Principal`, and `scopes`.
 
     Raises:
@@ -58,7 +58,7 @@ def as_principal(
 
 
 def make_principal(tenant: str, *, roles: Iterable[str], **facts: Any) -> Principal:
-    """Somebody of this tenant; two of one tenant share its id."""
+    """A principal of this tenant; `facts` are other fields of `Principal`, and `scopes`."""
     subject = facts.pop("subject", "test-subject")
     made = {
         "tenant": TenantRef(uuid.uuid5(uuid.NAMESPACE_URL, f"tenants-api/testing/{tenant}"), tenant, tenant.title()),
@@ -72,7 +72,7 @@ def make_principal(tenant: str, *, roles: Iterable[str], **facts: Any) -> Princi
         "full_name": None,
         "authorized_party": "tenants-api",
         "scope": " ".join(facts.pop("scopes", ("openid",))),
-        "expires_at": int(time.time()) + HOUR,
+        "expires_at": int(time.time()) + EXPIRES_IN_SECONDS,
         "service_account": False,
     }
     return Principal(**{**made, **facts})
@@ -89,18 +89,18 @@ def memory_registry(
     role_mapping: tuple[RoleRule, ...] = (),
     **settings: Any,
 ) -> Iterator[Settings]:
-    """Settings of an API whose registry is in memory and knows each development realm as an active tenant.
+    """Settings of an API with a registry in memory, where each development realm is an active tenant.
 
-    Give them to `create_app` or `Tenancy`. The registry lasts as long as the block; every block has one of its own.
+    Pass them to `create_app` or `Tenancy`. The registry exists while the block runs; each block has its own.
 
     Args:
-        server: its realms become tenants of the same slug.
-        roles: the application's own, if it has some.
-        role_mapping: the rules of each tenant; if empty, what the API does for a tenant without any.
-        settings: any other setting, by its field name.
+        server: its realms become tenants with the same slug.
+        roles: the application's roles.
+        role_mapping: the rules of each tenant; if empty, the default rules apply.
+        settings: other settings by field name.
 
     Raises:
-        SettingsError: a setting is wrong.
+        SettingsError: a setting is not valid.
     """
     name = f"file:tenants-{uuid.uuid4().hex}"
     chosen = load_settings(
@@ -115,19 +115,19 @@ def memory_registry(
             **settings,
         },
     )
-    # SQLite forgets a database in memory when its last connection closes.
-    with closing(sqlite3.connect(f"{name}?mode=memory&cache=shared", uri=True)) as kept:
+    # SQLite deletes a database in memory when its last connection closes.
+    with closing(sqlite3.connect(f"{name}?mode=memory&cache=shared", uri=True)) as database:
         with closing(sqlite3.connect(":memory:")) as schema:
             schema.executescript(_schema())
-            schema.backup(kept)
-        with ThreadPoolExecutor(1) as beside:  # the test may have an event loop of its own in this thread
-            beside.submit(asyncio.run, _register(chosen, server=server, roles=roles, rules=role_mapping)).result()
+            schema.backup(database)
+        with ThreadPoolExecutor(1) as executor:  # this thread may already run an event loop of the test
+            executor.submit(asyncio.run, _register(chosen, server=server, roles=roles, rules=role_mapping)).result()
         yield chosen
 
 
 @cache
 def _schema() -> str:
-    """The newest schema as SQL: migrating takes a second or two, and is done once a process."""
+    """The newest schema as SQL; cached, because a migration takes one or two seconds."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "empty.db"
         migrating.upgrade(f"sqlite+aiosqlite:///{path}")

@@ -1,6 +1,6 @@
-"""Fixtures that pytest finds by itself where tenants-api is installed.
+"""Fixtures of pytest, registered by an entry point of tenants-api.
 
-Nothing heavy is imported before a test asks: this module is loaded in every run of pytest.
+Every run of pytest loads this module, so it imports the devkit only when a fixture is used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def tenants_dev_realms() -> Iterator[DevRealmServer]:
-    """The development realms `acme` and `globex` on a free port; `.realm("acme").mint(username="alice")` is a token."""
+    """The development realms `acme` and `globex` on a free port; `.realm("acme").mint()` is a token of alice."""
     with testing.serve_dev_realms(["acme", "globex"]) as server:
         yield server
 

@@ -1,1 +1,1 @@
-"""`tenants-api demo`: the story of onboarding, on development realms or a local Keycloak."""
+"""`tenants-api demo`: onboarding step by step, with development realms or a local Keycloak."""

@@ -1,4 +1,4 @@
-"""`tenants-api demo`: development realms (or a real Keycloak), a database, two workers, and the story told on them."""
+"""`tenants-api demo`: runs the demo with development realms or Keycloak, a database and two workers."""
 
 from __future__ import annotations
 
@@ -25,24 +25,27 @@ from tenants_api.cli.output import AsJson, cell, print_json, say
 from tenants_api.database.migrations import upgrade
 from tenants_api.devkit.demo.keycloak import local_keycloak
 from tenants_api.devkit.demo.stage import (
-    Door,
+    Gateway,
     TokenRealms,
     Workers,
     development_realms,
     end_of,
+    end_process,
     free_port,
     nginx,
-    open_door,
+    open_gateway,
 )
-from tenants_api.devkit.demo.story import CLIENT_ID, STORY, Step, tell
+from tenants_api.devkit.demo.story import CLIENT_ID, STORY, Step, play
 from tenants_api.devkit.realms import run_dev_realms
 
-app = typer.Typer(no_args_is_help=True, help="Development realms: a small issuer with Keycloak's URLs. Never exposed.")
+app = typer.Typer(
+    no_args_is_help=True, help="Development realms: a small issuer with Keycloak's URLs. Do not expose it."
+)
 
 
 @app.callback()
 def _dev_realms() -> None:
-    """Keep `serve` a verb of its own."""
+    """Typer would otherwise merge a single verb into its group."""
 
 
 @app.command()
@@ -58,27 +61,26 @@ def serve(
         print_json({"issuers": issuers, "client_id": CLIENT_ID})
     for issuer in issuers:
         say(issuer)
-    say(f"the API reaches them with TENANTS_INSECURE_HTTP_HOSTS=127.0.0.1:{port}")
+    say(f"settings of an API that uses them: TENANTS_INSECURE_HTTP_HOSTS=127.0.0.1:{port}")
     say(f"  TENANTS_ALLOWED_PRIVATE_NETWORKS=127.0.0.0/8 TENANTS_ALLOWED_REALM_PORTS={port}")
     run_dev_realms(names, port=port)
 
 
 REALMS = ("acme", "globex", "initech")
 WORKERS = 2
-START = 60.0  # seconds until both workers answer
-SHUTDOWN_SECONDS = 15.0  # seconds for them to end
-WIDTH = 140  # columns where no terminal says otherwise
-INTERRUPTED = 130  # the shell's exit code for Ctrl-C
+START_TIMEOUT_SECONDS = 60.0  # until both workers respond
+WIDTH_COLUMNS = 140  # without a terminal
+INTERRUPTED = 130  # the exit code of shells after Ctrl-C
 
 
 def demo(
-    keycloak: Annotated[bool, typer.Option("--keycloak", help="Against a real Keycloak.")] = False,
-    stop: Annotated[bool, typer.Option("--exit", help="End after the story; exit 3 if a step failed.")] = False,
+    keycloak: Annotated[bool, typer.Option("--keycloak", help="With a real Keycloak.")] = False,
+    stop: Annotated[bool, typer.Option("--exit", help="End after the last step; exit 3 if a step failed.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep database and logs in this folder.", file_okay=False)] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API; a free one if left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the whole story on this machine: onboard a realm, use it, rotate its keys, suspend it."""
+    """Run a demonstration on this machine: onboard a realm, use it, rotate its keys, suspend it."""
     with _folder(keep) as name:
         played = _run(Path(name), keycloak=keycloak, port=port or free_port(), stop=stop, as_json=as_json)
     if not played:
@@ -112,30 +114,30 @@ async def _play(folder: Path, *, keycloak: bool, port: int, stop: bool, as_json:
             workers = await stack.enter_async_context(
                 _api(folder, port=port, environment=environment, admin_key=admin_key)
             )
-            door = await _door(stack, folder=folder, port=port)
+            gateway = await _gateway(stack, folder=folder, port=port)
             status.stop()
-            played = await _tell(workers, realms=realms, door=door, as_json=as_json)
+            played = await _show(workers, realms=realms, gateway=gateway, as_json=as_json)
             if not stop:
-                _invite(workers, realms=realms, admin_key=admin_key)
+                _print_next_steps(workers, realms=realms, admin_key=admin_key)
                 await _until_interrupted()
             return played
 
 
-async def _door(stack: AsyncExitStack, *, folder: Path, port: int) -> Door | None:
-    """nginx in front of a service, where there is an nginx."""
+async def _gateway(stack: AsyncExitStack, *, folder: Path, port: int) -> Gateway | None:
+    """nginx in front of a service; None if nginx is not installed."""
     program = nginx()
     if program is None:
         return None
-    return await stack.enter_async_context(open_door(program, folder=folder, authorizer=f"127.0.0.1:{port}"))
+    return await stack.enter_async_context(open_gateway(program, folder=folder, authorizer=f"127.0.0.1:{port}"))
 
 
-async def _tell(workers: Workers, *, realms: TokenRealms, door: Door | None, as_json: bool) -> bool:
+async def _show(workers: Workers, *, realms: TokenRealms, gateway: Gateway | None, as_json: bool) -> bool:
     steps: list[Step] = []
     title = f"{realms.title} at {realms.base_url}; {workers.count} workers at {workers.base_url}"
     table = Table("", "step", "tenant", "http", "answer", "took", title=title, title_justify="left", box=None)
-    screen = Console(stderr=as_json, width=None if sys.stdout.isatty() else WIDTH)
+    screen = Console(stderr=as_json, width=None if sys.stdout.isatty() else WIDTH_COLUMNS)
     with Live(table, console=screen, auto_refresh=False) as live:
-        async for step in tell(workers, realms, door=door):
+        async for step in play(workers, realms, gateway=gateway):
             steps.append(step)
             mark = cell("ok" if step.ok else "failed")
             table.add_row(mark, step.step, step.tenant, step.http, step.answer, f"{step.took:.0f} ms")
@@ -147,7 +149,7 @@ async def _tell(workers: Workers, *, realms: TokenRealms, door: Door | None, as_
 
 @asynccontextmanager
 async def _api(folder: Path, *, port: int, environment: dict[str, str], admin_key: str) -> AsyncIterator[Workers]:
-    """The workers of `tenants-api serve` in a process group of their own; ended by SIGTERM."""
+    """The workers of `tenants-api serve` in a process group."""
     log = folder / "serve.log"
     command = ("-m", "tenants_api.cli", "serve", "--port", str(port), "--workers", str(WORKERS), "--show-worker")
     with log.open("wb") as output:
@@ -157,29 +159,19 @@ async def _api(folder: Path, *, port: int, environment: dict[str, str], admin_ke
     try:
         try:
             workers = Workers(f"http://127.0.0.1:{port}", admin_key=admin_key, count=WORKERS)
-            await workers.connect(within=START, alive=lambda: process.returncode is None)
+            await workers.connect(within=START_TIMEOUT_SECONDS, alive=lambda: process.returncode is None)
         except TimeoutError as error:
             raise CliError(f"the API did not start: {error}\n{end_of(log)}") from error
         yield workers
         await workers.aclose()
     finally:
-        await _end(process)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), SHUTDOWN_SECONDS)
-        except TimeoutError:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        await end_process(process)
 
 
 def _environment(folder: Path, *, realms: TokenRealms, admin_key: str) -> dict[str, str]:
-    """What the workers need, and nothing of the caller's own TENANTS_* settings."""
+    """The environment of the workers, without TENANTS_* settings of this process."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TENANTS_")}
-    # The package is found also where it is not installed but run from its source folder.
+    # For a package that is not installed but run from its source folder.
     source = str(Path(tenants_api.__file__).resolve().parent.parent)
     return {
         **inherited,
@@ -193,8 +185,8 @@ def _environment(folder: Path, *, realms: TokenRealms, admin_key: str) -> dict[s
     }
 
 
-def _invite(workers: Workers, *, realms: TokenRealms, admin_key: str) -> None:
-    """What to try next, as lines that can be pasted."""
+def _print_next_steps(workers: Workers, *, realms: TokenRealms, admin_key: str) -> None:
+    """Print commands to try next."""
     api = workers.base_url
     realm = f'{{"issuer": "{realms.issuer("initech")}", "client_id": "tenants-api"}}'
     body = f'{{"slug": "initech", "name": "Initech", "realms": [{realm}]}}'
@@ -204,7 +196,7 @@ def _invite(workers: Workers, *, realms: TokenRealms, admin_key: str) -> None:
         f"Admin docs  {api}/admin/docs",
         f"Realms      {realms.base_url}",
         "",
-        "# a fresh token of alice (editor), and who she is here",
+        "# a token of alice (editor), and two requests with it",
         f"TOKEN=$({realms.token_command('acme', role='editor')})",
         f'curl -s {api}/v1/me -H "Authorization: Bearer $TOKEN"',
         f'curl -s {api}/v1/items -H "Authorization: Bearer $TOKEN"',
@@ -212,7 +204,7 @@ def _invite(workers: Workers, *, realms: TokenRealms, admin_key: str) -> None:
         f"curl -s {api}/admin/v1/tenants -H 'Authorization: Bearer {admin_key}' -H 'Content-Type: application/json' \\",
         f"  -d '{body}'",
         "",
-        "Ctrl-C ends it.",
+        "Ctrl-C ends the demo.",
     ):
         say(line)
 
@@ -225,5 +217,5 @@ def _end_on_signals() -> None:
 
 
 async def _until_interrupted() -> None:
-    with suppress(asyncio.CancelledError):  # Ctrl-C: what this waits for
+    with suppress(asyncio.CancelledError):  # by Ctrl-C
         await asyncio.Event().wait()

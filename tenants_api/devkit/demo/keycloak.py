@@ -1,7 +1,7 @@
-"""A real Keycloak for `demo --keycloak`: in a container where an engine answers, else by Java out of a Maven artifact.
+"""Keycloak for `demo --keycloak`: in a container if an engine runs, else by Java from a Maven artifact.
 
-The unpacked and built server is kept in ~/.cache/tenants-api; each demo runs on a hard-linked copy with data of its
-own. It listens on the loopback interface only, because its admin's password stands below.
+The built server is cached in ~/.cache/tenants-api; each demo runs a hard-linked copy with its own data. It listens on
+the loopback interface only, because its admin password is public.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import httpx
 
 from tenants_api.cli.exits import CliError
 from tenants_api.cli.output import say
-from tenants_api.devkit.demo.stage import TOKEN_PATH, TokenRealms, end_of, free_port
+from tenants_api.devkit.demo.stage import TOKEN_PATH, TokenRealms, end_of, end_process, free_port
 
 BUILD_OPTIONS = ("--db=dev-file", "--health-enabled=true")
 
 
 def installed(version: str) -> Path:
-    """The unpacked and built server; its folder appears only when it is whole.
+    """The folder of the built server, which exists only if the build is complete.
 
     Raises:
         CliError: Maven or the build failed.
@@ -45,13 +45,13 @@ def installed(version: str) -> Path:
 
 
 def own_copy(home: Path, *, target: Path) -> Path:
-    """A copy by hard links: Keycloak writes below data/ only, which the kept server does not have."""
+    """A copy by hard links: Keycloak writes only below data/, which the cached server does not have."""
     shutil.copytree(home, target, copy_function=_link_or_copy)
     return target
 
 
 def _install(version: str, *, home: Path, unfinished: Path) -> None:
-    say(f"fetching Keycloak {version} with Maven, once (about 170 MB)")
+    say(f"fetching Keycloak {version} with Maven (about 170 MB, cached)")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     artifact = f"org.keycloak:keycloak-quarkus-dist:{version}:zip"
@@ -60,7 +60,7 @@ def _install(version: str, *, home: Path, unfinished: Path) -> None:
     with zipfile.ZipFile(archive) as content:
         content.extractall(unfinished)
     built = unfinished / f"keycloak-{version}"
-    # kc.sh is given to bash by name: zipfile does not keep the executable bit.
+    # By bash, because zipfile does not restore the executable bit.
     _run(["bash", str(built / "bin" / "kc.sh"), "build", *BUILD_OPTIONS])
     shutil.rmtree(built / "data", ignore_errors=True)
     built.rename(home)
@@ -68,14 +68,14 @@ def _install(version: str, *, home: Path, unfinished: Path) -> None:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
     if done.returncode:
         raise CliError(f"{command[0]} exited with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One process at a time: two demos share the cache."""
+    """An exclusive lock: demos share the cache."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -91,17 +91,16 @@ def _link_or_copy(source: str, target: str) -> None:
 VERSION = "26.7.3"
 IMAGE = f"keycloak/keycloak:{VERSION}"
 ADMIN = {"KC_BOOTSTRAP_ADMIN_USERNAME": "root", "KC_BOOTSTRAP_ADMIN_PASSWORD": "root-pw"}
-READY = 240.0  # seconds; a container engine may have to pull the image first
-ENGINE = 10.0  # seconds for a container engine to say that it is there
-SHUTDOWN_SECONDS = 20.0
+START_TIMEOUT_SECONDS = 240.0  # a container engine may have to pull the image
+ENGINE_TIMEOUT_SECONDS = 10.0  # for `info` of a container engine
 
 
 @asynccontextmanager
 async def local_keycloak(names: Sequence[str], *, folder: Path) -> AsyncIterator[TokenRealms]:
-    """A Keycloak with these realms imported; gone after the block.
+    """A Keycloak with these realms while the block runs.
 
     Raises:
-        CliError: neither a container engine nor Java with Maven is there, or Keycloak did not start.
+        CliError: neither a container engine nor Java with Maven is installed, or Keycloak did not start.
     """
     port = free_port()
     base_url = f"http://127.0.0.1:{port}"
@@ -123,10 +122,10 @@ async def local_keycloak(names: Sequence[str], *, folder: Path) -> AsyncIterator
         await _rotate(base_url, realm=realm)
 
     try:
-        await _ready(process, url=f"{base_url}/realms/{names[0]}", log=log)
+        await _wait_until_ready(process, url=f"{base_url}/realms/{names[0]}", log=log)
         yield TokenRealms(f"Keycloak {VERSION}", base_url, rotate)
     finally:
-        await _end(process)
+        await end_process(process)
 
 
 def _write_realms(names: Sequence[str], *, folder: Path) -> Path:
@@ -134,7 +133,7 @@ def _write_realms(names: Sequence[str], *, folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name in names:
         (folder / f"{name}-realm.json").write_text(json.dumps({**template, "realm": name}), encoding="utf-8")
-    folder.chmod(0o755)  # the container's user is another one
+    folder.chmod(0o755)  # readable for the container's user
     return folder
 
 
@@ -145,7 +144,7 @@ async def _container_engine() -> str | None:
         quiet = asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(engine, "info", stdout=quiet, stderr=quiet)
         with suppress(TimeoutError):
-            if await asyncio.wait_for(process.wait(), ENGINE) == 0:
+            if await asyncio.wait_for(process.wait(), ENGINE_TIMEOUT_SECONDS) == 0:
                 return engine
     return None
 
@@ -161,7 +160,7 @@ def _java(folder: Path, *, port: int, imports: Path) -> list[str]:
     missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
     if missing:
         hint = "install docker or podman, or Java 17+ and Maven"
-        raise CliError(f"no container engine answers, and {' and '.join(missing)} is missing", hint=hint)
+        raise CliError(f"no container engine runs, and {' and '.join(missing)} is missing", hint=hint)
     home = own_copy(installed(VERSION), target=folder / "keycloak")
     shutil.copytree(imports, home / "data" / "import")
     return [
@@ -172,21 +171,21 @@ def _java(folder: Path, *, port: int, imports: Path) -> list[str]:
 
 
 def _clean_environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KC_", "KEYCLOAK_"))}
-    return {"JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx512m", **kept}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("KC_", "KEYCLOAK_"))}
+    return {"JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx512m", **inherited}
 
 
-async def _ready(process: asyncio.subprocess.Process, *, url: str, log: Path) -> None:
-    deadline = time.monotonic() + READY
+async def _wait_until_ready(process: asyncio.subprocess.Process, *, url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
     async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
         while time.monotonic() < deadline and process.returncode is None:
-            if await _answers(client, url):
+            if await _is_ready(client, url):
                 return
             await asyncio.sleep(0.2)
     raise CliError(f"Keycloak did not start:\n{end_of(log)}")
 
 
-async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
     try:
         return (await client.get(url)).status_code == 200
     except httpx.TransportError:
@@ -194,14 +193,14 @@ async def _answers(client: httpx.AsyncClient, url: str) -> bool:
 
 
 async def _rotate(base_url: str, *, realm: str) -> None:
-    """Add an RSA key of higher priority by the admin API; the old key stays listed."""
+    """Add an RSA key of higher priority by the admin API; the old key stays in the set."""
     async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=10) as client:
         form = {"grant_type": "password", "client_id": "admin-cli", "username": "root", "password": "root-pw"}
         token = _json(await client.post("/realms/master" + TOKEN_PATH, data=form))["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
         parent = _json(await client.get(f"/admin/realms/{realm}", headers=headers))["id"]
-        answer = await client.post(f"/admin/realms/{realm}/components", headers=headers, json=_key_provider(parent))
-        answer.raise_for_status()
+        response = await client.post(f"/admin/realms/{realm}/components", headers=headers, json=_key_provider(parent))
+        response.raise_for_status()
 
 
 def _key_provider(parent: str) -> dict[str, Any]:
@@ -215,18 +214,7 @@ def _key_provider(parent: str) -> dict[str, Any]:
     }
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    answer.raise_for_status()
-    body: dict[str, Any] = answer.json()
+def _json(response: httpx.Response) -> dict[str, Any]:
+    response.raise_for_status()
+    body: dict[str, Any] = response.json()
     return body
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), SHUTDOWN_SECONDS)
-    except TimeoutError:
-        process.kill()
-        await process.wait()

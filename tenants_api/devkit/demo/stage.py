@@ -1,6 +1,6 @@
-"""The API as the demo sees it: one kept connection to each worker process, so that a step can ask every one of them.
+"""What the demo runs: realms, connections to each worker process, and nginx in front of a service.
 
-`serve --show-worker` names the answering process in `X-Worker`; that is how the demo knows which worker spoke.
+`serve --show-worker` adds the process id of the worker to a response as `X-Worker`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import ssl
 import time
@@ -25,16 +26,17 @@ from tenants_api.devkit.realms import serve_dev_realms
 from tenants_api.forward_auth.configurations import plan, render
 
 USERS = {"editor": "alice", "viewer": "bob", "admin": "carol"}
+SHUTDOWN_TIMEOUT_SECONDS = 20.0
 TOKEN_PATH = "/protocol/openid-connect/token"  # noqa: S105 - a path
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRealms:
-    """Implements the story's `Realms` by the password grant; how keys rotate is handed in."""
+    """An identity provider with the password grant; `rotate` makes a realm sign with a new key."""
 
     title: str
     base_url: str
-    rotate_keys: Callable[[str], Awaitable[None]]
+    rotate: Callable[[str], Awaitable[None]]
 
     @property
     def port(self) -> int:
@@ -42,7 +44,7 @@ class TokenRealms:
 
     @property
     def host(self) -> str:
-        """`host:port`, as TENANTS_INSECURE_HTTP_HOSTS wants it."""
+        """`host:port`, for TENANTS_INSECURE_HTTP_HOSTS."""
         return self.base_url.partition("://")[2]
 
     def issuer(self, realm: str) -> str:
@@ -51,16 +53,13 @@ class TokenRealms:
     async def token(self, realm: str, *, role: str) -> str:
         form = {"grant_type": "password", "client_id": "web", **self._credentials(role)}
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-            answer = await client.post(self.issuer(realm) + TOKEN_PATH, data=form)
-        if answer.status_code != 200:
-            raise CliError(f"{self.title}: no token for {form['username']} of {realm}: HTTP {answer.status_code}")
-        return str(answer.json()["access_token"])
-
-    async def rotate(self, realm: str) -> None:
-        await self.rotate_keys(realm)
+            response = await client.post(self.issuer(realm) + TOKEN_PATH, data=form)
+        if response.status_code != 200:
+            raise CliError(f"{self.title}: no token for {form['username']} of {realm}: HTTP {response.status_code}")
+        return str(response.json()["access_token"])
 
     def token_command(self, realm: str, *, role: str) -> str:
-        """A shell command that prints a fresh token."""
+        """A shell command that prints a new token."""
         user = self._credentials(role)
         return (
             f"curl -s {self.issuer(realm)}{TOKEN_PATH} -d grant_type=password -d client_id=web"
@@ -78,17 +77,28 @@ async def development_realms(names: Sequence[str]) -> AsyncIterator[TokenRealms]
     with serve_dev_realms(names) as server:
 
         async def rotate(realm: str) -> None:
-            # Making an RSA key takes long enough to be noticed in the next step's time.
+            # Before the next step's time is measured: the generation of an RSA key takes long.
             await asyncio.to_thread(server.realm(realm).rotate)
 
         yield TokenRealms("development realms", server.base_url, rotate)
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listened on a moment ago."""
+    """A port of the loopback interface that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def end_process(process: asyncio.subprocess.Process) -> None:
+    """End a process by SIGTERM, or its process group by SIGKILL after `SHUTDOWN_TIMEOUT_SECONDS`."""
+    if process.returncode is None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), SHUTDOWN_TIMEOUT_SECONDS)
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
 
 
 def end_of(log: Path) -> str:
@@ -96,13 +106,13 @@ def end_of(log: Path) -> str:
     return "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-15:])
 
 
-ATTEMPT = 8  # connections opened at once: an idle worker takes some of them while the other is busy
-REQUEST_TIMEOUT_SECONDS = 30.0  # seconds for one request
+CONNECTIONS_PER_ATTEMPT = 8  # concurrent, so that each idle worker accepts some
+REQUEST_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What one worker said: `worker` is its process id, `body` the JSON object or {}."""
+class WorkerResponse:
+    """The response of a worker: `worker` is its process id, `body` the JSON object or {}."""
 
     worker: str
     status: int
@@ -110,114 +120,113 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The problem's code; empty where the answer is no problem."""
+        """The problem's code; empty if the response is not a problem."""
         return str(self.body.get("code", ""))
 
 
 class Workers:
-    """Connections to the workers of one API. `count` is how many workers there are."""
+    """Connections to the workers of an API. `count` is the number of workers."""
 
     def __init__(self, base_url: str, *, admin_key: str, count: int) -> None:
         self.base_url = base_url
         self.count = count
         self._admin = {"Authorization": f"Bearer {admin_key}"}
-        self._kept: dict[str, httpx.AsyncClient] = {}
+        self._clients: dict[str, httpx.AsyncClient] = {}
 
     async def connect(self, *, within: float, alive: Callable[[], bool] = lambda: True) -> None:
-        """Keep a connection to every worker; gives up when the server is no longer `alive`.
+        """Open a connection to every worker while the server is `alive`.
 
         Raises:
-            TimeoutError: not all of them answered in that many seconds.
+            TimeoutError: not all workers responded within that many seconds.
         """
         deadline = time.monotonic() + within
-        while len(self._kept) < self.count:
+        while len(self._clients) < self.count:
             if time.monotonic() > deadline or not alive():
-                raise TimeoutError(f"{len(self._kept)} of {self.count} workers answered")
+                raise TimeoutError(f"{len(self._clients)} of {self.count} workers responded")
             if not await self._find_more():
                 await asyncio.sleep(0.05)
 
-    async def every(self, path: str, *, token: str) -> list[Answer]:
+    async def every(self, path: str, *, token: str) -> list[WorkerResponse]:
         """GET the path from every worker."""
         for _ in range(3):
-            answers = [
+            responses = [
                 await _send(client, "GET", path, headers={"Authorization": f"Bearer {token}"})
-                for client in self._kept.values()
+                for client in self._clients.values()
             ]
-            if {answer.worker for answer in answers} == set(self._kept):
-                return answers
-            # A worker closed an idle connection, and the new one went to another worker.
+            if {response.worker for response in responses} == set(self._clients):
+                return responses
+            # A worker closed an idle connection, and another worker accepted the new one.
             await self.aclose()
             await self.connect(within=REQUEST_TIMEOUT_SECONDS)
-        return answers
+        return responses
 
-    async def post(self, path: str, *, token: str, body: dict[str, Any]) -> Answer:
-        """POST to whichever worker takes it."""
+    async def post(self, path: str, *, token: str, body: dict[str, Any]) -> WorkerResponse:
+        """POST to any worker."""
         headers = {"Authorization": f"Bearer {token}"}
         async with _client(self.base_url) as client:
             return await _send(client, "POST", path, headers=headers, body=body)
 
-    async def admin(self, path: str, *, body: dict[str, Any]) -> Answer:
+    async def admin(self, path: str, *, body: dict[str, Any]) -> WorkerResponse:
         """POST to the admin plane."""
         async with _client(self.base_url) as client:
             return await _send(client, "POST", f"/admin/v1{path}", headers=self._admin, body=body)
 
     async def aclose(self) -> None:
-        for client in self._kept.values():
+        for client in self._clients.values():
             await client.aclose()
-        self._kept.clear()
+        self._clients.clear()
 
     async def _find_more(self) -> bool:
-        clients = [_client(self.base_url) for _ in range(ATTEMPT)]
+        clients = [_client(self.base_url) for _ in range(CONNECTIONS_PER_ATTEMPT)]
         workers = await asyncio.gather(*(_worker_of(client) for client in clients))
-        before = len(self._kept)
+        before = len(self._clients)
         for client, worker in zip(clients, workers, strict=True):
-            if worker is None or worker in self._kept:
+            if worker is None or worker in self._clients:
                 await client.aclose()
             else:
-                self._kept[worker] = client
-        return len(self._kept) > before
+                self._clients[worker] = client
+        return len(self._clients) > before
 
 
 def _client(base_url: str) -> httpx.AsyncClient:
-    # trust_env: a proxy of the environment must not come between the demo and its own machine.
+    # trust_env=False: no proxy of the environment for requests to this machine.
     return httpx.AsyncClient(
         base_url=base_url,
         timeout=REQUEST_TIMEOUT_SECONDS,
         trust_env=False,
         limits=httpx.Limits(max_connections=1),
-        verify=_no_authorities(),
+        verify=_empty_tls_context(),
     )
 
 
 @cache
-def _no_authorities() -> ssl.SSLContext:
-    """The demo speaks plain http to its own machine: a context that trusts nobody is made in no time.
-
-    The usual one reads every authority of the machine, for each client anew.
-    """
+def _empty_tls_context() -> ssl.SSLContext:
+    """A TLS context without authorities: the demo uses http, and loading authorities for each client takes time."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 async def _worker_of(client: httpx.AsyncClient) -> str | None:
     try:
-        answer = await client.get("/livez")
+        response = await client.get("/livez")
     except httpx.TransportError:
         return None
-    return answer.headers.get("x-worker") if answer.status_code == 200 else None
+    return response.headers.get("x-worker") if response.status_code == 200 else None
 
 
 async def _send(
     client: httpx.AsyncClient, method: str, path: str, *, headers: dict[str, str], body: dict[str, Any] | None = None
-) -> Answer:
-    answer = await client.request(method, path, headers=headers, json=body)
-    is_json = "json" in answer.headers.get("content-type", "")
-    found = answer.json() if is_json else {}
-    return Answer(answer.headers.get("x-worker", ""), answer.status_code, found if isinstance(found, dict) else {})
+) -> WorkerResponse:
+    response = await client.request(method, path, headers=headers, json=body)
+    is_json = "json" in response.headers.get("content-type", "")
+    found = response.json() if is_json else {}
+    return WorkerResponse(
+        response.headers.get("x-worker", ""), response.status_code, found if isinstance(found, dict) else {}
+    )
 
 
-START = 60.0  # seconds
-# Debian keeps servers outside of a user's PATH.
-_PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
+NGINX_START_TIMEOUT_SECONDS = 60.0
+# Debian installs servers outside of a user's PATH.
+_SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
 _SERVICE = """
     server {{
         listen 127.0.0.1:{port};
@@ -227,65 +236,69 @@ _SERVICE = """
 """
 
 
-class Door:
-    """A running door; `ask` sends one request through it."""
+class Gateway:
+    """nginx in front of a service."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._client = httpx.AsyncClient(base_url=url, trust_env=False, timeout=10)
 
     async def ask(self, *, token: str | None) -> tuple[int, str]:
-        """Status and what the service behind was told: `tenant|roles|user`. The client claims to be somebody else."""
+        """Status, and the identity that the service got: `tenant|roles|user`. Sends forged headers."""
         headers = {"X-Tenant-Slug": "forged", "X-Tenant-Roles": "admin"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        answer = await self._client.get("/orders", headers=headers)
-        return answer.status_code, answer.text if answer.status_code == 200 else ""
+        response = await self._client.get("/orders", headers=headers)
+        return response.status_code, response.text if response.status_code == 200 else ""
 
     async def aclose(self) -> None:
         await self._client.aclose()
 
 
 def nginx() -> str | None:
-    """The program, if this machine has it."""
-    return shutil.which("nginx", path=_PLACES)
+    """The path of nginx; None if it is not installed."""
+    return shutil.which("nginx", path=_SEARCH_PATH)
 
 
 @asynccontextmanager
-async def open_door(program: str, *, folder: Path, authorizer: str) -> AsyncIterator[Door]:
+async def open_gateway(program: str, *, folder: Path, authorizer: str) -> AsyncIterator[Gateway]:
     """nginx with the rendered configuration while the block runs.
 
     Raises:
         CliError: it did not start.
     """
-    place, port, service = folder / "nginx", free_port(), free_port()
-    place.mkdir()
-    door = plan(
-        listen=f"127.0.0.1:{port}", authorizer=authorizer, upstream=f"127.0.0.1:{service}", tenant="acme", folder=place
+    work, port, service = folder / "nginx", free_port(), free_port()
+    work.mkdir()
+    chosen = plan(
+        listen=f"127.0.0.1:{port}",
+        authorizer=authorizer,
+        upstream=f"127.0.0.1:{service}",
+        tenant="acme",
+        folder=work,
     )
-    text = render("nginx", plan=door).rstrip()
-    file, log = place / "nginx.conf", place / "log"
+    text = render("nginx", plan=chosen).rstrip()
+    file, log = work / "nginx.conf", work / "log"
     file.write_text(f"{text.removesuffix('}')}{_SERVICE.format(port=service)}}}\n", encoding="utf-8")
     with log.open("wb") as output:
-        words = ("-c", str(file), "-p", str(place), "-e", "stderr", "-g", "daemon off;")
-        process = await asyncio.create_subprocess_exec(program, *words, stdout=output, stderr=output)
-    opened = Door(f"http://127.0.0.1:{port}")
+        words = ("-c", str(file), "-p", str(work), "-e", "stderr", "-g", "daemon off;")
+        process = await asyncio.create_subprocess_exec(
+            program, *words, stdout=output, stderr=output, start_new_session=True
+        )
+    gateway = Gateway(f"http://127.0.0.1:{port}")
     try:
-        if not await _answers(opened, process=process):
+        if not await _accepts_requests(gateway, process=process):
             raise CliError(f"nginx did not start:\n{end_of(log)}")
-        yield opened
+        yield gateway
     finally:
-        await opened.aclose()
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
+        await gateway.aclose()
+        await end_process(process)
 
 
-async def _answers(door: Door, *, process: asyncio.subprocess.Process) -> bool:
-    until = time.monotonic() + START
+async def _accepts_requests(gateway: Gateway, *, process: asyncio.subprocess.Process) -> bool:
+    until = time.monotonic() + NGINX_START_TIMEOUT_SECONDS
     while time.monotonic() < until and process.returncode is None:
         try:
-            status, _ = await door.ask(token=None)
+            status, _ = await gateway.ask(token=None)
         except httpx.TransportError:
             status = 0
         if status == 401:

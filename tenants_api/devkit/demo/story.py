@@ -1,6 +1,6 @@
-"""The demo's story, step by step, against any identity provider that can issue tokens and rotate keys.
+"""The steps of the demo, with any identity provider that can issue tokens and rotate keys.
 
-Each step says what it expects; the demo ends well only if every one of them came true.
+Each step has an expected result; the demo succeeds only if every step does.
 """
 
 from __future__ import annotations
@@ -9,37 +9,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from tenants_api.devkit.demo.stage import Answer, Workers
+from tenants_api.devkit.demo.stage import Gateway, TokenRealms, WorkerResponse, Workers
 
 CLIENT_ID = "tenants-api"
-SOON = 10.0  # seconds in which every worker must know of a change; the promised second is shown as `took`
-
-
-class Door(Protocol):
-    """A proxy in front of a service that is not Python."""
-
-    async def ask(self, *, token: str | None) -> tuple[int, str]:
-        """Status, and `tenant|roles|user` as the service was told."""
-
-
-class Realms(Protocol):
-    """What the story needs of an identity provider; every realm has a user for each role."""
-
-    def issuer(self, realm: str) -> str:
-        """The `iss` of the realm's tokens."""
-
-    async def token(self, realm: str, *, role: str) -> str:
-        """A fresh access token of the realm's user with that role (viewer, editor or admin)."""
-
-    async def rotate(self, realm: str) -> None:
-        """Sign with a new key from now on; the old one stays in the key set."""
+CHANGE_TIMEOUT_SECONDS = 10.0  # until every worker has a change; `took` shows the promised second
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the story. `http` holds each status that was seen; `took` is milliseconds."""
+    """The result of a step. `http` has each status; `took` is milliseconds."""
 
     step: str
     tenant: str
@@ -51,18 +31,18 @@ class Step:
 
 @dataclass(slots=True)
 class Stage:
-    """The actors, and what one step leaves for the next."""
+    """What the steps use, and values of earlier steps."""
 
     workers: Workers
-    realms: Realms
-    door: Door | None = None
+    realms: TokenRealms
+    gateway: Gateway | None = None
     tokens: dict[str, str] = field(default_factory=dict)
     item: str = ""
 
 
-async def tell(workers: Workers, realms: Realms, *, door: Door | None) -> AsyncIterator[Step]:
-    """Play every step, in order; without nginx there is no door, and the last step says so."""
-    stage = Stage(workers, realms, door)
+async def play(workers: Workers, realms: TokenRealms, *, gateway: Gateway | None) -> AsyncIterator[Step]:
+    """Run the steps in order; without a gateway the last step is skipped."""
+    stage = Stage(workers, realms, gateway)
     for act in STORY:
         yield await act(stage)
 
@@ -71,7 +51,7 @@ async def foreign_token(stage: Stage) -> Step:
     stage.tokens["editor"] = await stage.realms.token("acme", role="editor")
     return await _everywhere(
         stage,
-        "a token of a realm nobody registered",
+        "a token of an unregistered realm",
         path="/v1/me",
         who="editor",
         expect=(401, "invalid_token"),
@@ -112,7 +92,7 @@ async def other_tenant_reads(stage: Stage) -> Step:
     stage.tokens["globex"] = await stage.realms.token("globex", role="admin")
     return await _everywhere(
         stage,
-        "globex's admin asks for that item",
+        "globex's admin reads that item",
         path=f"/v1/items/{stage.item}",
         who="globex",
         expect=(404, "item_not_found"),
@@ -155,22 +135,22 @@ async def resumed(stage: Stage) -> Step:
     return await _everywhere(stage, "acme's token, every worker", path="/v1/me", who="rotated", expect=(200, ""))
 
 
-async def through_the_door(stage: Stage) -> Step:
-    """The forged headers that are sent with it never arrive."""
+async def through_nginx(stage: Stage) -> Step:
+    """The service does not get the forged headers of the request."""
     name = "the same token through nginx, to a service that is not Python"
-    if stage.door is None:
-        return Step(name, "acme", "-", "left out: nginx is not installed", 0, ok=True)
+    if stage.gateway is None:
+        return Step(name, "acme", "-", "skipped: nginx is not installed", 0, ok=True)
     started = time.monotonic()
-    stranger, _ = await stage.door.ask(token=None)
-    status, told = await stage.door.ask(token=stage.tokens["rotated"])
+    anonymous, _ = await stage.gateway.ask(token=None)
+    status, identity = await stage.gateway.ask(token=stage.tokens["rotated"])
     took = time.monotonic() - started
-    ok = (stranger, status) == (401, 200) and told.startswith("acme|editor|")
-    return Step(name, "acme", f"{stranger} {status}", told.replace("|", " "), round(took * 1000, 1), ok)
+    ok = (anonymous, status) == (401, 200) and identity.startswith("acme|editor|")
+    return Step(name, "acme", f"{anonymous} {status}", identity.replace("|", " "), round(took * 1000, 1), ok)
 
 
 STORY: tuple[Callable[[Stage], Awaitable[Step]], ...] = (
     foreign_token, onboard, same_token, onboard_another, other_path, viewer_writes, editor_writes, other_tenant_reads,
-    rotate, old_key, suspend, suspended, resume, resumed, through_the_door,
+    rotate, old_key, suspend, suspended, resume, resumed, through_nginx,
 )  # fmt: skip
 
 
@@ -182,16 +162,16 @@ async def _everywhere(
     who: str,
     expect: tuple[int, str],
     tenant: str = "acme",
-    within: float = SOON,
+    within: float = CHANGE_TIMEOUT_SECONDS,
 ) -> Step:
-    """Ask every worker until all say what is expected, for at most `within` seconds (0: the first answer counts)."""
+    """Ask every worker until all responses are as expected, for at most `within` seconds (0: once)."""
     started = time.monotonic()
     while True:
-        answers = await stage.workers.every(path, token=stage.tokens[who])
+        responses = await stage.workers.every(path, token=stage.tokens[who])
         took = time.monotonic() - started
-        ok = all((answer.status, answer.code) == expect for answer in answers)
+        ok = all((response.status, response.code) == expect for response in responses)
         if ok or took >= within:
-            return _step(step, tenant, answers, took=took, ok=ok)
+            return _step(step, tenant, responses, took=took, ok=ok)
         await asyncio.sleep(0.02)
 
 
@@ -208,29 +188,29 @@ async def _transition(stage: Stage, verb: str) -> Step:
 
 async def _admin(stage: Stage, step: str, *, path: str, body: dict[str, Any], tenant: str, status: int) -> Step:
     started = time.monotonic()
-    answer = await stage.workers.admin(path, body=body)
-    return _step(step, tenant, [answer], took=time.monotonic() - started, ok=answer.status == status)
+    response = await stage.workers.admin(path, body=body)
+    return _step(step, tenant, [response], took=time.monotonic() - started, ok=response.status == status)
 
 
 async def _post_item(stage: Stage, step: str, *, who: str, expect: tuple[int, str]) -> Step:
     started = time.monotonic()
-    answer = await stage.workers.post("/v1/items", token=stage.tokens[who], body={"title": "A first item"})
+    response = await stage.workers.post("/v1/items", token=stage.tokens[who], body={"title": "A first item"})
     took = time.monotonic() - started
-    stage.item = str(answer.body.get("id", stage.item))
-    return _step(step, "acme", [answer], took=took, ok=(answer.status, answer.code) == expect)
+    stage.item = str(response.body.get("id", stage.item))
+    return _step(step, "acme", [response], took=took, ok=(response.status, response.code) == expect)
 
 
-def _step(step: str, tenant: str, answers: list[Answer], *, took: float, ok: bool) -> Step:
-    statuses = " ".join(str(answer.status) for answer in answers)
-    said = ", ".join(dict.fromkeys(_gist(answer) for answer in answers))
-    return Step(step, tenant, statuses, said, round(took * 1000, 1), ok)
+def _step(step: str, tenant: str, responses: list[WorkerResponse], *, took: float, ok: bool) -> Step:
+    statuses = " ".join(str(response.status) for response in responses)
+    summary = ", ".join(dict.fromkeys(_summary(response) for response in responses))
+    return Step(step, tenant, statuses, summary, round(took * 1000, 1), ok)
 
 
-def _gist(answer: Answer) -> str:
-    """What a person wants to read of an answer."""
-    body = answer.body
-    if answer.code:
-        return answer.code
+def _summary(response: WorkerResponse) -> str:
+    """The part of a response that is shown."""
+    body = response.body
+    if response.code:
+        return response.code
     if "roles" in body:
         return f"{body.get('username')}: {', '.join(body['roles'])}"
     return str(body.get("state") or body.get("title") or "")

@@ -1,7 +1,7 @@
 """Development realms: issuers with Keycloak's URLs and token shapes, for the demo and the tests.
 
-They sign for anybody who knows `alice-pw` and answer this machine only. They know neither registry nor verifier, so
-that a test which uses both compares two independent readings of Keycloak.
+Their passwords are public, so they accept requests of this machine only. They use neither the registry nor the
+verifier: a test of both compares two independent implementations.
 """
 
 from tenants_api.devkit.realms.app import create_dev_realms

@@ -1,4 +1,4 @@
-"""The ASGI app of development realms: Keycloak's URLs over the realms that it is given. Knows no server and no port."""
+"""The ASGI app of development realms, with Keycloak's URLs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _HUGE_CHUNKS: Final = 160
 _CHUNK: Final = b'{"kty":"RSA","n":"' + b"A" * 65_500 + b'"},'
 
 
-async def faulty_answer(realm: DevRealm, kind: str, request: Request) -> Response | None:
-    """What the switches answer instead of the endpoint `kind`; None when the endpoint may answer."""
+async def faulty_response(realm: DevRealm, kind: str, request: Request) -> Response | None:
+    """The response of a switched-on fault for the endpoint `kind`; None without a fault."""
     faults = realm.faults
     if faults.hang:
         return await _hang(request)
@@ -47,7 +47,7 @@ async def faulty_answer(realm: DevRealm, kind: str, request: Request) -> Respons
 
 def _faulty_document(realm: DevRealm, kind: str) -> Response | None:
     if realm.faults.garbage:
-        return HTMLResponse("<!doctype html><title>We will be back soon</title>")
+        return HTMLResponse("<!doctype html><title>Service is temporarily unavailable</title>")
     if kind != "certs":
         return None
     if realm.faults.take_failure():
@@ -56,7 +56,7 @@ def _faulty_document(realm: DevRealm, kind: str) -> Response | None:
 
 
 async def _hang(request: Request) -> Response:
-    """No answer until the client gives up (bounded, so that a forgotten one does not stay for ever)."""
+    """Wait until the client disconnects, at most `HANG_SECONDS`; then 504."""
     try:
         async with asyncio.timeout(HANG_SECONDS):
             while (await request.receive())["type"] != "http.disconnect":
@@ -78,22 +78,22 @@ Endpoint = Callable[[DevRealm, Request], Awaitable[Response]]
 
 
 def create_dev_realms(realms: Iterable[DevRealm], *, admin: bool = True, hosts: Iterable[str] = ()) -> Starlette:
-    """The app over these realms; `app.state.realms` maps name to realm and may grow while it serves.
+    """The app of these realms; `app.state.realms` maps name to realm and may grow while it serves.
 
-    It answers this machine only (403 otherwise). `admin` adds the `/dev/realms` switches. `hosts` are Host names
-    beside localhost, 127.0.0.1 and [::1]: for tests whose realms have other names and that use no socket.
+    Only requests of this machine are accepted (403 otherwise). `admin` adds the `/dev/realms` switches. `hosts` are
+    Host names besides localhost, 127.0.0.1 and [::1], for tests without a socket.
     """
     app = Starlette(
         routes=[*_realm_routes(), *(control_routes() if admin else [])],
         middleware=[Middleware(LoopbackOnly, hosts=tuple(hosts)), _cors()],
     )
-    app.router.redirect_slashes = False  # Keycloak does not redirect, and a redirect would name the Host it was sent
+    app.router.redirect_slashes = False  # as Keycloak; a redirect would name the request's Host
     app.state.realms = {realm.name: realm for realm in realms}
     return app
 
 
 def _cors() -> Middleware:
-    """Pages of this machine, on any port, may read the answers: what `webOrigins` does for the demo's login."""
+    """CORS for pages of this machine on any port, as `webOrigins` of Keycloak for the demo's login."""
     return Middleware(
         CORSMiddleware,
         allow_origin_regex=r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?",
@@ -116,13 +116,13 @@ def _realm_routes() -> list[Route]:
 
 
 def _route(path: str, kind: str, endpoint: Endpoint, *methods: str) -> Route:
-    """Every endpoint of a realm: find the realm, count the request under `kind`, let the fault switches act."""
+    """A route of a realm: finds the realm, counts the request as `kind`, applies the faults."""
 
     async def answer(request: Request) -> Response:
         realm: DevRealm | None = request.app.state.realms.get(request.path_params["realm"])
         if realm is None:
             return JSONResponse({"error": "Realm does not exist"}, status_code=404)
         realm.requests[kind] += 1
-        return await faulty_answer(realm, kind, request) or await endpoint(realm, request)
+        return await faulty_response(realm, kind, request) or await endpoint(realm, request)
 
     return Route(path, answer, methods=list(methods))

@@ -1,4 +1,4 @@
-"""Self-signed certificates for the key set (`x5c`, `x5t`). Keycloak makes one for every RSA key; nobody checks them."""
+"""Self-signed certificates for the key set (`x5c`, `x5t`), as Keycloak adds to every RSA key; and thumbprints."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _MEMBERS: Final = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OK
 
 
 def proof_thumbprint(proof: str | None) -> str | None:
-    """The thumbprint of the key that signed the proof; None without a proof. Raises `Refused` for a bad one."""
+    """The thumbprint of the key that signed a DPoP proof; None without one. Raises `Refused` for an invalid proof."""
     if proof is None:
         return None
     try:

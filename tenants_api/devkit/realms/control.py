@@ -1,4 +1,4 @@
-"""The switchboard of the demo: `/dev/realms…` makes realms, rotates keys, turns faults on. Keycloak has none of it."""
+"""`/dev/realms…`: creates realms, rotates keys, switches faults; not part of Keycloak."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class BadControl(Exception):
-    """A control call that cannot be done; `status` and the text go to the caller."""
+    """A control call failed; `status` and the text are the response."""
 
     def __init__(self, text: str, *, status: int = 400) -> None:
         super().__init__(text)
@@ -43,7 +43,7 @@ def control_routes() -> list[Route]:
 
 
 def summary(realm: DevRealm) -> Body:
-    """What the list and every control call tell about a realm."""
+    """A realm in the responses of control calls."""
     return {
         "name": realm.name,
         "issuer": realm.issuer,
@@ -66,9 +66,9 @@ async def _create(request: Request) -> Response:
     realms: dict[str, DevRealm] = request.app.state.realms
     name = (await _body(request)).get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadControl('the body is {"name": "<letters, digits, dot, dash or underscore>"}')
+        raise BadControl('expected {"name": "<letters, digits, dot, dash or underscore>"}')
     if name in realms:
-        raise BadControl(f"Realm {name} already exists", status=409)
+        raise BadControl(f"realm {name} already exists", status=409)
     first = next(iter(realms.values()), None)
     base_url = first.base_url if first else str(request.base_url).rstrip("/")
     realms[name] = DevRealm(name, base_url=base_url, client_id=first.client_id if first else API_CLIENT)
@@ -78,7 +78,7 @@ async def _create(request: Request) -> Response:
 def _rotate(realm: DevRealm, body: Body) -> Body:
     algorithm, keep_old = body.get("algorithm", "RS256"), body.get("keep_old", True)
     if not isinstance(algorithm, str) or not isinstance(keep_old, bool):
-        raise BadControl('the body is {"algorithm": "RS256", "keep_old": true}')
+        raise BadControl('expected {"algorithm": "RS256", "keep_old": true}')
     try:
         return {"kid": realm.rotate(algorithm=algorithm, keep_old=keep_old)}
     except ValueError as error:
@@ -107,12 +107,12 @@ def _enable(realm: DevRealm, body: Body) -> Body:
 def _push_not_before(realm: DevRealm, body: Body) -> Body:
     at = body.get("not_before")
     if at is not None and (isinstance(at, bool) or not isinstance(at, int)):
-        raise BadControl('the body is {} for now, or {"not_before": <epoch seconds>}')
+        raise BadControl('expected {} for now, or {"not_before": <epoch seconds>}')
     return {"not_before": realm.push_not_before(at)}
 
 
 def _faults(realm: DevRealm, body: Body) -> Body:
-    """An empty object turns everything off."""
+    """Set faults; an empty object clears all."""
     if not body:
         realm.faults.clear()
     try:
@@ -144,10 +144,10 @@ def _answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[R
 
 
 def _refuse_foreign_page(request: Request) -> None:
-    """A stranger's page in the developer's browser may post to this machine; its Origin gives it away."""
+    """Refuse a page of another origin, which could post to this machine from the developer's browser."""
     origin = request.headers.get("Origin")
     if origin is not None and not is_loopback_name(host_name(origin.partition("://")[2])):
-        raise BadControl("only pages of this machine may use the switches", status=403)
+        raise BadControl("the Origin is not a page of this machine", status=403)
 
 
 async def _body(request: Request) -> Body:
@@ -155,7 +155,7 @@ async def _body(request: Request) -> Body:
     try:
         body = json.loads(raw) if raw else {}
     except ValueError as error:
-        raise BadControl("the body is not JSON") from error
+        raise BadControl("the body is not valid JSON") from error
     if not isinstance(body, dict):
         raise BadControl("the body is not a JSON object")
     return body

@@ -1,4 +1,4 @@
-"""The public documents of a realm, as Keycloak 26.7 writes them: discovery and realm info. Values only, no HTTP."""
+"""The public documents of a realm in the format of Keycloak 26.7, and the endpoints that serve them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _RESPONSES: Final = [
 
 
 def discovery_document(realm: DevRealm) -> dict[str, Any]:
-    """`/.well-known/openid-configuration`, field for field; all URLs stand below the issuer."""
+    """`/.well-known/openid-configuration` with Keycloak's members; all URLs are below the issuer."""
     endpoints = _endpoints(realm.issuer)
     aliases = {name: url for name, url in endpoints.items() if name not in _NO_MTLS_ALIAS}
     document = {"issuer": realm.faults.wrong_issuer or realm.issuer} | endpoints
@@ -172,7 +172,7 @@ def _encryption() -> dict[str, Any]:
 
 
 def _public_key(realm: DevRealm) -> str:
-    """The newest RSA key, whatever the realm signs with now: Keycloak shows no other kind here."""
+    """The newest RSA key, whichever algorithm the realm signs with: Keycloak shows only RSA keys."""
     newest = realm.keys.signing()
     rsa = [key for key in realm.keys.listed if isinstance(key.private, RSAPrivateKey)]
     return base64.b64encode(public_der((rsa or [newest])[0].private)).decode()
@@ -198,7 +198,7 @@ async def certs(realm: DevRealm, request: Request) -> Response:
 
 
 async def userinfo(realm: DevRealm, request: Request) -> Response:
-    """The profile of an access token's user. Refusals have an empty body; the header tells."""
+    """The profile of an access token's user. A refusal has an empty body and a challenge."""
     scheme, _, raw = request.headers.get("Authorization", "").partition(" ")
     claims = realm.keys.decode(raw.strip()) if scheme.lower() == "bearer" else None
     refusal = _refusal(realm, claims)
@@ -209,7 +209,7 @@ async def userinfo(realm: DevRealm, request: Request) -> Response:
 
 
 def _refusal(realm: DevRealm, claims: dict[str, Any] | None) -> Response | None:
-    if claims is None or not _is_good(realm, claims):
+    if claims is None or not _is_valid(realm, claims):
         return _challenge(realm, 401, "invalid_token", "Token verification failed")
     if "sub" not in claims:
         return _challenge(realm, 401, "invalid_token", "Lightweight access token not allowed for userinfo endpoint")
@@ -218,8 +218,8 @@ def _refusal(realm: DevRealm, claims: dict[str, Any] | None) -> Response | None:
     return None
 
 
-def _is_good(realm: DevRealm, claims: dict[str, Any]) -> bool:
-    """An access token of this realm, in time, not stale, of a session that did not end."""
+def _is_valid(realm: DevRealm, claims: dict[str, Any]) -> bool:
+    """Whether these are claims of an access token of this realm, not expired, not stale, of an open session."""
     return (
         claims.get("iss") == realm.issuer
         and claims.get("typ") == "Bearer"

@@ -1,4 +1,4 @@
-"""The switches that make a development realm misbehave. Knows no web framework: `switched.py` acts on them."""
+"""The faults of a development realm as values; `app.py` applies them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 class UnknownFault(ValueError):
-    """A switch that does not exist, or a value of the wrong type; the text names both."""
+    """An unknown fault, or a value of the wrong type; the text has both."""
 
 
 @dataclass(slots=True)
 class Faults:
-    """All off by default. Set the fields while the realm serves; the next request sees them.
+    """All off by default. The next request sees a change.
 
-    Of every endpoint: `down` answers 503, `hang` never answers, `slow_seconds` answers late, `redirect_to` answers 302.
-    Of discovery: `wrong_issuer` stands in the document. Of discovery and certs: `garbage` answers 200 with HTML.
-    Of certs: `huge` streams 10 MB of JSON, `empty_keys` an empty set, `extra_keys` are added to the set,
-    `fail_next` is how many of the next requests answer 500.
+    Every endpoint: `down` responds with 503, `hang` does not respond, `slow_seconds` delays, `redirect_to` responds
+    with 302. Discovery: `wrong_issuer` replaces the issuer. Discovery and certs: `garbage` responds with HTML. Certs:
+    `huge` streams 10 MB of JSON, `empty_keys` is an empty set, `extra_keys` are added to the set, `fail_next` is the
+    number of next requests that respond with 500.
     """
 
     down: bool = False
@@ -33,15 +33,15 @@ class Faults:
     fail_next: int = 0
 
     def update(self, switches: Mapping[str, object]) -> None:
-        """Set some switches from JSON, all or none. Raises `UnknownFault`."""
+        """Set faults from JSON, all or none. Raises `UnknownFault`."""
         for name, value in switches.items():
             if not _fits(name, value):
-                raise UnknownFault(f"no switch {name!r} takes {value!r}; there are {', '.join(_TYPES)}")
+                raise UnknownFault(f"no fault {name!r} with a value {value!r}; the faults are {', '.join(_TYPES)}")
         for name, value in switches.items():
             setattr(self, name, value)
 
     def clear(self) -> None:
-        """All off again."""
+        """Switch all faults off."""
         off = Faults()
         for entry in fields(self):
             setattr(self, entry.name, getattr(off, entry.name))
@@ -50,7 +50,7 @@ class Faults:
         return asdict(self)
 
     def take_failure(self) -> bool:
-        """True while `fail_next` is above zero; counts it down."""
+        """Decrement `fail_next`; False if it is zero."""
         if self.fail_next <= 0:
             return False
         self.fail_next -= 1
@@ -75,7 +75,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def _fits(name: str, value: object) -> bool:
     allowed = _TYPES.get(name, ())
-    if isinstance(value, bool):  # a bool is an int to Python, not to a reader of JSON
+    if isinstance(value, bool):  # an int in Python, but not in JSON
         return bool in allowed
     if name == "extra_keys" and isinstance(value, list):
         return all(isinstance(key, dict) for key in value)

@@ -1,4 +1,4 @@
-"""Keeps development realms on this machine: they sign tokens for anybody who knows `alice-pw`. Knows no realm."""
+"""Restricts development realms to this machine, because their passwords are public."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def require_loopback(host: str) -> str:
-    """The host, if it is an address of this machine only. ValueError otherwise."""
+    """The host, if it is a loopback address. Raises ValueError otherwise."""
     if is_loopback_name(host):
         return host
-    raise ValueError(f"development realms listen on this machine only: {host!r} is no loopback address, use 127.0.0.1")
+    raise ValueError(f"{host!r} is not a loopback address, on which development realms listen; use 127.0.0.1")
 
 
 class LoopbackOnly:
-    """403 unless the client is on this machine *and* it asked for this machine by name.
+    """403 unless the client is on this machine and the request's Host is this machine.
 
-    The second half stops DNS rebinding: a web page of a stranger that resolves its own name to 127.0.0.1 comes from
-    a loopback address, too. A forwarded request is refused because its real client is somewhere else.
-    `hosts` are further Host names, for tests that hand the app to an HTTP client as its transport.
+    The Host stops DNS rebinding: a page whose name resolves to 127.0.0.1 sends requests from a loopback address, too. A
+    forwarded request is refused because its client is on another machine. `hosts` are further Host names, for tests
+    without a socket.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str] = ()) -> None:
@@ -34,7 +34,9 @@ class LoopbackOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_local(scope):
-            refusal = JSONResponse({"error": "development realms answer to this machine only"}, status_code=403)
+            refusal = JSONResponse(
+                {"error": "development realms accept requests of this machine only"}, status_code=403
+            )
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -48,22 +50,22 @@ class LoopbackOnly:
 
 
 def host_name(authority: str) -> str | None:
-    """`localhost` of `localhost:8080`, `::1` of `[::1]:8080`; None for what is not a host and a port."""
+    """`localhost` of `localhost:8080`, `::1` of `[::1]:8080`; None for a text in another form."""
     try:
         parts = urlsplit(f"//{authority}")
-        _ = parts.port  # raises on a port that is no number
+        _ = parts.port  # raises on a port that is not a number
     except ValueError:
         return None
     return parts.hostname if parts.netloc == authority and "@" not in authority else None
 
 
 def is_loopback_name(host: str | None) -> bool:
-    """`localhost` or a loopback address, without brackets and port."""
+    """Whether a host is `localhost` or a loopback address, without brackets and port."""
     return host is not None and (host == "localhost" or _is_loopback(host))
 
 
 def _from_this_machine(client: tuple[str, int] | None) -> bool:
-    """A unix socket has no client address: None, or an empty one."""
+    """Also True for a Unix socket, which has no client address or an empty one."""
     return client is None or not client[0] or _is_loopback(client[0])
 
 

@@ -1,4 +1,4 @@
-"""The keys of a development realm: real ones, generated on first use. Knows no claims' meaning and no HTTP."""
+"""The keys of a development realm, generated on first use; they sign and decode tokens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 @dataclass(frozen=True, slots=True)
 class DevKey:
-    """One signature key and its public entry in the key set."""
+    """A signature key and its public entry in the key set."""
 
     kid: str
     algorithm: str
@@ -37,11 +37,11 @@ class DevKey:
 
 
 class SigningKeys:
-    """The keys that a realm signs with: the newest of an algorithm signs, every listed one verifies.
+    """The keys of a realm: the newest of an algorithm signs, every listed one verifies.
 
-    Also holds the HMAC secret of refresh tokens, whose kid is a UUID and never in the set (as Keycloak).
-    May be shared by two realms on purpose, to test that a realm's keys count for its own issuer only.
-    `make_rsa` hands out RSA keys: tests that need hundreds of realms, and no secrecy, give keys out of a pool.
+    Also has the HMAC secret of refresh tokens, whose kid is a UUID and never in the set, as in Keycloak. Two realms may
+    share one object, to test that keys are valid only for their issuer. `make_rsa` makes RSA keys; tests with hundreds
+    of realms take them from a pool.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SigningKeys:
         self._subject = subject
         self._make_rsa = make_rsa or generate_rsa
         self._algorithm = algorithm
-        self._listed: tuple[DevKey, ...] = ()  # newest first; replaced, never changed, so that readers need no lock
+        self._listed: tuple[DevKey, ...] = ()  # newest first; replaced, never mutated, so that readers need no lock
         self._writing = RLock()
         self._encryption: dict[str, Any] | None = None
         self._secret = secrets.token_bytes(64)
@@ -62,7 +62,7 @@ class SigningKeys:
 
     @property
     def kid(self) -> str:
-        """The kid that the next access token gets."""
+        """The kid of the next access token."""
         return self.signing().kid
 
     @property
@@ -71,13 +71,13 @@ class SigningKeys:
         return self._listed
 
     def signing(self, algorithm: str | None = None) -> DevKey:
-        """The newest key of the algorithm; made on first use, as Keycloak does for an algorithm without a key."""
-        wanted = algorithm or self._algorithm
-        return self._find(wanted) or self._create_once(wanted)
+        """The newest key of the algorithm; generated on first use, as in Keycloak."""
+        name = algorithm or self._algorithm
+        return self._find(name) or self._create_once(name)
 
     def rotate(self, *, algorithm: str = "RS256", keep_old: bool = True) -> str:
-        """A new key signs from now on. The old ones stay listed (passive), or go with `keep_old=False`."""
-        self.signing()  # the key before the rotation exists, even if nothing was signed yet
+        """Sign with a new key; its kid. Old keys stay listed (passive) unless `keep_old` is False."""
+        self.signing()  # generates the old key, if nothing was signed yet
         with self._writing:
             fresh = generate(algorithm, subject=self._subject, make_rsa=self._make_rsa)
             self._listed = (fresh, *(self._listed if keep_old else ()))
@@ -85,12 +85,12 @@ class SigningKeys:
         return fresh.kid
 
     def withdraw(self, kid: str) -> None:
-        """Take a key out of the set at once (disabled or deleted in Keycloak). KeyError when it is not there."""
+        """Remove a key from the set (disabled or deleted in Keycloak). Raises KeyError for an unknown kid."""
         with self._writing:
-            left = tuple(key for key in self._listed if key.kid != kid)
-            if len(left) == len(self._listed):
+            remaining = tuple(key for key in self._listed if key.kid != kid)
+            if len(remaining) == len(self._listed):
                 raise KeyError(kid)
-            self._listed = left
+            self._listed = remaining
 
     def public_set(self) -> list[dict[str, Any]]:
         """The entries of the JWKS: the RSA-OAEP encryption key first, then the signature keys, newest first."""
@@ -107,7 +107,7 @@ class SigningKeys:
         typ: str = "JWT",
         header: Mapping[str, Any] | None = None,
     ) -> str:
-        """A compact JWS. `header` overrides what the header says, never how the token is signed."""
+        """A compact JWS. `header` overrides members of the header, never the algorithm of the signature."""
         name = algorithm or self._algorithm
         kid, key = self._kid_and_key(name)
         head = {"alg": name, "typ": typ, "kid": kid} | dict(header or {})
@@ -116,7 +116,7 @@ class SigningKeys:
         return f"{signed}.{base64url(signature)}"
 
     def decode(self, token: str) -> dict[str, Any] | None:
-        """The claims if one of the listed keys, or the HMAC secret, signed them; None otherwise. Looks at no claim."""
+        """The claims if a listed key or the HMAC secret signed them, else None; checks no claim."""
         try:
             kid = jwt.get_unverified_header(token).get("kid")
             if kid == self.secret_kid:
@@ -149,16 +149,16 @@ class SigningKeys:
 
 
 def generate_rsa() -> rsa.RSAPrivateKey:
-    """2048 bits, as Keycloak makes them; takes 50 to 500 ms."""
+    """A key of 2048 bits, as in Keycloak; takes 50 to 500 ms."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def generate(algorithm: str, *, subject: str, make_rsa: Callable[[], rsa.RSAPrivateKey] = generate_rsa) -> DevKey:
-    """A fresh key for a JWS algorithm. ValueError for one that no public key can serve."""
+    """A new key for a JWS algorithm. Raises ValueError for an algorithm without public keys."""
     make: Callable[[], PrivateKey] | None = make_rsa if algorithm in _RSA else _MAKERS.get(algorithm)
     if make is None:
         known = ", ".join((*_RSA, *_MAKERS))
-        raise ValueError(f"no key can be made for algorithm {algorithm!r}; there are {known}")
+        raise ValueError(f"no keys for algorithm {algorithm!r}; expected one of {known}")
     private = make()
     entry = _entry(private, algorithm=algorithm, subject=subject)
     return DevKey(kid=entry["kid"], algorithm=algorithm, private=private, entry=entry)
@@ -175,7 +175,7 @@ _MAKERS: Final[dict[str, Callable[[], PrivateKey]]] = {
 
 @cache
 def _encryption_key() -> rsa.RSAPrivateKey:
-    """One a process: nothing is ever encrypted with it, and generating it for every realm would cost the tests."""
+    """One for the process: nothing is encrypted with it, and its generation for each realm would slow tests."""
     return generate_rsa()
 
 
@@ -196,7 +196,7 @@ def _public_members(private: PrivateKey) -> dict[str, Any]:
 
 
 def _kid(private: PrivateKey) -> str:
-    """base64url SHA-256 of the public key, as Keycloak: one key in two realms has one kid."""
+    """base64url SHA-256 of the public key, as in Keycloak: one key in two realms has one kid."""
     return base64url(hashlib.sha256(public_der(private)).digest())
 
 
@@ -205,8 +205,8 @@ def public_der(private: PrivateKey) -> bytes:
 
 
 def _segment(members: Mapping[str, Any]) -> str:
-    kept = {name: value for name, value in members.items() if not isinstance(value, EllipsisType)}
-    return base64url(json.dumps(kept, separators=(",", ":")).encode())
+    present = {name: value for name, value in members.items() if not isinstance(value, EllipsisType)}
+    return base64url(json.dumps(present, separators=(",", ":")).encode())
 
 
 def _decode(token: str, *, key: Any, algorithms: list[str]) -> dict[str, Any]:

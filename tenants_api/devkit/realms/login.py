@@ -1,4 +1,4 @@
-"""The browser's half: a small login page, the redirect with a code, and logout. Looks like Keycloak to a script."""
+"""The endpoints for browsers: login page, redirect with a code, and logout, with the ids of Keycloak's pages."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _MESSAGE: Final = "<!doctype html><html lang='en'><title>{text}</title><p id='kc
 
 
 async def authorize(realm: DevRealm, request: Request) -> Response:
-    """GET shows the login page; its POST answers 302 with `state`, `session_state`, `iss` and `code` (RFC 9207).
+    """GET shows the login page; POST redirects with `state`, `session_state`, `iss` and `code` (RFC 9207).
 
-    A wrong client or redirect URI is a 400 page and never a redirect; redirect URIs are of this machine only.
+    A wrong client or redirect URI gets a 400 page, never a redirect; redirect URIs must be of this machine.
     """
     query = request.query_params
     problem = _page_problem(realm, query)
@@ -92,7 +92,7 @@ def _login(realm: DevRealm, query: Mapping[str, str], user: DevUser, *, scope: s
 
 
 def _page_problem(realm: DevRealm, query: Mapping[str, str]) -> Response | None:
-    """What must not be told to the redirect URI, because nothing says that it is the client's."""
+    """An error that must not be sent to the redirect URI, because it may not be the client's."""
     if not realm.enabled:
         return _message("Realm not enabled", status=403)
     client: DevClient | None = realm.clients.get(query.get("client_id", ""))
@@ -115,11 +115,11 @@ def _redirect_problem(query: Mapping[str, str]) -> Refused | None:
     return None
 
 
-def _redirect(realm: DevRealm, query: Mapping[str, str], answer: dict[str, str]) -> Response:
+def _redirect(realm: DevRealm, query: Mapping[str, str], parameters: dict[str, str]) -> Response:
     state = {"state": query["state"]} if "state" in query else {}
-    answer = state | {"iss": realm.issuer} | answer
+    parameters = state | {"iss": realm.issuer} | parameters
     joint = "&" if urlsplit(query["redirect_uri"]).query else "?"
-    location = f"{query['redirect_uri']}{joint}{urlencode(answer)}"
+    location = f"{query['redirect_uri']}{joint}{urlencode(parameters)}"
     return RedirectResponse(location, status_code=302, headers=NO_STORE)
 
 
@@ -150,7 +150,7 @@ def _after_logout(fields: Mapping[str, str]) -> Response:
 
 
 def _is_local_url(url: str) -> bool:
-    """http(s) to this machine, any port: a development realm sends codes nowhere else."""
+    """Whether a URL is http(s) to this machine, on any port: codes must not leave it."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The users and clients of a development realm, as values. Knows no tokens and no HTTP."""
+"""The users, clients, sessions and scopes of a development realm, as values."""
 
 from __future__ import annotations
 
@@ -24,24 +24,7 @@ class Refused(Exception):
 
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-_CLIENT = "Invalid client or Invalid client credentials"
-
-
-def realm_not_enabled() -> Refused:
-    """The one place where a disabled realm tells (observed on 26.7)."""
-    return Refused("access_denied", "Realm not enabled", 403)
-
-
-def missing_parameter(name: str) -> Refused:
-    return Refused("invalid_request", f"Missing form parameter: {name}")
-
-
-def unknown_client() -> Refused:
-    return Refused("invalid_client", _CLIENT, 401)
-
-
-def wrong_secret() -> Refused:
-    return Refused("unauthorized_client", _CLIENT, 401)
+INVALID_CLIENT = "Invalid client or Invalid client credentials"
 
 
 def invalid_grant(description: str) -> Refused:
@@ -55,10 +38,10 @@ CONFIDENTIAL_SECRET = "s3cret"  # noqa: S105 - a development realm is reachable 
 
 @dataclass(frozen=True, slots=True)
 class DevUser:
-    """A user. `client_roles` maps client id to role names; every user also has the realm's default roles.
+    """A user. `client_roles` maps client id to role names; a user also has the realm's default roles.
 
-    `groups` are full paths (`/staff`); the claim `groups` exists only for a user who has some.
-    `organizations` are aliases, put into the token when the scope `organization` is asked for.
+    `groups` are full paths (`/staff`); without any there is no claim `groups`. `organizations` are aliases, which the
+    scope `organization` adds to the token.
     """
 
     username: str
@@ -74,7 +57,7 @@ class DevUser:
     organizations: tuple[str, ...] = ()
 
     def subject(self, realm: str) -> str:
-        """`sub`: a UUID of its own in each realm, and the same one after a restart."""
+        """`sub`: a UUID that depends on realm and user name only."""
         return str(uuid5(NAMESPACE_URL, f"{realm}/{self.username}"))
 
     def profile(self) -> dict[str, Any]:
@@ -91,10 +74,10 @@ class DevUser:
 
 @dataclass(frozen=True, slots=True)
 class DevClient:
-    """A client. `secret` None means public; `audience` is what its audience mapper adds, None means no mapper.
+    """A client. `secret` None means public; `audience` is the value of its audience mapper, None without one.
 
-    `full_scope` puts every client role of the user into the token (Keycloak's default); without it only those of
-    `account`, so that Keycloak's audience-resolve mapper finds no other audience either.
+    `full_scope` adds every client role of the user to the token (Keycloak's default), and so the audiences of
+    Keycloak's audience-resolve mapper; without it only the roles of `account`.
     """
 
     client_id: str
@@ -144,7 +127,7 @@ _MAX_CODES: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What the authorization endpoint learned; the token endpoint compares the rest of it."""
+    """The parameters of a login, which the token endpoint compares."""
 
     username: str
     client_id: str
@@ -159,13 +142,13 @@ class Login:
 
 @dataclass(slots=True)
 class Sessions:
-    """Codes are good once and for 60 s. A session lives until it is ended, also the one of a token that `mint` made."""
+    """A code is valid once, for `CODE_SECONDS`. A session is open until `end`, also that of a token of `mint`."""
 
     _codes: dict[str, Login] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)
 
     def issue_code(self, login: Login) -> str:
-        """A code for a login; the oldest code goes when there are 1,000 unused ones."""
+        """A code for a login; above `_MAX_CODES` the oldest unused code is dropped."""
         code = f"{secrets.token_urlsafe(24)}.{login.sid}"
         while len(self._codes) >= _MAX_CODES:
             del self._codes[next(iter(self._codes))]
@@ -173,7 +156,7 @@ class Sessions:
         return code
 
     def redeem(self, code: str, *, now: float) -> Login | None:
-        """The login of a code, once; None for an unknown, used or expired one."""
+        """The login of a code; None for an unknown, used or expired one."""
         login = self._codes.pop(code, None)
         return login if login is not None and now - login.at <= CODE_SECONDS else None
 
@@ -191,9 +174,9 @@ _ORGANIZATION: Final = "organization"
 
 
 def granted_scope(requested: str, *, user: DevUser) -> str:
-    """`openid` if asked for, the client's default scopes, and the organization scope in the form that was asked for.
+    """`openid` if requested, the client's default scopes, and the organization scope as requested.
 
-    Raises `Refused` (400 `invalid_scope`) for an unknown scope or an organization that the user is no member of.
+    Raises `Refused` (400 `invalid_scope`) for an unknown scope or an organization of which the user is not a member.
     """
     asked = requested.split()
     organizations = [scope for scope in asked if _is_organization(scope)]
@@ -205,7 +188,7 @@ def granted_scope(requested: str, *, user: DevUser) -> str:
 
 
 def organizations_of(user: DevUser, scope: str) -> list[str] | None:
-    """The aliases for the claim; None when the scope was not asked for, or the user is in no organization."""
+    """The aliases for the claim; None if the scope is not requested, or the user has no organization."""
     asked = next((entry for entry in scope.split() if _is_organization(entry)), None)
     if asked is None or not user.organizations:
         return None
@@ -214,14 +197,14 @@ def organizations_of(user: DevUser, scope: str) -> list[str] | None:
 
 
 def refresh_scope(scope: str) -> str:
-    """A refresh token names also the scopes that an access token does not show."""
+    """The scope of a refresh token, which has also the scopes that an access token hides."""
     first = ["openid"] if "openid" in scope.split() else []
     rest = [entry for entry in scope.split() if entry not in ("openid", "profile", "email")]
     return " ".join([*first, "roles", "basic", "profile", "web-origins", "acr", "email", *rest])
 
 
 def shown_scope(refresh: str) -> str:
-    """The scope of the access token that a refresh token's scope gives."""
+    """The scope of the access token for the scope of a refresh token."""
     return " ".join(entry for entry in refresh.split() if entry not in _HIDDEN)
 
 

@@ -1,4 +1,4 @@
-"""A development realm: its state, its users, and every token that it can issue. Knows no HTTP."""
+"""A development realm: its state, its users, and the tokens that it issues."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ __all__ = ["API_CLIENT", "REMOVE", "DevRealm", "DevUser"]
 
 
 class DevRealm:
-    """One realm. Each has keys of its own unless `keys` of another realm are handed in.
+    """A realm, with its own keys unless `keys` of another realm are given.
 
-    `base_url` is where it is reached; `frontend_url` moves the issuer and every URL of the discovery document
-    elsewhere, as Keycloak's realm attribute `frontendUrl` does. `clock` gives epoch seconds.
+    `base_url` is the URL of the server; `frontend_url` is that of the issuer and every URL of the discovery document,
+    as Keycloak's realm attribute `frontendUrl`. `clock` returns epoch seconds.
     """
 
     def __init__(
@@ -74,12 +74,11 @@ class DevRealm:
         scope: str | None = None,
         sid: str | None = None,
     ) -> str:
-        """A token in Keycloak's shape, signed by this realm; asks for no password, nor whether anything is enabled.
+        """A token in Keycloak's format, signed by this realm; without any check of password, user or client.
 
-        `header` and `claims` override single members, `REMOVE` (or `...`) as a value drops one; neither changes the
-        signature's algorithm, `algorithm` does (also HS256 and `none`). A `client` that is not registered stands for
-        a public one like `web`. A `service_account` token is one of `client_id` unless another client is named.
-        KeyError for an unknown user.
+        `header` and `claims` override members, and remove one with the value `REMOVE` (or `...`); the signature's
+        algorithm is `algorithm` (also HS256 and `none`). An unregistered `client` is a public one like `web`. A
+        `service_account` token is of `client_id` unless another client is given. Raises KeyError for an unknown user.
         """
         holder = self.client_id if kind == "service_account" and client == "web" else client
         issued_at = self.clock() if now is None else now
@@ -107,7 +106,7 @@ class DevRealm:
         claims: Mapping[str, Any] | None = None,
         access_token: str | None = None,
     ) -> str:
-        """One token of a grant. An ID token without `access_token` hashes an access token made for it."""
+        """A token of a grant. An ID token without `access_token` hashes a new access token."""
         body = CLAIMS[kind](grant)
         if kind == "id":
             hashed = access_token or self.sign(grant, kind="access", algorithm=algorithm)
@@ -130,7 +129,7 @@ class DevRealm:
         organizations: OrganizationClaim | None = None,
         **extra: Any,
     ) -> Grant:
-        """What a login of `user` at `client` grants; `extra` goes to `Grant` (auth_time, nonce, jkt)."""
+        """The grant for a login of `user` at `client`; `extra` are other fields of `Grant` (auth_time, nonce, jkt)."""
         asked = scope or USER_SCOPE
         return Grant(
             realm=self.name,
@@ -145,47 +144,47 @@ class DevRealm:
         )
 
     def service_grant(self, client: DevClient, *, now: float | None = None, jkt: str | None = None) -> Grant:
-        """What client_credentials grants: a user of the client's own, without session and client roles."""
+        """The grant for client_credentials: the client's service account, without session and client roles."""
         user = DevUser(f"service-account-{client.client_id.lower()}", "", "", "", "")
         issued_at = int(self.clock() if now is None else now)
         return Grant(self.name, self.issuer, user, client, "", issued_at, scope=SERVICE_SCOPE, jkt=jkt)
 
     def client(self, client_id: str) -> DevClient:
-        """A registered client, or a public one like `web` under that name."""
+        """The registered client, or a public one like `web` with this id."""
         return self.clients.get(client_id) or DevClient(client_id, audience=self.client_id)
 
     def find_user(self, login: str) -> DevUser | None:
-        """By username or e-mail, as Keycloak's login does."""
+        """The user with this name or e-mail address, as in Keycloak's login."""
         return self.users.get(login) or next((user for user in self.users.values() if user.email == login), None)
 
     def find_subject(self, subject: object) -> DevUser | None:
-        """The user whose `sub` this is."""
+        """The user with this `sub`."""
         return next((user for user in self.users.values() if user.subject(self.name) == subject), None)
 
     def add_user(self, user: DevUser) -> None:
-        """Add a user, or replace the one of that name."""
+        """Add a user, or replace the one with this name."""
         self.users[user.username] = user
 
     def add_client(self, client: DevClient) -> None:
-        """Add a client, or replace the one of that id."""
+        """Add a client, or replace the one with this id."""
         self.clients[client.client_id] = client
 
     def rotate(self, *, algorithm: str = "RS256", keep_old: bool = True) -> str:
-        """A new key signs at once; the old one stays in the set unless `keep_old` is false. Gives the new kid."""
+        """Sign with a new key; its kid. The old key stays in the set unless `keep_old` is False."""
         return self.keys.rotate(algorithm=algorithm, keep_old=keep_old)
 
     def withdraw(self, kid: str) -> None:
-        """The key is gone from the set at once, its tokens are not. KeyError for an unknown kid."""
+        """Remove a key from the set. Raises KeyError for an unknown kid."""
         self.keys.withdraw(kid)
 
     def disable(self) -> None:
-        """Only the token endpoint tells: keys, discovery and info go on answering 200, as observed on 26.7."""
+        """Disable the realm; as observed on 26.7, keys, discovery and info still respond with 200."""
         self.enabled = False
 
     def enable(self) -> None:
         self.enabled = True
 
     def push_not_before(self, now: float | None = None) -> int:
-        """Tokens issued before `now` (epoch seconds) are stale. Gives the new not-before."""
+        """Set not-before to `now` (epoch seconds) and return it: tokens issued earlier are stale."""
         self.not_before = int(self.clock() if now is None else now)
         return self.not_before

@@ -1,4 +1,4 @@
-"""Development realms on a real port: in a background thread for tests and the demo, in the foreground for the CLI."""
+"""Development realms on a port: in a background thread for tests and the demo, in the foreground for the CLI."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _START_SECONDS: Final = 10.0
 class DevRealmServer:
     """Serves realms from a background thread while the `with` block runs.
 
-    The port is taken at once (0: a free one), so `base_url` and every issuer are known before the first request.
-    Raises ValueError for a host that is not this machine, OSError for a port in use.
+    The port is bound in the constructor (0: a free one), so that `base_url` and every issuer are known before the
+    start. Raises ValueError for a host that is not this machine, OSError for a port in use.
     """
 
     def __init__(
@@ -39,33 +39,33 @@ class DevRealmServer:
 
     @property
     def realms(self) -> dict[str, DevRealm]:
-        """The realms by name; the live mapping, also of those made over HTTP."""
+        """The realms by name, also those created over HTTP."""
         realms: dict[str, DevRealm] = self.app.state.realms
         return realms
 
     def realm(self, name: str) -> DevRealm:
-        """KeyError for an unknown one."""
+        """The realm with this name. Raises KeyError."""
         return self.realms[name]
 
     def add(self, realm: str | DevRealm) -> DevRealm:
-        """Serve one more realm from now on; a name makes one with the default users."""
+        """Serve a further realm; a name creates one with the default users."""
         added = self._realm(realm) if isinstance(realm, str) else realm
         self.realms[added.name] = added
         return added
 
     def start(self) -> Self:
-        """Returns when the port answers. RuntimeError if that takes more than 10 s."""
+        """Start the server and wait for it. Raises RuntimeError after `_START_SECONDS`."""
         self._thread.start()
-        give_up = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + _START_SECONDS
         while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > give_up:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"development realms did not start on {self.base_url}")
             time.sleep(0.005)
         return self
 
     def stop(self) -> None:
-        """Returns when the thread has ended and the port is free."""
+        """Stop the server and wait until the port is free."""
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(_START_SECONDS)
@@ -107,7 +107,7 @@ def run_dev_realms(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket; `localhost` is IPv4, as a client that resolves it tries both."""
+    """A listening socket; IPv4 for `localhost`, because clients try both."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -129,10 +129,10 @@ def _config(app: Starlette) -> uvicorn.Config:
         loop="asyncio",
         lifespan="off",
         ws="none",
-        log_config=None,  # the logging of the process that embeds this is not ours to set up
+        log_config=None,  # the process that embeds the server configures logging
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # the guard refuses forwarded requests; it must see the real client
-        timeout_graceful_shutdown=1,  # a request that hangs on purpose must not hold the process
+        proxy_headers=False,  # `LoopbackOnly` must see the real client
+        timeout_graceful_shutdown=1,  # a hanging request must not delay the end
     )

@@ -1,4 +1,4 @@
-"""`POST …/token`: password, client_credentials, refresh_token and authorization_code with PKCE, as Keycloak answers."""
+"""`POST …/token`: password, client_credentials, refresh_token and authorization_code with PKCE, as in Keycloak."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from urllib.parse import unquote_plus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tenants_api.devkit.realms import people as refusals
 from tenants_api.devkit.realms.certificates import proof_thumbprint
 from tenants_api.devkit.realms.people import (
+    INVALID_CLIENT,
     NO_STORE,
     DevClient,
     DevUser,
@@ -32,7 +32,7 @@ Form = Mapping[str, str]
 
 
 async def token(realm: DevRealm, request: Request) -> Response:
-    """The token endpoint. An empty form tells an enabled realm (400) from a disabled one (403)."""
+    """The token endpoint. An empty form gets 400 from an enabled realm, 403 from a disabled one."""
     try:
         form = await read_form(request)
         return _answer(realm, form, request)
@@ -41,24 +41,24 @@ async def token(realm: DevRealm, request: Request) -> Response:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The form's text fields; of a repeated one, the last."""
+    """The text fields of the form; the last value of a repeated one."""
     async with request.form() as form:
         return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def authenticate_client(realm: DevRealm, form: Form, request: Request) -> DevClient:
-    """The client by HTTP Basic or by form fields. Raises `Refused`: 401 for an unknown one or a wrong secret."""
+    """The client by HTTP Basic or form fields. Raises `Refused` (401) for an unknown one or a wrong secret."""
     client_id, secret = _basic(request) or (form.get("client_id", ""), form.get("client_secret", ""))
     client = realm.clients.get(client_id)
     if client is None:
-        raise refusals.unknown_client()
+        raise Refused("invalid_client", INVALID_CLIENT, 401)
     if client.secret is not None and not hmac.compare_digest(client.secret.encode(), secret.encode()):
-        raise refusals.wrong_secret()
+        raise Refused("unauthorized_client", INVALID_CLIENT, 401)
     return client
 
 
 def check_password(realm: DevRealm, form: Form) -> DevUser:
-    """The user, or the refusal of Keycloak's direct grant flow, in its order."""
+    """The user of a form; raises the errors of Keycloak's direct grant flow in its order."""
     user = realm.find_user(form.get("username", ""))
     if user is None:
         raise invalid_grant("Invalid user credentials")
@@ -73,9 +73,9 @@ def check_password(realm: DevRealm, form: Form) -> DevUser:
 
 def _answer(realm: DevRealm, form: Form, request: Request) -> Response:
     if not realm.enabled:
-        raise refusals.realm_not_enabled()
+        raise Refused("access_denied", "Realm not enabled", 403)  # only this endpoint shows it (26.7)
     if "grant_type" not in form:
-        raise refusals.missing_parameter("grant_type")
+        raise Refused("invalid_request", "Missing form parameter: grant_type")
     grant_type = _GRANTS.get(form["grant_type"])
     if grant_type is None:
         raise Refused("unsupported_grant_type", "Unsupported grant_type")
@@ -116,7 +116,7 @@ def _refresh_token(realm: DevRealm, form: Form, client: DevClient, jkt: str | No
 
 
 def read_refresh_token(realm: DevRealm, raw: str, *, client: DevClient) -> dict[str, Any]:
-    """The claims of a refresh token that is this realm's, this client's, alive and not stale. Raises `Refused`."""
+    """The claims of a valid refresh token of this realm and client. Raises `Refused`."""
     claims = realm.keys.decode(raw)
     if claims is None or claims.get("typ") != "Refresh" or claims.get("iss") != realm.issuer:
         raise invalid_grant("Invalid refresh token")
@@ -152,7 +152,7 @@ def _authorization_code(realm: DevRealm, form: Form, client: DevClient, jkt: str
 
 
 def _check_login(login: Login, form: Form) -> None:
-    """The redirect URI must be the same one; PKCE as RFC 7636 section 4.6."""
+    """Compare the redirect URI, and the PKCE verifier (RFC 7636 section 4.6)."""
     if form.get("redirect_uri", "") != login.redirect_uri:
         raise invalid_grant("Incorrect redirect_uri")
     if login.challenge is None:
@@ -160,8 +160,8 @@ def _check_login(login: Login, form: Form) -> None:
     verifier = form.get("code_verifier")
     if verifier is None:
         raise invalid_grant("PKCE code verifier not specified")
-    shown = s256(verifier) if login.challenge_method == "S256" else verifier
-    if not hmac.compare_digest(shown.encode(), login.challenge.encode()):
+    challenge = s256(verifier) if login.challenge_method == "S256" else verifier
+    if not hmac.compare_digest(challenge.encode(), login.challenge.encode()):
         raise invalid_grant("PKCE verification failed: Code mismatch")
 
 
@@ -170,7 +170,7 @@ def _user_grant(realm: DevRealm, user: DevUser, *, client: DevClient, scope: str
 
 
 def _tokens(realm: DevRealm, grant: Grant) -> Response:
-    """A token response with a session; the ID token only for the scope `openid`."""
+    """A token response with a session; with an ID token for the scope `openid`."""
     access = realm.sign(grant, kind="lightweight" if grant.client.lightweight else "access")
     body: dict[str, Any] = {
         "access_token": access,
@@ -190,7 +190,7 @@ def _token_type(grant: Grant) -> str:
 
 
 def _basic(request: Request) -> tuple[str, str] | None:
-    """HTTP Basic; both halves are form-encoded (RFC 6749 section 2.3.1)."""
+    """Client id and secret of HTTP Basic, both form-encoded (RFC 6749 section 2.3.1)."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -1,4 +1,4 @@
-"""What the tokens of a realm say: claims in Keycloak's shape (26.7), one function for each kind. Signs nothing."""
+"""The claims of a realm's tokens in the format of Keycloak 26.7, one function for each kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants_api.devkit.realms.people import ACCOUNT_ROLES, DevClient, DevUser, 
 
 Kind = Literal["access", "id", "refresh", "logout", "lightweight", "dpop", "service_account"]
 OrganizationClaim = Sequence[str] | Mapping[str, Any] | str
-"""The three shapes of the claim: aliases; alias to id and attributes; one alias (mapper not multivalued)."""
+"""The three forms of the claim: aliases; alias to id and attributes; one alias (mapper not multivalued)."""
 
 ACCESS_SECONDS: Final = 300
 REFRESH_SECONDS: Final = 1800
@@ -26,7 +26,7 @@ _LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What all tokens of one token response share: who, for which client, in which session, at what second."""
+    """What the tokens of one response share: user, client, session and time."""
 
     realm: str
     issuer: str
@@ -46,12 +46,12 @@ class Grant:
 
 
 def new_sid() -> str:
-    """24 characters base64url, as since 26.5 (a UUID before)."""
+    """24 characters base64url, as since Keycloak 26.5 (a UUID before)."""
     return secrets.token_urlsafe(18)
 
 
 def new_thumbprint() -> str:
-    """A JWK thumbprint of a DPoP key that nobody holds."""
+    """A random value in the form of a JWK thumbprint."""
     return secrets.token_urlsafe(32)
 
 
@@ -71,7 +71,7 @@ def lightweight_claims(grant: Grant) -> dict[str, Any]:
 
 
 def service_account_claims(grant: Grant) -> dict[str, Any]:
-    """A client_credentials token: no `sid`, the client's own user, its address."""
+    """A client_credentials token: no `sid`; the service account and the client's address."""
     claims = _common(grant, jti="trrtcc", seconds=ACCESS_SECONDS) | _audience(grant)
     claims |= {"sub": grant.subject, "typ": "Bearer", "azp": grant.client.client_id, "acr": "1"}
     claims |= _roles(grant) | {"scope": grant.scope, "clientHost": "127.0.0.1", "email_verified": False}
@@ -80,7 +80,7 @@ def service_account_claims(grant: Grant) -> dict[str, Any]:
 
 
 def refresh_claims(grant: Grant) -> dict[str, Any]:
-    """A refresh token: its audience is the issuer; `aud_x` keeps the audience of the access token."""
+    """A refresh token: its audience is the issuer; `aud_x` has the audience of the access token."""
     claims = _common(grant, jti=None, seconds=REFRESH_SECONDS) | {"aud": grant.issuer, "sub": grant.subject}
     claims |= {"typ": "Refresh", "azp": grant.client.client_id, "sid": grant.sid, "scope": refresh_scope(grant.scope)}
     audience = _audience(grant)
@@ -125,7 +125,7 @@ def s256(verifier: str) -> str:
 
 
 def _common(grant: Grant, *, jti: str | None, seconds: int) -> dict[str, Any]:
-    """The `jti` prefix tells the grant: `onrtro` user session, `onltro` lightweight, `trrtcc` client credentials."""
+    """Common claims; the prefix of `jti`: `onrtro` user session, `onltro` lightweight, `trrtcc` client credentials."""
     number = str(uuid4())
     return {
         "exp": grant.now + seconds,
@@ -157,7 +157,7 @@ def _roles(grant: Grant) -> dict[str, Any]:
 
 
 def _authentication(grant: Grant) -> dict[str, Any]:
-    """`auth_time` exists in the code flow only."""
+    """`auth_time`, which only the code flow has."""
     return {} if grant.auth_time is None else {"auth_time": grant.auth_time}
 
 
