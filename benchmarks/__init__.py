@@ -1,1 +1,1 @@
-"""What things cost here, as ratios measured in one run."""
+"""Benchmarks: ratios of values that are measured in one run."""

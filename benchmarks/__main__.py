@@ -1,8 +1,8 @@
-"""Runs every benchmark, and writes docs/performance.md and benchmarks/results.json from what they printed.
+"""Runs every benchmark, and writes docs/performance.md and benchmarks/results.json from their output.
 
     scripts/bench [--quick] [--only TEXT]
 
-A figure that was not measured in this run stays as it was, with the day of its own run.
+A figure that is not measured in this run keeps its value and date.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.rows import Row
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
-# By module: what it is told, in full and when there are two minutes.
+# By module: its arguments, and those of `--quick` (None: not run).
 RUNS: dict[str, tuple[list[str], list[str] | None]] = {
     "verification": ([], ["--rounds", "3"]),
     "refusals": ([], ["--rounds", "5"]),
@@ -61,20 +61,20 @@ ROWS = (
     Row("the same without the extra `fast`", "verification", "RS256, cold / raw, without the extra", 1.9),
     Row("the same, ES256", "verification", "ES256, cold / raw", 1.25, 1.15),
     Row("the same, EdDSA", "verification", "EdDSA, cold / raw", 1.2, 1.1),
-    Row("remembered token ÷ RS256 signature", "verification", "remembered / raw RS256", 0.13, 0.05),
+    Row("cached token ÷ RS256 signature", "verification", "remembered / raw RS256", 0.13, 0.05),
     Row("p99 of 10,000 tenants in use ÷ of one, known tokens", "active", "p99 warm, all / one", 1.10, 1.05),
     Row("the same, each token verified", "active", "p99 cold, all / one", 1.25, 1.12),
     Row("requests with 100,000 idle tenants ÷ with one", "scale", "rps, all / one", 0.98, 0.99, True),
     Row("reading 100,000 tenants ÷ as objects, keys parsed", "loading", "ours / ORM and PyJWKSet", 0.25, 0.15),
     Row("bytes of an idle tenant", "scale", "bytes of an idle tenant", 1000, 700),
-    Row("bytes of a remembered token", "verification", "bytes of a remembered token", 600, 450),
+    Row("bytes of a cached token", "verification", "bytes of a remembered token", 600, 450),
     Row("longest GC pause ÷ with claims kept, 50,000 tokens", "verification", "longest pause / claims kept", 0.1, 0.05),
     Row("p99 while 20 realms a second renew their keys ÷ idle", "refresh", "p99 while renewing / idle", 1.25, 1.1),
-    Row("p99 beside nineteen realms that lie ÷ beside honest ones", "liars", "p99 beside liars / honest", 1.25, 1.0),
+    Row("p99 beside nineteen misbehaving realms ÷ beside honest ones", "liars", "p99 beside liars / honest", 1.25, 1.0),
     Row("fetches for 200 cold requests of one realm", "refresh", "fetches for 200 cold requests", 1, 1),
     Row("fetches for 500 unknown kids", "refresh", "fetches for 500 invented kids", 1, 0),
-    Row("suspension known on six workers, p99 in seconds, notified", "suspension", "notified, p99", 0.05, 0.01),
-    Row("the same, slowest in seconds, listener cut off", "suspension", "polled, slowest", 1.0),
+    Row("suspension effective on six workers, p99 in seconds, notified", "suspension", "notified, p99", 0.05, 0.01),
+    Row("the same, slowest in seconds, without notifications", "suspension", "polled, slowest", 1.0),
     Row("foreign rows in 1,000,000 reads", "isolation", "foreign", 0, 0),
     Row("onboarding beside 100,000 tenants ÷ beside one", "scale", "onboarding, all / one", 1.25, 1.0),
     Row("refusal ÷ accept: garbage", "refusals", "garbage", 0.05),
@@ -95,7 +95,7 @@ ROWS = (
     Row("requests to a realm for 1,000 warm requests", "round_trips", "fetches of warm requests", 0, 0),
     Row("SQL statements for 200 new tokens of a warm realm", "round_trips", "statements of new tokens", 0, 0),
     Row("requests to a realm for 200 new tokens", "round_trips", "fetches of new tokens", 0, 0),
-    Row("CPU of a request, remembered tokens: ours ÷ Spring Boot", "jvm", "remembered / Spring", 0.35, 0.30),
+    Row("CPU of a request, cached tokens: ours ÷ Spring Boot", "jvm", "remembered / Spring", 0.35, 0.30),
     Row("the same ÷ Quarkus", "jvm", "remembered / Quarkus", 0.65, 0.55),
     Row("CPU of a request, every token new to us: ours ÷ Spring Boot", "jvm", "new / Spring", 0.60, 0.50),
     Row("the same ÷ Quarkus, every token new", "jvm", "new / Quarkus", 1.10, 0.90),
@@ -103,7 +103,7 @@ ROWS = (
 
 
 def run(module: str, words: list[str]) -> dict[str, float]:
-    """What one benchmark found. RuntimeError when it printed nothing to read."""
+    """The values of a benchmark. Raises RuntimeError if its output has none."""
     command = [sys.executable, "-m", f"benchmarks.{module}", "--json", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     try:
@@ -121,7 +121,7 @@ def machine() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two minutes; writes nothing")
-    parser.add_argument("--only", default="", metavar="TEXT", help="those whose name holds this")
+    parser.add_argument("--only", default="", metavar="TEXT", help="benchmarks whose name contains this")
     arguments = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     if arguments.quick:
@@ -138,7 +138,7 @@ def main() -> int:
         results[module] = {"on": on, "seconds": seconds, "machine": machine(), "found": found}
         if not arguments.quick:
             RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            write_page(results, rows=ROWS)  # after each benchmark, for the run is long
+            write_page(results, rows=ROWS)  # after each benchmark, because the run is long
     print(page_of(results, rows=ROWS))
     return 0
 

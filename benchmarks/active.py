@@ -1,11 +1,11 @@
-"""What ten thousand tenants that are all in use cost beside one: latency, with known tokens and with new ones.
+"""Latency with ten thousand tenants in use ÷ with one, with cached tokens and without a cache.
 
     python -m benchmarks.active [--tenants N] [--rounds N] [--seconds N] [--json]
 
-Each tenant has a realm with an issuer and a `kid` of its own; their key sets stand in the database, so nothing is
-fetched. Ten thousand tokens on either side, of one tenant or of all. Warm is with the default cache of verified tokens,
-cold is without one: each request is verified. Four servers on one core are asked in turn by wrk on the other; the
-middle ratio of the rounds counts. Ends with 1 when a bound is passed. Needs wrk.
+Each tenant has a realm with its own issuer and `kid`; key sets are stored in the database, so nothing is fetched. Each
+side has ten thousand tokens, of one tenant or of all. Warm is with the default cache of verified tokens, cold is
+without. wrk on one core sends requests to four servers on the other in turn; the result is the median ratio of the
+rounds. The exit code is 1 if a bound is exceeded. Needs wrk.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tests.support.tokens import Key, jwks
 
 TOKENS, SHARED_KEYS = 10_000, 8
 MOST = {"p99 warm, all / one": 1.10, "p99 cold, all / one": 1.25}
-# No look at the registry and no renewal falls into a turn: those are measured elsewhere.
+# Neither polls of the registry nor renewals of keys during a measurement: other benchmarks measure those.
 QUIET = {
     "TENANTS_RECONCILE_INTERVAL": "0",
     "TENANTS_REGISTRY_POLL": "60",
@@ -53,12 +53,12 @@ def issuer(number: int) -> str:
 
 
 def key(number: int) -> Key:
-    """The realm's key: one of a few, under a name of its own."""
+    """The realm's key: one of a few, with its own kid."""
     return Key(f"shared-{number % SHARED_KEYS}", kid=f"kid-of-realm-{number:06}-3vPq0sS8Vn2yJ4T")
 
 
 def tokens(tenants: int) -> list[str]:
-    """Tokens of that many realms, all different."""
+    """Different tokens of that many realms."""
     now = int(time.time())
     claims = sample_claims() | {"iat": now, "exp": now + 7200}
     return [
@@ -68,7 +68,7 @@ def tokens(tenants: int) -> list[str]:
 
 
 async def fill(url: str, *, tenants: int) -> None:
-    """Active tenants with a realm each, whose keys were fetched just now."""
+    """Store active tenants with a realm each, whose keys are new."""
     database, now = Database(url), datetime.now(UTC)
     ids = [(new_id(), new_id()) for _ in range(tenants)]
     async with database.begin() as session:
@@ -89,7 +89,7 @@ async def fill(url: str, *, tenants: int) -> None:
                 for number, (tenant, realm) in enumerate(ids)
             ],
         )  # fmt: skip
-        kept = (
+        stored = (
             to_stored(
                 realm,
                 issuer=issuer(number),
@@ -100,13 +100,13 @@ async def fill(url: str, *, tenants: int) -> None:
             for number, (_, realm) in enumerate(ids)
         )
         await session.execute(
-            insert(RealmKeysRow), [{name: getattr(one, name) for name in one.__slots__} for one in kept]
+            insert(RealmKeysRow), [{name: getattr(one, name) for name in one.__slots__} for one in stored]
         )
     await database.aclose()
 
 
 def start(stack: ExitStack, folder: Path, realms: DevRealmServer, *, tenants: int) -> tuple[Served, Served]:
-    """A server with the default cache and one without, on the same tenants."""
+    """A server with the default cache and one without, with the same tenants."""
     folder.mkdir()
     settings = settings_for(realms, folder)
     migrate(settings)
@@ -122,14 +122,14 @@ def ask(served: Served, raw: list[str], *, folder: Path, seconds: float) -> Meas
 
 
 def use_all(served: Served, raw: list[str], *, folder: Path) -> None:
-    """Until every token was taken once: its realm's keys are read, and the token is known to who keeps tokens."""
+    """Send every token once, so that its realm's keys are loaded and the token is cached."""
     left = 1.2 * TOKENS
     while left > 0:
         left -= ask(served, raw, folder=folder, seconds=3).rps * 3
 
 
 def measured(*, tenants: int, rounds: int, seconds: float) -> dict[str, float]:
-    """Ratios of all to one."""
+    """The ratios of all tenants to one."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="active-")))
         realms = stack.enter_context(dev_realms())
@@ -155,18 +155,18 @@ def measured(*, tenants: int, rounds: int, seconds: float) -> dict[str, float]:
 
 
 def check_nothing_fetched(servers: tuple[Served, ...]) -> None:
-    """RuntimeError when a server asked a realm, for the realms are invented."""
+    """Raises RuntimeError if a server sent a request to a realm: the realms do not exist."""
     for served in servers:
         lines = served.call("GET", "/metrics").text.splitlines()
         asked = [line for line in lines if line.startswith("tenants_jwks_fetches_total") and not line.endswith(" 0.0")]
         if asked:
-            raise RuntimeError(f"a realm was asked: {asked}")
+            raise RuntimeError(f"a server fetched keys: {asked}")
 
 
 def main() -> int:
     options = parser("benchmarks.active", __doc__, rounds=7)
     options.add_argument("--tenants", type=int, default=10_000)
-    options.add_argument("--seconds", type=float, default=4.0, help="of each turn")
+    options.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     arguments = options.parse_args()
     found = measured(tenants=arguments.tenants, rounds=arguments.rounds, seconds=arguments.seconds)
     return report(found, most=MOST, as_json=arguments.json)

@@ -1,4 +1,4 @@
-"""The application that is asked: this product with routes that do next to nothing but be authenticated, or not."""
+"""The measured application: this product with minimal routes, with and without authentication."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ for kind, route in ROUTES.items():
 
 
 class Unchecked:
-    """Answers `/unchecked` as forward auth answers `/authz`, byte for byte, for whoever asks."""
+    """Responds at `/unchecked` with the bytes of forward auth's response, without a check."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -28,7 +28,7 @@ class Unchecked:
         if scope["type"] != "http" or scope["path"] not in ("/unchecked", "/learn"):
             await self._app(scope, receive, send)
             return
-        if scope["path"] == "/learn":  # with a token that is known: the identity that `/unchecked` then tells
+        if scope["path"] == "/learn":  # stores the identity headers of this token for `/unchecked`
             verifier = scope["app"].state.services.verifier
             principal = await verifier.verify(verifier.credential_of(scope["headers"]))
             self._answer = [*identity_headers(principal), (b"content-length", b"0")]
@@ -38,5 +38,5 @@ class Unchecked:
 
 def create() -> FastAPI:
     app = create_app(routers=[router])
-    app.user_middleware.insert(1, Middleware(Unchecked))  # where forward auth stands: inside the outermost one
+    app.user_middleware.insert(1, Middleware(Unchecked))  # where forward auth is: inside the outermost
     return app

@@ -1,7 +1,7 @@
-"""Standalone forward auth ÷ the full API: memory and start, each as a process of its own on the same database.
+"""Standalone forward auth ÷ the full API: memory and start of their processes on the same database.
 
-Start is from the beginning of the process to its first answer of /livez, and the CPU time until then; memory is what
-is mapped after a hundred answers: resident, and proportional (shared pages by share).
+Start is the time, and the CPU time, from the start of the process to its first response at /livez; memory is resident
+and proportional (shared pages by share) after a hundred responses.
     python -m benchmarks.authz_only
 """
 
@@ -41,7 +41,7 @@ class Measured:
 
 
 def measure(kind: str, *, folder: Path) -> Measured:
-    """One start of one kind."""
+    """Start a process of this kind and measure it."""
     socket = folder / f"{kind}.sock"
     socket.unlink(missing_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TENANTS_")}
@@ -60,7 +60,7 @@ def measure(kind: str, *, folder: Path) -> Measured:
     )
     try:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://bench") as client:
-            _first_answer(client, process=process)
+            _wait_for_response(client, process=process)
             start, cpu = time.monotonic() - began, _cpu(process.pid)
             for _ in range(100):
                 client.get("/authz", headers={"Authorization": "Bearer e30.e30.e30"})
@@ -70,7 +70,7 @@ def measure(kind: str, *, folder: Path) -> Measured:
         process.wait(20)
 
 
-def _first_answer(client: httpx.Client, *, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_response(client: httpx.Client, *, process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None:
         try:
             if client.get("/livez").status_code == 200:
@@ -95,13 +95,13 @@ def _megabytes(pid: int, name: str) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print one JSON object; it does so anyhow")
+    parser.add_argument("--json", action="store_true", help="print one JSON object (always)")
     rounds = parser.parse_args(arguments).rounds
     with TemporaryDirectory() as name:
         folder = Path(name)
         upgrade(f"sqlite+aiosqlite:///{folder / 'bench.db'}")
         runs: dict[str, list[Measured]] = {kind: [] for kind in COMMANDS}
-        for _ in range(rounds):  # in turn, so that a busy machine slows both alike
+        for _ in range(rounds):  # in turn, so that other load slows both
             for kind, measured in runs.items():
                 measured.append(measure(kind, folder=folder))
     middle = {

@@ -1,12 +1,12 @@
-"""What a request behind nginx pays for being authenticated: by auth_request, and in the application itself.
+"""The cost of authentication behind nginx: by auth_request, and in the application.
 
     python -m benchmarks.behind_nginx [--rounds N] [--seconds N] [--json]
 
-nginx has the configuration that `tenants-api gateway render nginx` makes; for the open door its questions to forward
-auth are taken out, and nothing else. nginx, the applications and forward auth share one core, wrk has the other. The
-four turns: open, auth_request to forward auth as a process of its own, auth_request to a whole API's `/authz`, and the
-open door to the same route with this product in the application (benchmarks.library). The middle ratio of the rounds
-counts. Ends with 1 when a bound is passed. Needs nginx and wrk.
+nginx has the configuration of `tenants-api gateway render nginx`; for the open gateway only its auth_request is
+removed. nginx, the applications and forward auth share one core, wrk has the other. Four measurements: open,
+auth_request to standalone forward auth, auth_request to the API's `/authz`, and the open gateway to a route that this
+product authenticates in the application (benchmarks.library). The result is the median ratio of the rounds. The exit
+code is 1 if a bound is exceeded. Needs nginx and wrk.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LEAST = {"auth_request / no auth": 0.75, "auth in the app / no auth": 0.92}
 
 @contextmanager
 def process_of(command: list[str], *, folder: Path, variables: dict[str, str] | None = None) -> Iterator[None]:
-    """Something that runs while the block does, and writes into a log."""
+    """Run a command while the block runs, with a log in the folder."""
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
             command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -54,8 +54,8 @@ def process_of(command: list[str], *, folder: Path, variables: dict[str, str] | 
 
 
 @contextmanager
-def door(folder: Path, *, service: str, authorizer: str, is_open: bool = False) -> Iterator[str]:
-    """nginx before the service; the URL at which it listens."""
+def gateway(folder: Path, *, service: str, authorizer: str, is_open: bool = False) -> Iterator[str]:
+    """nginx in front of a service; its URL."""
     program = binary("nginx")
     if program is None:
         raise SystemExit(f"nginx is missing: {HOW['nginx']}")
@@ -63,8 +63,8 @@ def door(folder: Path, *, service: str, authorizer: str, is_open: bool = False) 
     port = free_port()
     chosen = plan(listen=f"127.0.0.1:{port}", authorizer=authorizer, upstream=service, folder=folder)
     text = render("nginx", plan=chosen).replace("worker_processes auto;", "worker_processes 1;")
-    (folder / "nginx.conf").write_text(without_questions(text) if is_open else text, encoding="utf-8")
-    user = " user root;" if os.geteuid() == 0 else ""  # nobody may not write into this folder
+    (folder / "nginx.conf").write_text(without_auth_request(text) if is_open else text, encoding="utf-8")
+    user = " user root;" if os.geteuid() == 0 else ""  # the user `nobody` cannot write into this folder
     command = [program, "-c", str(folder / "nginx.conf"), "-g", f"daemon off;{user}"]
     with process_of(command, folder=folder):
         url = f"http://127.0.0.1:{port}"
@@ -77,8 +77,8 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def without_questions(text: str) -> str:
-    """The same configuration that lets everybody pass: all headers are set and cleared as before."""
+def without_auth_request(text: str) -> str:
+    """The configuration without auth_request; it sets and clears the same headers."""
     text = re.sub(r"auth_request_set (\$\w+) [^;]+;", r'set \1 "";', text)
     return text.replace("auth_request /.authz;", "")
 
@@ -89,12 +89,12 @@ def forward_auth(folder: Path, realms: DevRealmServer) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "tenants_api.server.standalone", "--port", address.rpartition(":")[2]]
     with process_of(command, folder=folder, variables=environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"}):
-        wait_for(lambda: answers(f"http://{address}/readyz"), within=60, what="forward auth answers")
+        wait_for(lambda: answers(f"http://{address}/readyz"), within=60, what="forward auth responds")
         yield address
 
 
 def measured(*, rounds: int, seconds: float) -> dict[str, float]:
-    """All turns in each round."""
+    """All measurements in each round."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="nginx-")))
         realms = stack.enter_context(dev_realms("acme"))
@@ -106,9 +106,9 @@ def measured(*, rounds: int, seconds: float) -> dict[str, float]:
                 for kind in (OPEN, "scope")
             }
             alone = stack.enter_context(forward_auth(folder / "whole", realms))
-            doors = {
+            gateways = {
                 name: stack.enter_context(
-                    door(
+                    gateway(
                         folder / name.replace(" ", "-"),
                         service=services[kind].removeprefix("http://"),
                         authorizer=asked.removeprefix("http://"),
@@ -123,7 +123,7 @@ def measured(*, rounds: int, seconds: float) -> dict[str, float]:
                 )
             }
         os.sched_setaffinity(0, {LOAD_CORE})
-        turns = {name: f"{url}{PATH}" for name, url in doors.items()}
+        turns = {name: f"{url}{PATH}" for name, url in gateways.items()}
         make_known(turns, tokens=tokens, learn=f"{services['scope']}{LEARN}")
         taken: dict[str, list[Measured]] = {name: [] for name in turns}
         for _ in range(rounds):
@@ -133,17 +133,17 @@ def measured(*, rounds: int, seconds: float) -> dict[str, float]:
 
 
 def make_known(turns: dict[str, str], *, tokens: list[str], learn: str) -> None:
-    """Each token is verified once by whoever is asked later; without one, nobody passes but through the open door."""
+    """Send each token once to each server, so that it is cached; check that only the open gateway needs no token."""
     for raw in tokens:
         for url in (learn, *turns.values()):
             httpx.get(url, headers=bearer(raw)).raise_for_status()
     refused = [name for name, url in turns.items() if httpx.get(url).status_code == 401]
     if refused != [name for name in turns if name != "no auth"]:
-        raise RuntimeError(f"without a token these refuse: {refused}")
+        raise RuntimeError(f"expected all but the open gateway to refuse a request without a token, found {refused}")
 
 
 def found_in(taken: dict[str, list[Measured]]) -> dict[str, float]:
-    """Ratios to the open door, and what it does by itself."""
+    """The ratios to the open gateway, and its own rate."""
     plain = taken.pop("no auth")
     found = middles(
         {
@@ -160,7 +160,7 @@ def found_in(taken: dict[str, list[Measured]]) -> dict[str, float]:
 
 def main() -> int:
     options = parser("benchmarks.behind_nginx", __doc__, rounds=7)
-    options.add_argument("--seconds", type=float, default=3.0, help="of each turn")
+    options.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     arguments = options.parse_args()
     found = measured(rounds=arguments.rounds, seconds=arguments.seconds)
     return report(found, most={}, least=LEAST, as_json=arguments.json)

@@ -1,9 +1,9 @@
-"""What `tenants-api --help` takes, as a ratio to an interpreter that imports typer and rich; processes in turns.
+"""The CPU time of `tenants-api --help` ÷ that of an interpreter that imports typer and rich.
 
     python -m benchmarks.command_line [--rounds N] [--json]
 
-Measured is the CPU time of the whole process, the start of Python included. The middle ratio of the rounds counts.
-Ends with 1 when the bound is passed.
+Measured is the whole process, including the start of Python. The result is the median ratio of the rounds. The exit
+code is 1 if the bound is exceeded.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def seconds(words: list[str]) -> float:
 def measured(rounds: int) -> dict[str, float]:
     with on_core(SERVER_CORE):
         for words in WHO.values():
-            seconds(words)  # compiled, and in the cache of files
+            seconds(words)  # compiles, and fills the file cache
         taken = [{name: seconds(words) for name, words in WHO.items()} for _ in range(rounds)]
     return middle(RATIO, (one["help"] / one["typer and rich"] for one in taken)) | {
         f"{name}, ms": median(one[name] for one in taken) * 1000 for name in WHO

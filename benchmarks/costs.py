@@ -1,10 +1,10 @@
-"""Where the time goes: the server under cProfile, and the functions that take most of it themselves.
+"""A profile of the server by cProfile: the functions with most own time.
 
     python -m benchmarks.costs [PATH] [--cold] [--lines N]
 
-One worker answers wrk for some seconds at PATH of benchmarks.app, or `/v1/me`; tokens are known, or with `--cold` each
-is verified. Functions that were called less often than requests came are left out. cProfile makes each call dearer, so
-what is made of many small functions looks worse than it is: read the shares by package and the order. Needs wrk.
+wrk sends requests for some seconds to one worker at PATH of benchmarks.app, or `/v1/me`; tokens are cached, or with
+`--cold` verified each time. Functions with fewer calls than requests are left out. cProfile slows each call, so that
+code of many small functions looks slower than it is: use the shares by package and the order. Needs wrk.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ QUIET = {"TENANTS_LOG_LEVEL": "error", "TENANTS_RECONCILE_INTERVAL": "0", "TENAN
 
 
 def profiled(path: str, *, cold: bool, seconds: float) -> pstats.Stats:
-    """The profile of a server that was asked for so long."""
+    """The profile of a server under load."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="costs-")))
         realms = stack.enter_context(dev_realms("acme"))
@@ -49,12 +49,12 @@ def profiled(path: str, *, cold: bool, seconds: float) -> pstats.Stats:
             process = subprocess.Popen(command, env=environment(folder, realms) | more, start_new_session=True)
         try:
             url = f"http://127.0.0.1:{port}"
-            wait_for(lambda: answers(f"{url}/readyz"), within=60, what="the application answers")
+            wait_for(lambda: answers(f"{url}/readyz"), within=60, what="the application responds")
             onboard(url, realms)
             os.sched_setaffinity(0, {LOAD_CORE})
             wrk(f"{url}{path}", tokens=tokens, folder=folder, seconds=seconds, connections=8)
         finally:
-            process.send_signal(signal.SIGINT)  # at SIGTERM uvicorn ends without a word to the profiler
+            process.send_signal(signal.SIGINT)  # after SIGTERM the profiler would write nothing
             process.wait(20)
         return pstats.Stats(str(folder / "profile"))
 
@@ -65,8 +65,8 @@ def onboard(url: str, realms: DevRealmServer) -> None:
     httpx.post(f"{url}/admin/v1/tenants", json=body, headers=bearer(ADMIN_KEY)).raise_for_status()
 
 
-def told(stats: pstats.Stats, *, lines: int) -> str:
-    """Shares of the time of what is done for each request, by package and by function."""
+def summary(stats: pstats.Stats, *, lines: int) -> str:
+    """Shares of the time of a request, by package and by function."""
     packages, functions = Counter[str](), Counter[str]()
     calls: dict[str, int] = {}
     every = stats.stats.items()  # type: ignore[attr-defined]
@@ -104,7 +104,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=8.0)
     arguments = parser.parse_args()
     stats = profiled(arguments.path, cold=arguments.cold, seconds=arguments.seconds)
-    print(told(stats, lines=arguments.lines))
+    print(summary(stats, lines=arguments.lines))
     return 0
 
 

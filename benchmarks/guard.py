@@ -1,12 +1,12 @@
-"""Guards the hot paths by what can be counted: a request round its route, a known token, and a verification.
+"""Compares counts of the hot paths with a baseline: a request without its route, a cached token, a verification.
 
     scripts/bench --guard [--write] [--instructions]
 
-Counted are the functions that one pass calls (Python's and C's, by sys.setprofile), the blocks that stay allocated and
-the most bytes that it held at once. No clock is read, so a busy machine changes nothing. Compared with
-benchmarks/baseline.json under the minor version of this Python: a tenth more fails with exit code 1.
-`--write` makes the present counts the baseline. `--instructions` adds those that the CPU executes, by callgrind of
-valgrind: minutes, and comparable only on one kind of CPU, so they are told and not compared.
+Counted are the function calls of one pass (of Python and C, by sys.setprofile), the blocks that stay allocated and the
+peak of allocated bytes. No clock is read, so other load changes nothing. The baseline is benchmarks/baseline.json for
+the minor version of this Python: 10 % more fails with exit code 1. `--write` stores the counts as the baseline.
+`--instructions` adds instructions of the CPU, by callgrind of valgrind: it takes minutes, and the counts depend on the
+CPU, so they are printed and not compared.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from tenants_api.web.middleware import RequestContext
 BASELINE = Path(__file__).with_name("baseline.json")
 OLDEST = "3.11"
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
-GRANTED, FEW = 1.10, 20  # of a few, one more is a tenth: those may not grow at all
+TOLERANCE, MIN_TOLERATED_COUNT = 1.10, 20  # a smaller count may not grow at all
 REPEATS = 20
 ROOT = Path(__file__).parents[1]
 Pass = Callable[[bytes], Awaitable[None]]  # of a token as it is in the header
 
 
 async def _nothing(*_: Any) -> None:
-    """Both channels of a connection."""
+    """`receive` and `send` of a connection."""
 
 
 async def _answer(scope: Any, receive: Any, send: Any) -> None:
@@ -55,7 +55,7 @@ async def _answer(scope: Any, receive: Any, send: Any) -> None:
 
 
 def application(kind: Kind) -> Any:
-    """What a request finds in its scope."""
+    """An application with the state that a request uses."""
     settings = SimpleNamespace(public_url=None)
     services = SimpleNamespace(verifier=kind.stage.verifier, metrics=Metrics(), settings=settings)
     return SimpleNamespace(state=SimpleNamespace(services=services))
@@ -69,7 +69,7 @@ def scope_of(raw: bytes, *, app: Any) -> dict[str, Any]:
 
 
 def open_pass(kind: Kind) -> Pass:
-    """A request whose route asks for nobody, through all that is round it."""
+    """A request through the middleware to a route without authentication."""
     context, app = RequestContext(_answer, before=("/authz", _answer)), application(kind)
 
     async def once(raw: bytes) -> None:
@@ -79,7 +79,7 @@ def open_pass(kind: Kind) -> Pass:
 
 
 def warm_pass(kind: Kind) -> Pass:
-    """A route asks who calls; the token is known."""
+    """The principal of a request with a cached token."""
     app = application(kind)
 
     async def once(raw: bytes) -> None:
@@ -89,7 +89,7 @@ def warm_pass(kind: Kind) -> Pass:
 
 
 def cold_pass(kind: Kind) -> Pass:
-    """A token that nobody has seen, of a realm whose keys are there."""
+    """The verification of a new token of a realm with keys."""
 
     async def once(raw: bytes) -> None:
         await kind.stage.verifier.verify(Credential(BEARER, raw))
@@ -98,7 +98,7 @@ def cold_pass(kind: Kind) -> Pass:
 
 
 def calls_of(once: Pass, raw: bytes) -> dict[str, int]:
-    """Functions that a pass calls, without those of the counting itself and of a collection that falls into it."""
+    """The function calls of a pass, without those of the profiler and of garbage collections."""
     found = {"python calls": 0, "c calls": 0}
 
     def note(_: FrameType, event: str, what: Any) -> None:
@@ -116,7 +116,7 @@ def calls_of(once: Pass, raw: bytes) -> dict[str, int]:
     except StopIteration:
         pass
     else:
-        raise RuntimeError("the pass waited for something")
+        raise RuntimeError("the pass did not end without waiting")
     finally:
         sys.setprofile(None)
         if collects:
@@ -125,7 +125,7 @@ def calls_of(once: Pass, raw: bytes) -> dict[str, int]:
 
 
 async def bytes_of(once: Pass, raws: list[bytes]) -> dict[str, int]:
-    """The least that a pass held at once and left behind: now and then one makes a cache grow."""
+    """The minima of bytes and blocks that a pass allocates: in some passes a cache grows."""
     held, left = [], []
     gc.collect()
     gc.disable()
@@ -157,46 +157,46 @@ async def counted() -> dict[str, int]:
     for name, once, tokens in passes:
         raws = [token.encode() for token in tokens]
         for raw in raws[:5]:
-            await once(raw)  # what is made at the first use
+            await once(raw)  # fills caches
         each = [calls_of(once, raw) for raw in raws[5:REPEATS]]
         if any(one != each[0] for one in each):
-            raise RuntimeError(f"the {name} pass does not do the same each time: {each}")
+            raise RuntimeError(f"the {name} pass has different counts each time: {each}")
         counts = each[0] | await bytes_of(once, raws[REPEATS:])
         found |= {f"{name}, {what}": count for what, count in counts.items()}
     return found
 
 
 def worse(found: Mapping[str, int], *, baseline: Mapping[str, int]) -> list[str]:
-    """What is more than a tenth above the baseline, above it where that is a few, or not in it."""
+    """The counts that exceed the baseline by more than the tolerance, or are not in it."""
     return [
         f"{name}: {count}, the baseline has {baseline.get(name, 'nothing')}"
         for name, count in found.items()
-        if name not in baseline or count > baseline[name] * (GRANTED if baseline[name] >= FEW else 1)
+        if name not in baseline or count > baseline[name] * (TOLERANCE if baseline[name] >= MIN_TOLERATED_COUNT else 1)
     ]
 
 
 def baseline_of(version: str = MINOR) -> dict[str, int]:
-    """The committed counts for a Python; empty when there are none."""
+    """The committed counts for a Python; empty if there are none."""
     kept: dict[str, dict[str, int]] = json.loads(BASELINE.read_text(encoding="utf-8")) if BASELINE.exists() else {}
     return kept.get(version, {})
 
 
 def broken_by(found: Mapping[str, int]) -> list[str]:
-    """What is worse than the baseline of this Python. Newer ones call less than the oldest, and allocate otherwise:
-    a Python without a line of its own is held to the calls of the oldest."""
+    """The counts that are worse than the baseline of this Python, or the calls that are worse than those of the oldest
+    Python where this one has no baseline: newer ones make fewer calls, and allocate differently."""
     if own := baseline_of():
         return worse(found, baseline=own)
     return worse({name: count for name, count in found.items() if name.endswith("calls")}, baseline=baseline_of(OLDEST))
 
 
 def write(found: Mapping[str, int]) -> None:
-    """These counts become the baseline of this Python."""
+    """Store the counts as the baseline of this Python."""
     kept = json.loads(BASELINE.read_text(encoding="utf-8")) if BASELINE.exists() else {}
     BASELINE.write_text(json.dumps({**kept, MINOR: dict(found)}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def loop(name: str, passes: int) -> None:
-    """So many passes: what callgrind looks at."""
+    """Run so many passes, for callgrind."""
 
     async def all_of_them() -> None:
         kind = Kind("RS256")
@@ -211,7 +211,7 @@ def loop(name: str, passes: int) -> None:
 
 
 def instructions(name: str, *, few: int, many: int) -> float:
-    """Instructions of one pass: what more passes took more. RuntimeError when valgrind failed."""
+    """Instructions of one pass, by the difference of two runs. Raises RuntimeError if valgrind failed."""
     taken = []
     with TemporaryDirectory() as folder:
         for passes in (few, many):
@@ -232,7 +232,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench --guard", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="make the present counts the baseline")
+    parser.add_argument("--write", action="store_true", help="store the counts as the baseline")
     parser.add_argument("--instructions", action="store_true", help="add the CPU's instructions; needs valgrind")
     arguments = parser.parse_args()
     found, baseline = asyncio.run(counted()), baseline_of()

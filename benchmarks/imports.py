@@ -1,9 +1,9 @@
-"""What importing the API takes, as a ratio to FastAPI and SQLAlchemy alone; each in fresh interpreters, in turns.
+"""The time to import the API ÷ that of FastAPI and SQLAlchemy, in new interpreters.
 
     python -m benchmarks.imports [--rounds N] [--json]
 
-Measured inside each interpreter, from its first line to its last: to start Python itself is in neither. The middle
-ratio of the rounds counts. Ends with 1 when the bound is passed.
+Measured inside each interpreter, so without the start of Python. The result is the median ratio of the rounds. The exit
+code is 1 if the bound is exceeded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TIMED = "import time; begun = time.process_time()\n{}\nprint(time.process_time()
 
 
 def seconds(statement: str) -> float:
-    """CPU seconds of the imports, in an interpreter that has imported nothing else."""
+    """CPU seconds of the imports in a new interpreter."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-c", TIMED.format(statement)], capture_output=True, text=True, check=True, env=environment
@@ -37,7 +37,7 @@ def seconds(statement: str) -> float:
 def measured(rounds: int) -> dict[str, float]:
     with on_core(SERVER_CORE):
         for statement in WHO.values():
-            seconds(statement)  # compiled, and in the cache of files
+            seconds(statement)  # compiles, and fills the file cache
         taken = [{name: seconds(statement) for name, statement in WHO.items()} for _ in range(rounds)]
     return (
         middle("API / FastAPI and SQLAlchemy", (one["API"] / one["alone"] for one in taken))

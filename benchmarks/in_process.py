@@ -1,10 +1,10 @@
-"""What this product adds to a FastAPI route, without a server: the ASGI application is called with prepared scopes.
+"""The cost that this product adds to a FastAPI route, without a server: ASGI calls with prepared scopes.
 
     python -m benchmarks.in_process [--rounds N] [--json]
 
-Three applications have the same routes: a bare FastAPI, one with `Tenancy`, and `create_app`. In a round each is asked
-with the same 200 known tokens; then come 200 new ones, each followed by a known one and a bare RSA signature check. The
-middle CPU time of a request counts, and of the rounds the middle ratio. Ends with 1 when a bound is passed.
+Three applications have the same routes: a bare FastAPI, one with `Tenancy`, and `create_app`. In a round each gets the
+same 200 cached tokens; then 200 new ones, each followed by a cached one and a bare RSA signature check. The result is
+the median ratio of the rounds, of median CPU times of a request. The exit code is 1 if a bound is exceeded.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from benchmarks.verification import sample_claims
 from tenants_api import Tenancy, create_app
 from tenants_api.devkit.realms import DevRealm, DevRealmServer
 from tenants_api.settings import Settings
-from tenants_api.tokens.decode import peek
+from tenants_api.tokens.decode import decode_unverified
 from tests.support.realms import dev_realms
 from tests.support.stack import onboard, running_app
 
 TOKENS = 200
-WARMING = 3  # rounds that do not count
+WARM_UP_ROUNDS = 3  # not counted
 QUIET = {"registry_poll": 60, "log_level": "error", "verified_tokens": 100_000}
 MOST = {
     "open, create_app / bare": 1.20,
@@ -53,7 +53,7 @@ Scope = dict[str, Any]
 
 
 def routes(guarded: str) -> APIRouter:
-    """An open route and, in the second place, one with a dependency: FastAPI asks route by route."""
+    """An open route and, as the second one, a route with a dependency: FastAPI tries routes in order."""
     router = APIRouter(prefix="/bench")
     for kind in ("open", guarded):
         router.add_api_route(f"/{kind}", ROUTES[kind])
@@ -85,7 +85,7 @@ def whole(settings: Settings) -> FastAPI:
 
 
 def scopes(kind: str, tokens: Sequence[str]) -> list[Scope]:
-    """As uvicorn makes them of a request that wrk sends."""
+    """The scopes that uvicorn makes of requests of wrk."""
     return [
         {
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
@@ -105,18 +105,18 @@ async def receive() -> dict[str, Any]:
 
 
 async def send(message: Any) -> None:
-    """What is answered goes nowhere."""
+    """Discard a message of the response."""
 
 
 async def seconds(app: Any, scope: Scope) -> float:
-    """CPU time of one request: what others do on the machine meanwhile is not in it."""
+    """CPU time of one request, which other processes do not change."""
     begun = time.thread_time()
     await app(scope, receive, send)
     return time.thread_time() - begun
 
 
 class Tokens:
-    """Tokens of one realm with the claims that a real Keycloak gave to its own, and the bare check of a signature."""
+    """Tokens of one realm with claims of a real Keycloak, and the bare check of a signature."""
 
     def __init__(self, realm: DevRealm) -> None:
         self._keys, self._made = realm.keys, 0
@@ -125,7 +125,7 @@ class Tokens:
         self._claims = sample_claims() | {"iss": realm.issuer, "iat": now - 10, "exp": now + 1800}
 
     def make(self, count: int) -> list[str]:
-        """So many that nobody has seen."""
+        """New tokens."""
         first, self._made = self._made, self._made + count
         return [self._keys.encode(self._claims | {"jti": f"onrtro:{n}"}) for n in range(first, first + count)]
 
@@ -135,12 +135,12 @@ class Tokens:
 
 
 async def one_round(apps: Mapping[str, Any], tokens: Tokens, *, known: Sequence[str]) -> dict[str, float]:
-    """The middle time of a request to each of `ASKED`, one after the other, and of what belongs to a new token."""
+    """The median times of a request to each of `ASKED`, and of the parts of a new token."""
     took: dict[str, list[float]] = {}
     for name, kind in ASKED:
         took[f"{kind}, {name}"] = [await seconds(apps[name], scope) for scope in scopes(kind, known)]
     app, new = apps["Tenancy"], scopes("principal", tokens.make(len(known)))
-    parts = [(part.signature, part.signing_input) for part in map(peek, known)]
+    parts = [(part.signature, part.signing_input) for part in (decode_unverified(one.encode()) for one in known)]
     for fresh, old, raw in zip(new, scopes("principal", known), parts, strict=True):
         took.setdefault("new token", []).append(await seconds(app, fresh))
         took.setdefault("known token", []).append(await seconds(app, old))
@@ -151,7 +151,7 @@ async def one_round(apps: Mapping[str, Any], tokens: Tokens, *, known: Sequence[
 
 
 def ratios_of(took: Mapping[str, float]) -> dict[str, float]:
-    """What the bounds are for, and the same principal in the whole API."""
+    """The ratios with a bound, and the principal in the whole API."""
     noop = took["noop, bare"]
     return {
         "open, create_app / bare": took["open, create_app"] / took["open, bare"],
@@ -162,8 +162,8 @@ def ratios_of(took: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-async def must_answer(app: Any, scope: Scope) -> None:
-    """RuntimeError unless the answer is a 200: a refusal would be measured otherwise."""
+async def require_success(app: Any, scope: Scope) -> None:
+    """Raises RuntimeError unless the status is 200: a refusal would be measured otherwise."""
     found: list[Any] = []
 
     async def keep(message: Any) -> None:
@@ -175,7 +175,7 @@ async def must_answer(app: Any, scope: Scope) -> None:
 
 
 async def measured(server: DevRealmServer, folder: Path, *, rounds: int) -> dict[str, float]:
-    """The middle ratios, and microseconds of a request."""
+    """The median ratios, and microseconds of a request."""
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(running_app(folder, server, factory=whole, **QUIET))
         await onboard(api, "acme")
@@ -184,10 +184,10 @@ async def measured(server: DevRealmServer, folder: Path, *, rounds: int) -> dict
         tokens = Tokens(server.realm("acme"))
         known = tokens.make(TOKENS)
         for name, kind in ASKED:
-            await must_answer(apps[name], scopes(kind, known)[0])
+            await require_success(apps[name], scopes(kind, known)[0])
         gc.collect()
-        gc.freeze()  # as a process that serves does
-        for _ in range(WARMING):
+        gc.freeze()  # as in a serving process
+        for _ in range(WARM_UP_ROUNDS):
             await one_round(apps, tokens, known=known)
         found = [await one_round(apps, tokens, known=known) for _ in range(rounds)]
     ratios = [ratios_of(took) for took in found]

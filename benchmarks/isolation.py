@@ -1,10 +1,10 @@
-"""Reads of many tenants on shared connections, by queries that forgot their filter: rows of another tenant, counted.
+"""Counts rows of other tenants in reads on shared connections, by queries without a filter.
 
     python -m benchmarks.isolation [--reads N] [--json]
 
-Two processes, each with a pool of eight connections and sixteen readers at once, as two hundred tenants in random
-order; some transactions are rolled back or cancelled half-way, as real ones are. Ends with 1 when one foreign row was
-seen. Needs PostgreSQL.
+Two processes, each with a pool of eight connections and sixteen concurrent readers, read as two hundred tenants in
+random order; some transactions are rolled back or cancelled. The exit code is 1 if a foreign row was read. Needs
+PostgreSQL.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def add_tenants(url: str) -> list[uuid.UUID]:
 
 
 def read(url: str, tenants: list[uuid.UUID], count: int, seed: int) -> Counter[str]:
-    """So many reads in this process: `own`, `foreign` and `missing` rows, and what was cut short."""
+    """Read in this process; counts `own`, `foreign` and `missing` rows, and interrupted transactions."""
     return asyncio.run(_read(url, tenants=tenants, count=count, chance=random.Random(seed)))
 
 
@@ -62,7 +62,7 @@ async def _read(url: str, *, tenants: list[uuid.UUID], count: int, chance: rando
             tenant = chance.choice(tenants)
             async with turns:
                 if chance.random() < 0.002:
-                    await _cut_short(database, tenant=tenant, how=chance.choice(("cancelled", "failed")), seen=seen)
+                    await _interrupt(database, tenant=tenant, how=chance.choice(("cancelled", "failed")), seen=seen)
                 async with database.read(tenant_id=tenant) as session:
                     rows = list(await session.scalars(EVERY))
             seen["reads"] += 1
@@ -75,8 +75,8 @@ async def _read(url: str, *, tenants: list[uuid.UUID], count: int, chance: rando
     return seen
 
 
-async def _cut_short(database: Database, *, tenant: uuid.UUID, how: str, seen: Counter[str]) -> None:
-    """A transaction of this tenant that ends half-way, and leaves its connection to the next one."""
+async def _interrupt(database: Database, *, tenant: uuid.UUID, how: str, seen: Counter[str]) -> None:
+    """Interrupt a transaction of this tenant, whose connection the next one uses."""
     with suppress(TimeoutError, ZeroDivisionError):
         async with database.read(tenant_id=tenant) as session:
             await session.execute(EVERY)

@@ -1,11 +1,11 @@
-"""What a request costs beside the Java servers that do the same: CPU of a request, ours over theirs, in turns.
+"""CPU time of a request ÷ that of Java servers with the same function.
 
     python -m benchmarks.jvm [--rounds N] [--seconds N] [--json]
 
-Spring Boot and Quarkus (benchmarks/peers) and this product trust the same fifty realms, and are sent the same thousand
-tokens with the claims of a real Keycloak's. Each server has one core and was warmed for 45 s or, ours, for 5. The Java
-servers remember no token; this product is asked twice, as it is and with every token new to it. The middle ratio of
-the rounds counts. Ends with 1 when a bound is passed. Needs wrk, java, and mvn for the first run.
+Spring Boot, Quarkus (benchmarks/peers) and this product trust the same fifty realms, and get the same thousand tokens
+with claims of a real Keycloak. Each server has one core and a warm-up of 45 s, this product of 5 s. The Java servers
+cache no token; this product is measured with and without its cache. The result is the median ratio of the rounds. The
+exit code is 1 if a bound is exceeded. Needs wrk, java, and mvn for the first run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, on_core, wrk
 from benchmarks.peers.maven import Missing, built, java, java_version
 from benchmarks.report import parser, report
 from benchmarks.requests import LIBRARY
-from benchmarks.verification import LARGER, larger_claims
+from benchmarks.verification import LARGER_CLAIMS_BYTES, larger_claims
 from tenants_api.devkit.realms import DevRealm, DevRealmServer
 from tests.support.ports import free_port
 from tests.support.processes import answers, stop_group, wait_for
@@ -39,8 +39,8 @@ from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
 
 NAMES = tuple(f"realm-{number}" for number in range(50))
 TOKENS = 1000
-LIFETIME = 3600  # of a token, in seconds: longer than any run
-WARM, WARM_OURS = 45.0, 5.0
+TOKEN_LIFETIME_SECONDS = 3600  # longer than any run
+WARM_UP_SECONDS, OWN_WARM_UP_SECONDS = 45.0, 5.0
 SPRING, QUARKUS, REMEMBERING, EVERY_NEW = "Spring", "Quarkus", "remembered", "new"
 MOST = {
     f"{REMEMBERING} / {SPRING}": 0.35,
@@ -53,7 +53,7 @@ JARS = {SPRING: "target/peer.jar", QUARKUS: "target/quarkus-app/quarkus-run.jar"
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server under test: the route that tells the tenant of a token, and the seconds until it is warm."""
+    """A server under test: the URL that returns the tenant of a token, and the seconds of its warm-up."""
 
     asked: str
     process: int
@@ -62,11 +62,11 @@ class Running:
 
 @contextmanager
 def started(command: list[str], *, folder: Path, variables: dict[str, str], ready: str) -> Iterator[int]:
-    """The process of a server on the servers' core that answers at `ready`; its log lies in the folder."""
+    """Start a server on the servers' core and wait for `ready`; its log is in the folder."""
     with on_core(SERVER_CORE), (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True, cwd=folder)
     try:
-        wait_for(lambda: process.poll() is not None or answers(ready), within=180, what=f"{ready} answers")
+        wait_for(lambda: process.poll() is not None or answers(ready), within=180, what=f"{ready} responds")
         if process.poll() is not None:
             raise RuntimeError(f"{command[0]} ended:\n{(folder / 'log').read_text(errors='replace')[-3000:]}")
         yield process.pid
@@ -81,7 +81,7 @@ def running_java(*, jar: Path, realms: DevRealmServer, folder: Path) -> Iterator
     variables = os.environ | {
         "PEER_ISSUERS": ",".join(realms.realm(name).issuer for name in NAMES),
         "PEER_AUDIENCE": CLIENT_ID,
-        "SERVER_PORT": str(port),  # Spring's name for it
+        "SERVER_PORT": str(port),  # for Spring
         "SERVER_ADDRESS": "127.0.0.1",
         "QUARKUS_HTTP_PORT": str(port),
         "QUARKUS_HTTP_HOST": "127.0.0.1",
@@ -89,7 +89,7 @@ def running_java(*, jar: Path, realms: DevRealmServer, folder: Path) -> Iterator
     url = f"http://127.0.0.1:{port}"
     command = [java(), "-XX:ActiveProcessorCount=1", "-jar", str(jar)]
     with started(command, folder=folder, variables=variables, ready=f"{url}/open") as process:
-        yield Running(f"{url}/bench", process, WARM)
+        yield Running(f"{url}/bench", process, WARM_UP_SECONDS)
 
 
 @contextmanager
@@ -108,20 +108,20 @@ def running_ours(*, realms: DevRealmServer, folder: Path, **variables: str) -> I
                 realm = {"issuer": realms.realm(name).issuer, "client_id": CLIENT_ID}
                 body = {"slug": name, "name": name, "realms": [realm]}
                 admin.post("/admin/v1/tenants", json=body).raise_for_status()
-        yield Running(f"{url}{PATH}", process, WARM_OURS)
+        yield Running(f"{url}{PATH}", process, OWN_WARM_UP_SECONDS)
 
 
 def claims_of(realm: DevRealm, *, number: int = 0) -> dict[str, Any]:
-    """The claims that a real Keycloak put into a token of a login, of this realm and of now; with groups, 1.3 kB."""
+    """Claims of a login token of a real Keycloak with groups (1.3 kB), for this realm and time."""
     issued = int(time.time()) - 10
-    own = {"iss": realm.issuer, "iat": issued, "exp": issued + LIFETIME, "jti": f"onrtro:{number}"}
-    return larger_claims(LARGER) | own
+    own = {"iss": realm.issuer, "iat": issued, "exp": issued + TOKEN_LIFETIME_SECONDS, "jti": f"onrtro:{number}"}
+    return larger_claims(LARGER_CLAIMS_BYTES) | own
 
 
 def require_verdicts(server: Running, *, realms: DevRealmServer) -> None:
-    """RuntimeError unless it refuses what is forged, foreign, for others or missing, and tells every tenant.
+    """Raises RuntimeError unless the server refuses forged, foreign and missing tokens, and accepts others.
 
-    Each realm's keys are there after this: no fetch of them has to wait for the load.
+    Afterwards the server has each realm's keys, so that no fetch competes with the load.
     """
     first, second = (realms.realm(name) for name in NAMES[:2])
     genuine, other = (first.keys.encode(claims_of(first, number=number)) for number in (0, 1))
@@ -133,15 +133,15 @@ def require_verdicts(server: Running, *, realms: DevRealmServer) -> None:
         for bad in (forged, of_another, unknown, elsewhere, None):
             answer = client.get(server.asked, headers=bearer(bad) if bad else {})
             if answer.status_code != 401:
-                raise RuntimeError(f"{server.asked} answered {answer.status_code} to what it must refuse")
+                raise RuntimeError(f"{server.asked} responded with {answer.status_code}, expected 401")
         for realm in map(realms.realm, NAMES):
             answer = client.get(server.asked, headers=bearer(realm.keys.encode(claims_of(realm))))
             if answer.status_code != 200 or answer.json() != {"tenant": realm.name}:
-                raise RuntimeError(f"{server.asked} answered {answer.status_code} {answer.text} to {realm.name}")
+                raise RuntimeError(f"{server.asked}: {answer.status_code} {answer.text}, expected 200 {realm.name}")
 
 
 def spent(server: Running, *, tokens: list[str], folder: Path, seconds: float) -> float:
-    """Microseconds of CPU of one request, all threads of the process counted."""
+    """Microseconds of CPU of one request, of all threads of the process."""
     before = cpu_seconds([server.process])
     found = wrk(server.asked, tokens=tokens, folder=folder, seconds=seconds)
     return (cpu_seconds([server.process]) - before) / (found.rps * seconds) * 1e6
@@ -149,7 +149,7 @@ def spent(server: Running, *, tokens: list[str], folder: Path, seconds: float) -
 
 @contextmanager
 def all_running(realms: DevRealmServer, *, jars: dict[str, Path], folder: Path) -> Iterator[dict[str, Running]]:
-    """The servers by name; all stay up, and only one is ever asked at a time."""
+    """The servers by name; all run, and one at a time is under load."""
     with ExitStack() as stack:
         servers = {
             name: stack.enter_context(running_java(jar=jar, realms=realms, folder=folder / name))
@@ -163,14 +163,14 @@ def all_running(realms: DevRealmServer, *, jars: dict[str, Path], folder: Path) 
 
 
 def measured(*, rounds: int, seconds: float) -> dict[str, float]:
-    """Ratios, and microseconds of CPU of one request by server and route."""
+    """The ratios, and microseconds of CPU of one request by server."""
     taken: dict[str, list[float]] = {}
     jars = {name: built(name.lower(), made=made) for name, made in JARS.items()}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="jvm-")))
         realms = stack.enter_context(dev_realms(*NAMES))
         servers = stack.enter_context(all_running(realms, jars=jars, folder=folder))
-        os.sched_setaffinity(0, {LOAD_CORE})  # the realms live in this process
+        os.sched_setaffinity(0, {LOAD_CORE})  # the realms run in this process
         makers = [realms.realm(NAMES[number % len(NAMES)]) for number in range(TOKENS)]
         tokens = [realm.keys.encode(claims_of(realm, number=number)) for number, realm in enumerate(makers)]
         for server in servers.values():
@@ -190,7 +190,7 @@ def measured(*, rounds: int, seconds: float) -> dict[str, float]:
 
 def main() -> int:
     options = parser("benchmarks.jvm", __doc__, rounds=9)
-    options.add_argument("--seconds", type=float, default=4.0, help="of each turn")
+    options.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     arguments = options.parse_args()
     try:
         found = measured(rounds=arguments.rounds, seconds=arguments.seconds)

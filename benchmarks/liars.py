@@ -1,10 +1,10 @@
-"""What realms that lie cost the tenant beside them: its p99 while each of them is asked again and again, as a ratio.
+"""p99 of a tenant beside misbehaving realms, to which requests are sent continually, ÷ beside honest ones.
 
     python -m benchmarks.liars [--seconds N] [--rounds N] [--json]
 
-One server with one honest tenant under load, and a tenant for every lie of `tests/attacks/test_lying_realms.py`, whose
-tokens are sent too. In each round their realms answer well first, and then lie: huge, dripping, hanging, redirecting,
-broken. Key sets live for three seconds, so that all are asked anew all the time in both. Needs wrk.
+One server has a tenant under load, and a tenant for every response of `tests/attacks/test_lying_realms.py`, whose
+tokens are sent too. In each round the other realms first respond correctly, and then misbehave: huge, slow, hanging,
+redirecting or broken responses. Key sets live for three seconds, so that they are fetched continually. Needs wrk.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from tests.support.serving import Served, serving
 from tests.support.sockets import Answer, Server
 from tests.support.stack import CLIENT_ID, bearer
 
-LIFETIME = "3"
-PAUSE = 0.02  # seconds between two tokens of liars
+KEY_LIFETIME_SECONDS = "3"
+PAUSE_SECONDS = 0.02  # between two tokens of misbehaving realms
 NAMES = {lie: f"liar-{number}" for number, lie in enumerate(LIES)}
 
 
@@ -46,7 +46,7 @@ def register(served: Served, name: str, *, issuer: str, realm_url: str) -> None:
 
 @asynccontextmanager
 async def calling(url: str, tokens: list[str]) -> AsyncIterator[None]:
-    """The liars' tokens in turn, whatever they are answered."""
+    """Send these tokens in turn while the block runs; responses are ignored."""
 
     async def call() -> None:
         async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
@@ -54,7 +54,7 @@ async def calling(url: str, tokens: list[str]) -> AsyncIterator[None]:
                 for raw in tokens:
                     under_way.add(task := asyncio.create_task(client.get(f"{url}/v1/me", headers=bearer(raw))))
                     task.add_done_callback(under_way.discard)
-                    await asyncio.sleep(PAUSE)
+                    await asyncio.sleep(PAUSE_SECONDS)
 
     under_way: set[asyncio.Task[httpx.Response]] = set()
     caller = asyncio.create_task(call())
@@ -79,14 +79,14 @@ async def measured(*, rounds: int, seconds: float) -> dict[str, float]:
                     folder,
                     server,
                     workers=1,
-                    TENANTS_KEY_LIFETIME=LIFETIME,
+                    TENANTS_KEY_LIFETIME=KEY_LIFETIME_SECONDS,
                     TENANTS_RECONCILE_INTERVAL="0",
                     TENANTS_LOG_LEVEL="error",
                     TENANTS_ALLOWED_REALM_PORTS=",".join(ports),
                     TENANTS_INSECURE_HTTP_HOSTS=",".join(f"127.0.0.1:{port}" for port in ports),
                 )
             )
-        os.sched_setaffinity(0, {LOAD_CORE})  # the realms live in this process
+        os.sched_setaffinity(0, {LOAD_CORE})  # the realms run in this process
         acme = server.realm("acme")
         await asyncio.to_thread(register, served, "acme", issuer=acme.issuer, realm_url=acme.issuer)
         for lie, name in NAMES.items():

@@ -1,8 +1,8 @@
-"""This product as a library: an application of its own, with what a team adds to it for the principal, and one route.
+"""An application with this product as a library and one route.
 
-ROUTE says what the route wants: the principal that lies in the scope (`scope`), or the principal by the public
-dependency (`principal`). With `open` it wants nobody, and with `noop` a dependency that does nothing: the application
-has nothing of this product in it then. The path is the same, and so is its place among the routes.
+ROUTE is what the route uses: the principal by a call (`scope`) or by the public dependency (`principal`). With `open`
+it uses nothing, and with `noop` a dependency that does nothing: the application then has nothing of this product. Path
+and position of the route are the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fastapi import Depends, FastAPI, Request
 from tenants_api import CurrentPrincipal, Tenancy, principal_of
 
 PATH = "/bench/tenant"
-LEARN = "/bench/learn"  # asked once with each token: from then on it is known, whatever the route wants
+LEARN = "/bench/learn"  # called once with each token, which is then cached for every kind of route
 OPEN, NOOP = "open", "noop"
 NOT_OURS = frozenset({OPEN, NOOP})
 
@@ -43,26 +43,26 @@ def create() -> FastAPI:
 
 
 async def ask_open() -> dict[str, str]:
-    """Who calls is not looked at."""
+    """No authentication."""
     return {"tenant": "acme"}
 
 
 async def do_nothing(request: Request) -> None:
-    """As a dependency, asked for each request."""
+    """A dependency without any work."""
 
 
 async def ask_noop(nothing: Annotated[None, Depends(do_nothing)]) -> dict[str, str]:
-    """What a dependency costs that does nothing."""
+    """A dependency that does nothing."""
     return {"tenant": "acme"}
 
 
 async def ask_scope(request: Request) -> dict[str, str]:
-    """The principal as the middleware left it in the request's scope, without a dependency."""
+    """The principal by a call, without a dependency."""
     return {"tenant": (await principal_of(request)).tenant.slug}
 
 
 async def ask_principal(principal: CurrentPrincipal) -> dict[str, str]:
-    """The principal as a team's route asks for it."""
+    """The principal by the public dependency."""
     return {"tenant": principal.tenant.slug}
 
 

@@ -1,7 +1,4 @@
-"""Load from outside, the same for every benchmark: wrk on one core, the server on the other, tokens in turn.
-
-Knows nothing of what answers.
-"""
+"""Load for every benchmark: wrk on one core, the server on the other, tokens in turn."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ import httpx
 
 CONNECTIONS = 32
 SERVER_CORE, LOAD_CORE = 0, 1
-# wrk calls `request` for each call, made before the first of them; the shuffle is the same for whoever is compared.
+# Requests are made before the first call; the shuffle is the same in each run.
 SCRIPT = """
 local tokens = {}
 for line in io.lines("%s") do tokens[#tokens + 1] = line end
@@ -37,7 +34,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What wrk saw of one run."""
+    """The result of a run of wrk."""
 
     rps: float
     p50: float  # milliseconds
@@ -46,7 +43,7 @@ class Measured:
 
 @contextmanager
 def on_core(*cores: int) -> Iterator[None]:
-    """What is started inside stays on these cores, and so do its children."""
+    """Processes that are started in the block, and their children, run on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(cores) & before or before)
     try:
@@ -56,7 +53,7 @@ def on_core(*cores: int) -> Iterator[None]:
 
 
 def listens(url: str) -> bool:
-    """Whether anything answers, also with a refusal."""
+    """Whether a server responds, with any status."""
     try:
         httpx.get(url, timeout=2, trust_env=False)
     except httpx.TransportError:
@@ -73,10 +70,10 @@ def wrk(
     connections: int = CONNECTIONS,
     cores: tuple[int, ...] = (LOAD_CORE,),
 ) -> Measured:
-    """Closed-loop load on one URL for so long; each call carries the next token.
+    """Closed-loop load on a URL; each call has the next token.
 
     Raises:
-        RuntimeError: wrk is missing, or an answer was not a success.
+        RuntimeError: wrk is missing, or a response was not a success.
     """
     program = shutil.which("wrk")
     if program is None:
@@ -96,7 +93,7 @@ def wrk(
     with on_core(*cores):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
-        raise RuntimeError(f"not every call to {url} succeeded:\n{done.stdout}")
+        raise RuntimeError(f"a call to {url} failed:\n{done.stdout}")
     return Measured(
         _number(r"Requests/sec:\s+([\d.]+)", done.stdout), _time("50%", done.stdout), _time("99%", done.stdout)
     )

@@ -1,11 +1,11 @@
-"""How long a worker reads 100,000 tenants and their keys at its start, beside the obvious way to do it.
+"""The time to load 100,000 tenants and their keys at the start of a worker ÷ that of a simple implementation.
 
     python -m benchmarks.loading [--tenants N] [--rounds N] [--json]
 
-PostgreSQL holds as many active tenants, each with a realm and its stored key set. Ours is `RegistryReplica.load()`:
-rows by columns, keys parsed when a token asks for them. The obvious way: objects by the ORM with all that belongs to
-them, and a `PyJWKSet` of each. Each in a process of its own, in turns; the middle ratio of the rounds counts. Ends
-with 1 when a bound is passed. Needs PostgreSQL.
+PostgreSQL has as many active tenants, each with a realm and its stored key set. Ours is `RegistryReplica.load()`: rows
+by columns, keys parsed when a token needs them. The simple implementation: objects by the ORM with their relations, and
+a `PyJWKSet` of each. Each in its own process; the result is the median ratio of the rounds. The exit code is 1 if a
+bound is exceeded. Needs PostgreSQL.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MOST = {"ours / ORM and PyJWKSet": 0.25}
 
 
 async def ours(url: str) -> int:
-    """What `RegistryReplica.load()` reads; the number of realms."""
+    """Load by `RegistryReplica.load()`; the number of realms."""
     database = Database(url)
     parts = build_verifying(
         Settings(database_url=url),
@@ -56,7 +56,7 @@ async def ours(url: str) -> int:
 
 
 async def eager(url: str) -> int:
-    """Every tenant as an object with its realms and rules, every key parsed; the number of realms."""
+    """Load objects with realms and rules, and parse every key; the number of realms."""
     database = Database(url)
     query = select(Tenant).options(selectinload(Tenant.realms), selectinload(Tenant.role_rules))
     async with database.read() as session:
@@ -82,7 +82,7 @@ def timed(way: str, *, url: str) -> dict[str, float]:
 
 
 def measured(*, tenants: int, rounds: int) -> dict[str, float]:
-    """All rounds."""
+    """The result of all rounds."""
     programs = find_binaries()
     if programs is None:
         raise SystemExit("PostgreSQL is missing: apt-get install postgresql")
@@ -108,7 +108,7 @@ def measured(*, tenants: int, rounds: int) -> dict[str, float]:
 def main() -> int:
     options = parser("benchmarks.loading", __doc__, rounds=5)
     options.add_argument("--tenants", type=int, default=100_000)
-    options.add_argument("--way", choices=WAYS, help="read once in this process, and print what it took")
+    options.add_argument("--way", choices=WAYS, help="load once in this process, and print the time")
     options.add_argument("--url", help="the database that is read with --way")
     arguments = options.parse_args()
     if arguments.way:

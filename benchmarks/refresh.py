@@ -1,11 +1,11 @@
-"""What renewing key sets costs the requests: latency while twenty realms a second are renewed, as a ratio to idle.
+"""Latency while the key sets of twenty realms a second are renewed ÷ idle.
 
     python -m benchmarks.refresh [--seconds N] [--rounds N] [--json]
 
-Two servers hold the same 200 realms: one whose key sets live for an hour, and one whose sets live for 12.5 seconds,
-so that twenty a second are fetched, parsed and stored while it answers. The rounds take turns; the middle ratio counts.
-Then two counts that need no clock: fetches of one realm for 200 cold requests at once, and for 500 invented kids. Ends
-with 1 when a bound is passed. Needs wrk.
+Two servers have the same 200 realms: one with a key lifetime of an hour, and one with 12.5 seconds, so that it fetches,
+parses and stores twenty key sets a second under load. The result is the median ratio of the rounds. Then two counts:
+fetches of one realm for 200 concurrent cold requests, and for 500 unknown kids. The exit code is 1 if a bound is
+exceeded. Needs wrk.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from tests.support.realms import dev_realms
 from tests.support.serving import Served, serving
 from tests.support.verifying import Stage
 
-REALMS, LIFETIME = 200, 12.5
-RENEWED_AFTER = 0.8 * LIFETIME  # seconds: two hundred in ten
-LASTING = 7200  # seconds that a token is good for: longer than any run
+REALMS, KEY_LIFETIME_SECONDS = 200, 12.5
+RENEWAL_SECONDS = 0.8 * KEY_LIFETIME_SECONDS
+TOKEN_LIFETIME_SECONDS = 7200  # longer than any run
 MOST = {"p99 while renewing / idle": 1.25, "fetches for 200 cold requests": 1, "fetches for 500 invented kids": 1}
 
 
@@ -50,13 +50,13 @@ def onboard(served: Served, server: DevRealmServer) -> None:
 
 
 def renewing(*, seconds: float, rounds: int) -> dict[str, Any]:
-    """Two servers on one core, asked in turn."""
+    """Two servers on one core, under load in turn."""
     names = [f"r{number:03}" for number in range(REALMS)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="refresh-")))
         server = stack.enter_context(dev_realms(*names))
         copies = []
-        for lifetime in (3600.0, LIFETIME):
+        for lifetime in (3600.0, KEY_LIFETIME_SECONDS):
             place = folder / str(lifetime)
             place.mkdir()
             more = {"TENANTS_KEY_LIFETIME": str(lifetime), "TENANTS_RECONCILE_INTERVAL": "0"}
@@ -64,13 +64,14 @@ def renewing(*, seconds: float, rounds: int) -> dict[str, Any]:
                 copies.append(stack.enter_context(serving(place, server, workers=1, **more)))
         for one in copies:
             onboard(one, server)
-        os.sched_setaffinity(0, {LOAD_CORE})  # the realms live in this process
-        tokens = [realm.mint(claims={"exp": int(realm.clock()) + LASTING}) for realm in server.realms.values()]
+        os.sched_setaffinity(0, {LOAD_CORE})  # the realms run in this process
+        ends = {"exp": int(time.time()) + TOKEN_LIFETIME_SECONDS}
+        tokens = [realm.mint(claims=ends) for realm in server.realms.values()]
         pairs: list[list[Measured]] = []
         renewals = 0.0
         for _ in range(rounds):
             pair = []
-            time.sleep(2 * LIFETIME)  # realms that nobody calls are not renewed: the first copy has its core alone
+            time.sleep(2 * KEY_LIFETIME_SECONDS)  # ends renewals of the second server, which needs requests for them
             for one in copies:
                 spread(one, tokens)
                 before = fetched(one)
@@ -87,36 +88,35 @@ def renewing(*, seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def spread(served: Served, tokens: list[str]) -> None:
-    """Use the realms until their renewals are spread evenly, as those of realms that live on are.
+    """Use the realms until their renewals are spread evenly, as in steady operation.
 
-    One pass as slow as a renewal is far from the next; then each realm every second, so that each is renewed when it
-    is due and not when it happens to be asked.
+    One pass takes the interval of a renewal; then each realm is used every second, so that it is renewed when due.
     """
     begun = time.monotonic()
     for number, raw in enumerate(itertools.cycle(tokens)):
         served.call("GET", "/v1/me", token=raw).raise_for_status()
-        pause = RENEWED_AFTER / REALMS if number < REALMS else 1 / REALMS
+        pause = RENEWAL_SECONDS / REALMS if number < REALMS else 1 / REALMS
         begun += pause
         time.sleep(max(0.0, begun - time.monotonic()))
-        if number >= REALMS * (1 + 1.5 * RENEWED_AFTER):
+        if number >= REALMS * (1 + 1.5 * RENEWAL_SECONDS):
             return
 
 
 def fetched(served: Served) -> float:
-    """How many key sets were fetched so far, by the metric."""
+    """The number of fetched key sets, by the metric."""
     lines = served.call("GET", "/metrics").text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith("tenants_jwks_fetches_total"))
 
 
 async def counts() -> dict[str, int]:
-    """Fetches of one realm, cold and for kids that nobody knows."""
+    """Fetches of one realm, for cold requests and for unknown kids."""
     cold = Stage()
     await asyncio.gather(
         *(cold.verifier.verify(Credential.bearer(cold.token(jti=str(number)))) for number in range(200))
     )
     warm = Stage()
     await warm.verifier.verify(Credential.bearer(warm.token()))
-    await refused(warm, "first")  # this one is answered by a fetch; those that follow come within its cooldown
+    await refused(warm, "first")  # causes a fetch; the following ones are within its cooldown
     before = warm.world.fetches[warm.issuer("acme")]
     await asyncio.gather(*(refused(warm, f"kid-{number}") for number in range(500)))
     return {
@@ -130,7 +130,7 @@ async def refused(stage: Stage, kid: str) -> None:
         await stage.verifier.verify(Credential.bearer(stage.keys["acme"].token(stage.claims(), kid=kid)))
     except TokenError:
         return
-    raise RuntimeError("an invented kid was accepted")
+    raise RuntimeError("a token with an unknown kid was accepted")
 
 
 def main() -> int:

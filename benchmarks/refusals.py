@@ -1,9 +1,9 @@
-"""What a refused token costs, as a share of an accepted one that was never seen before.
+"""The cost of a refused token ÷ that of a new accepted one.
 
     python -m benchmarks.refusals [--rounds N] [--json]
 
-Every kind is measured in each round, one after the other, and compared with the accept of the same round; the middle
-ratio counts, so that what else the machine does changes little. Ends with 1 when a refusal costs more than it may.
+Every kind is measured in each round and compared with the accepted one of the round; the result is the median ratio, so
+that other load changes little. The exit code is 1 if a bound is exceeded.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tests.support.verifying import Stage
 
 ACCEPT = "accepted, cold"
 PER_ROUND = 200
-CHEAP = {"garbage": 4000, "one long word": 2000}  # about as long a batch as the others'
-# The most that a refusal may cost, in cold accepts.
+CHEAP = {"garbage": 4000, "one long word": 2000}  # batches that take about as long as the others
+# The maximum cost of a refusal, in cold accepted tokens.
 LIMITS = {"garbage": 0.05, "unknown issuer": 0.5, "forged signature": 1.1}
 
 
 def tokens(stage: Stage) -> dict[str, Callable[[int], str]]:
-    """Makers by kind; each call gives another token."""
+    """Functions by kind; each call makes another token."""
     key = stage.keys["acme"]
     head, _, signature = stage.token().split(".")
 
@@ -48,7 +48,7 @@ def tokens(stage: Stage) -> dict[str, Callable[[int], str]]:
 
 
 async def spent(verifier: TokenVerifier, batch: list[str], *, accepted: bool) -> float:
-    """Microseconds of one verification. RuntimeError when a token has the other outcome."""
+    """Microseconds of one verification. Raises RuntimeError if a token has another outcome."""
     refused = 0
     begun = time.perf_counter()
     for raw in batch:
@@ -63,10 +63,10 @@ async def spent(verifier: TokenVerifier, batch: list[str], *, accepted: bool) ->
 
 
 async def measured(rounds: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Microseconds of the fastest round, and the middle ratio to the accept of the same round, by kind."""
+    """Microseconds of the fastest round, and the median ratio to the accepted one of the round, by kind."""
     stage = Stage()
     makers, number = tokens(stage), itertools.count()
-    await stage.verifier.verify(Credential.bearer(stage.token()))  # the keys are there; only tokens are new
+    await stage.verifier.verify(Credential.bearer(stage.token()))  # fetches the keys
     taken: dict[str, list[float]] = {kind: [] for kind in makers}
     for _ in range(rounds):
         for kind, make in makers.items():

@@ -1,4 +1,4 @@
-"""How a benchmark tells what it found: a line each with its bound, or one JSON object; and its exit code."""
+"""The output of a benchmark: a line for each value with its bound, or one JSON object; and the exit code."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ LEAST, MOST = "least", "most"
 
 
 def middle(name: str, values: Iterable[float]) -> dict[str, float]:
-    """The middle of what the rounds found, and between which bounds they lay."""
+    """The median, minimum and maximum of the rounds."""
     found = list(values)
     return {name: median(found), f"{name}, {LEAST}": min(found), f"{name}, {MOST}": max(found)}
 
 
 def middles(rounds: Mapping[str, Iterable[float]]) -> dict[str, float]:
-    """The same of several, by name."""
+    """`middle` of several values, by name."""
     return {key: value for name, values in rounds.items() for key, value in middle(name, values).items()}
 
 
 def report(
     found: Mapping[str, float], *, most: Mapping[str, float], least: Mapping[str, float] | None = None, as_json: bool
 ) -> int:
-    """Print it all; 1 when a bound is passed, else 0."""
+    """Print the values; 1 if a bound is exceeded, else 0."""
     least = least or {}
     if as_json:
         print(json.dumps({"found": found}))
@@ -37,7 +37,7 @@ def report(
 
 
 def parser(module: str, about: str | None, *, rounds: int) -> argparse.ArgumentParser:
-    """The options that every benchmark has."""
+    """The options of every benchmark."""
     made = argparse.ArgumentParser(
         prog=f"python -m {module}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,12 +1,12 @@
-"""What a request pays for being authenticated: the same route asked with and without, in turns.
+"""The cost of authentication: the same route with and without.
 
     python -m benchmarks.requests [--rounds N] [--seconds N] [--json]
 
-One worker at a time on one core, wrk with 32 connections on the other, 200 tokens in Keycloak's shape, each known
-before. The three kinds of the route are three applications (benchmarks.library): the open one has nothing of this
-product, and is sent the same tokens. Forward auth and the whole API's own `/v1/me` are asked of the whole API. The
-middle ratio of the rounds counts. No start of a process is as fast as the next, so all are started several times. Then
-two workers on two cores against one on one. Ends with 1 when a bound is passed. Needs wrk.
+One worker at a time on one core, wrk with 32 connections on the other, 200 cached tokens in Keycloak's format. The
+kinds of the route are applications of benchmarks.library: the open one has nothing of this product, and gets the same
+tokens. Forward auth and `/v1/me` are routes of the API. The result is the median ratio of the rounds. Processes differ
+in speed after each start, so all are started several times. Then two workers on two cores ÷ one on one. The exit code
+is 1 if a bound is exceeded. Needs wrk.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ TOKENS = 200
 WHOLE, LIBRARY = "benchmarks.app:create", "benchmarks.library:create"
 KINDS = (OPEN, NOOP, "scope", "principal")
 PATHS = ("/unchecked", "/authz", "/v1/me")  # of the whole API
-# Name, who is asked, against whom, the least that it may reach.
+# Name, measured kind, kind that it is compared with, minimum.
 RATIOS = (
     ("a dependency that does nothing / open", NOOP, OPEN, 0.0),
     ("scope / open", "scope", "open", 0.93),
     ("CurrentPrincipal / open", "principal", "open", 0.85),
     ("forward auth / unchecked", "/authz", "/unchecked", 0.85),
 )
-LEAST_OF_TWO = 1.8
+MIN_TWO_WORKERS_RATIO = 1.8
 
 
 @contextmanager
 def running(
     folder: Path, realms: DevRealmServer, *, workers: int, app: str = WHOLE, **variables: str
 ) -> Iterator[tuple[str, int]]:
-    """The application, with a tenant unless it has nothing of ours; its address and process."""
+    """The application, with a tenant if it has this product; its URL and process id."""
     folder.mkdir()
     plain = variables.get("ROUTE") in NOT_OURS
     if not plain:
@@ -65,7 +65,7 @@ def running(
         )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: listens(url), within=60, what="the application answers")
+        wait_for(lambda: listens(url), within=60, what="the application responds")
         body = {
             "slug": "acme",
             "name": "A",
@@ -79,7 +79,7 @@ def running(
 
 
 def measured(*, starts: int, rounds: int, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
-    """Ratios by name, and microseconds of CPU of one request by kind or path."""
+    """The ratios by name, and microseconds of CPU of one request by kind or path."""
     ratios: dict[str, list[float]] = {name: [] for name, *_ in RATIOS}
     spent: dict[str, list[float]] = {}
     for _ in range(starts):
@@ -93,7 +93,7 @@ def measured(*, starts: int, rounds: int, seconds: float) -> tuple[dict[str, flo
 
 
 def _rounds(*, rounds: int, seconds: float) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
-    """Requests a second and microseconds of CPU by kind or path, in each round; of processes started for these."""
+    """Requests a second and microseconds of CPU by kind or path in each round, of newly started processes."""
     cores = os.sched_getaffinity(0)
     with ExitStack() as stack:
         stack.callback(os.sched_setaffinity, 0, cores)
@@ -103,7 +103,7 @@ def _rounds(*, rounds: int, seconds: float) -> Iterator[tuple[dict[str, float], 
         with on_core(SERVER_CORE):
             asked = _started(stack, realms, folder=folder)
         os.sched_setaffinity(0, {LOAD_CORE})
-        for raw in tokens:  # from here on each is known
+        for raw in tokens:  # caches each
             for name, (url, _) in asked.items():
                 known = url.replace(PATH, LEARN) if name in KINDS and name not in NOT_OURS else url
                 httpx.get(known, headers=bearer(raw)).raise_for_status()
@@ -117,22 +117,22 @@ def _rounds(*, rounds: int, seconds: float) -> Iterator[tuple[dict[str, float], 
 
 
 def _started(stack: ExitStack, realms: DevRealmServer, *, folder: Path) -> dict[str, tuple[str, int]]:
-    """What is asked, and the process that answers."""
+    """The URL and process id of each kind and path."""
     asked = {}
     for kind in KINDS:
         url, process = stack.enter_context(running(folder / kind, realms, workers=1, app=LIBRARY, ROUTE=kind))
         asked[kind] = (f"{url}{PATH}", process)
     url, process = stack.enter_context(running(folder / "whole", realms, workers=1))
     learnt = realms.realm("acme").mint()
-    for path in ("/v1/me", "/learn"):  # the second wants a token that is known
+    for path in ("/v1/me", "/learn"):  # the second needs a cached token
         httpx.get(f"{url}{path}", headers=bearer(learnt)).raise_for_status()
     return asked | {path: (f"{url}{path}", process) for path in PATHS}
 
 
 def _of_two(*, rounds: int, seconds: float) -> list[float]:
-    """Two workers on two cores against one worker on one, wrk beside them: its part of the cores is in both.
+    """The ratios of two workers on two cores to one worker on one; wrk runs on the same cores.
 
-    One core may be slower than the other, so the one worker is asked on each.
+    One core may be slower than the other, so the single worker is measured on each.
     """
     cores = (SERVER_CORE, LOAD_CORE)
     with ExitStack() as stack:
@@ -157,11 +157,11 @@ def _of_two(*, rounds: int, seconds: float) -> list[float]:
 
 def main() -> int:
     options = parser("benchmarks.requests", __doc__, rounds=3)
-    options.add_argument("--starts", type=int, default=3, help="of each process, with so many rounds")
-    options.add_argument("--seconds", type=float, default=2.0, help="of each turn")
+    options.add_argument("--starts", type=int, default=3, help="of each process; each has all rounds")
+    options.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     arguments = options.parse_args()
     ratios, spent = measured(starts=arguments.starts, rounds=arguments.rounds, seconds=arguments.seconds)
-    least = {name: bound for name, _, _, bound in RATIOS if bound} | {"two workers / one": LEAST_OF_TWO}
+    least = {name: bound for name, _, _, bound in RATIOS if bound} | {"two workers / one": MIN_TWO_WORKERS_RATIO}
     found = ratios | {f"us of CPU, {path}": value for path, value in spent.items()}
     return report(found, most={}, least=least, as_json=arguments.json)
 

@@ -1,11 +1,10 @@
-"""What a request asks of the database and of the realm: statements and HTTP requests, counted, not timed.
+"""Counts SQL statements and requests to a realm for a request.
 
     python -m benchmarks.round_trips [--rounds N] [--json]
 
-The whole API in this process: a thousand requests with tokens that it knows, and two hundred with tokens that it has
-never seen, of a realm whose keys it has. Statements are counted where the driver gets them, requests where the realm
-gets them. The look at the registry's version is asked for once a minute here; nobody's request waits for it. Ends with
-1 when anything was asked. `--rounds` repeats it all, and the largest count is told.
+The API runs in this process: a thousand requests with cached tokens, and two hundred with new tokens of realms with
+keys. Statements are counted at the driver, requests at the realm. The registry is polled once a minute, and no request
+waits for it. The exit code is 1 if a count is not 0. `--rounds` repeats all, and the maximum is printed.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ MOST = dict.fromkeys(NAMES, 0.0)
 
 @contextmanager
 def counting(client: ApiClient, server: DevRealmServer, *, kind: str) -> Iterator[Counter[str]]:
-    """What is asked while the block runs."""
+    """The counts while the block runs."""
     found = Counter[str]()
     services = client.app.state.services
     engines = services.database.engine.sync_engine, services.follower.engine.sync_engine
@@ -62,7 +61,7 @@ def requests_of(server: DevRealmServer) -> int:
 
 
 async def ask(client: ApiClient, tokens: list[str], *, times: int = 1) -> None:
-    """Each of the tokens so often, one after the other."""
+    """Send each token so many times."""
     for raw in tokens * times:
         answer = await client.me(raw)
         if answer.status_code != 200:
@@ -79,7 +78,7 @@ async def once() -> Counter[str]:
             unseen = [realm.mint(claims={"jti": f"new-{number}"}) for realm in realms for number in range(NEW // 2)]
             await check_counts(client, server)
             await ask(client, known)
-            await asyncio.sleep(1)  # what onboarding and the first fetches left to write
+            await asyncio.sleep(1)  # for writes after onboarding and the first fetches
             with counting(client, server, kind="warm requests") as warm:
                 await ask(client, known, times=WARM // len(known))
             with counting(client, server, kind="new tokens") as new:
@@ -88,12 +87,12 @@ async def once() -> Counter[str]:
 
 
 async def check_counts(client: ApiClient, server: DevRealmServer) -> None:
-    """Both counters see what they should: onboarding reads the database and asks the realm."""
+    """Check both counters by an onboarding, which uses the database and the realm."""
     with counting(client, server, kind="onboarding") as found:
         server.add("hooli")
         await onboard(client, "hooli")
     if not all(found.values()):
-        raise RuntimeError(f"the counters are blind: {found}")
+        raise RuntimeError(f"a counter counts nothing: {found}")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""One figure of the table: where it comes from, and between which bounds it should be."""
+"""A figure of the table, with its source and bounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is told of one figure."""
+    """A figure: value `name` of a module, with its bound `must` and its target `reach`."""
 
     what: str
     module: str
@@ -17,12 +17,12 @@ class Row:
     reach: float | None = None
     at_least: bool = False
 
-    def kept(self, value: float, *, bound: float | None) -> bool:
+    def met(self, value: float, *, bound: float | None) -> bool:
         if bound is None:
             return False
         return value >= bound if self.at_least else value <= bound
 
     def used(self, value: float) -> float:
-        """The part of its bound that a value uses up: 1 is just kept, more is not."""
+        """The part of the bound that a value uses; above 1 the bound is exceeded."""
         part, whole = (self.must, value) if self.at_least else (value, self.must)
         return part / whole if whole else math.inf if part else 0.0

@@ -1,11 +1,11 @@
-"""What a hundred thousand idle tenants cost the one that works: the same measurements beside one tenant and beside all.
+"""The cost of a hundred thousand idle tenants for one that is in use.
 
     python -m benchmarks.scale [--tenants N] [--rounds N] [--json]
 
-The idle tenants come from an NDJSON file by `tenants apply` into PostgreSQL; every fifth has two realms. Then two
-servers on databases of their own, one tenant against all: start until ready, memory, requests a second (in turns, the
-middle ratio counts), onboarding, a page and a search of the list, and the time until one change is known. Ends with 1
-when a bound is passed. Needs PostgreSQL and wrk.
+`tenants apply` imports the idle tenants from an NDJSON file into PostgreSQL; every fifth has two realms. Two servers
+with their own databases, one tenant and all, are compared by start, memory, requests a second (median ratio of the
+rounds), onboarding, and a page and searches of the list. The exit code is 1 if a bound is exceeded. Needs PostgreSQL
+and wrk.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ REPEATS = 15
 
 @dataclass(frozen=True)
 class Side:
-    """One server: with the tenant that works alone, or beside all the others."""
+    """A server with one tenant, or with all."""
 
     served: Served
     token: str
     ready: float  # seconds from the start of the process
-    memory: float  # bytes that are its own
+    memory: float  # private bytes
 
 
 def write_tenants(path: Path, *, count: int) -> int:
-    """An NDJSON file of so many tenants; gives the number of their realms."""
+    """Write an NDJSON file of so many tenants; the number of their realms."""
     realms = 0
     with path.open("w", encoding="utf-8") as lines:
         for number in range(count):
@@ -62,7 +62,7 @@ def write_tenants(path: Path, *, count: int) -> int:
 
 
 def apply(path: Path, *, url: str) -> float:
-    """Seconds of `tenants apply`. RuntimeError when it failed."""
+    """Seconds of `tenants apply`. Raises RuntimeError if it failed."""
     command = [
         sys.executable,
         "-m",
@@ -107,7 +107,7 @@ def own_memory(process: int) -> float:
 
 
 def middle(action: Callable[[], None], *, repeats: int = REPEATS) -> float:
-    """Milliseconds of the middle one of so many calls."""
+    """The median of so many calls in milliseconds."""
     taken = []
     for _ in range(repeats):
         begun = time.perf_counter()
@@ -132,7 +132,7 @@ def onboarding(side: Side, realms: DevRealmServer) -> float:
 
 
 def known(side: Side, path: str) -> Callable[[], None]:
-    """Asks the admin plane for this, and is content with nothing but a success."""
+    """A call of the admin plane that raises unless it succeeds."""
     return lambda: [side.served.admin("GET", path).raise_for_status()].clear()
 
 

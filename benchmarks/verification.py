@@ -1,11 +1,10 @@
-"""What verifying a token costs beside the signature alone, and what a remembered one costs in time, memory and pauses.
+"""The cost of verifying a token ÷ its signature alone, and the cost of a cached one in time, memory and pauses.
 
     python -m benchmarks.verification [--rounds N] [--json]
 
-The tokens have the claims that a real Keycloak put into its own (tests/data), each with another `jti`. Every kind is
-measured in each round beside `public_key.verify` of the same tokens; the middle ratio counts. Cold is a verification
-without the cache of verified tokens; `first / raw` is one with it, which the token is looked for in and put into. Ends
-with 1 when a bound is passed.
+The tokens have claims of a real Keycloak (tests/data), each with another `jti`. Every kind is measured in each round
+with `public_key.verify` of the same tokens; the result is the median ratio. Cold is a verification without the cache of
+verified tokens; `first / raw` is one with it, which gets and puts the token. The exit code is 1 if a bound is exceeded.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ from tests.support.verifying import Stage
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "tests" / "data" / "keycloak-samples.json"
 PER_ROUND = 300
-LARGER = 1274  # bytes of claims: those of a user in a few groups
-REMEMBERED = 50_000
+LARGER_CLAIMS_BYTES = 1274  # of a user in a few groups
+CACHED_TOKENS = 50_000
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 MOST = {
     "RS256, cold / raw": 1.7,
@@ -52,13 +51,13 @@ MOST = {
 
 
 def sample_claims() -> dict[str, Any]:
-    """Claims of a password grant as Keycloak made them."""
+    """The claims of Keycloak's token for a password grant."""
     claims: dict[str, Any] = json.loads(SAMPLES.read_text(encoding="utf-8"))["access_token_password"]["claims"]
     return claims
 
 
 def larger_claims(size: int) -> dict[str, Any]:
-    """The same of a user in so many groups that the claims take at least so many bytes; groups come as paths."""
+    """The claims of a user in so many groups that they have at least `size` bytes."""
     claims, groups = sample_claims(), list[str]()
     while groups == [] or len(compact(claims | {"groups": groups})) < size:
         groups.append(f"/customers/north/teams/team-{len(groups):02}")
@@ -66,13 +65,13 @@ def larger_claims(size: int) -> dict[str, Any]:
 
 
 def keycloak_claims(stage: Stage) -> dict[str, Any]:
-    """The same, of the stage's realm and time."""
+    """The claims for the stage's realm and time."""
     now = int(time.time())
     return sample_claims() | {"iss": stage.issuer("acme"), "iat": now - 10, "exp": now + 290}
 
 
 def compact(claims: dict[str, Any]) -> bytes:
-    """As Keycloak writes them: without white space."""
+    """JSON without white space, as in Keycloak."""
     return json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -88,7 +87,7 @@ class Kind:
         self._check = {"RS256": self._rsa, "ES256": self._ecdsa, "EdDSA": self._eddsa}[algorithm]
 
     def tokens(self, count: int) -> list[str]:
-        """So many that nobody has seen."""
+        """New tokens."""
         first, self._made = self._made, self._made + count
         return [self.key.token(compact(self._claims | {"jti": f"onrtro:{n}"})) for n in range(first, first + count)]
 
@@ -101,7 +100,7 @@ class Kind:
         return (time.perf_counter() - begun) / len(parts) * 1e6
 
     async def verified(self, tokens: list[str]) -> float:
-        """Microseconds of one verification, whether remembered or not."""
+        """Microseconds of one verification, cached or not."""
         credentials = [Credential(BEARER, raw.encode("ascii")) for raw in tokens]
         begun = time.perf_counter()
         for credential in credentials:
@@ -121,11 +120,11 @@ class Kind:
 
 
 async def times(rounds: int, *, algorithms: Sequence[str] = ALGORITHMS) -> dict[str, float]:
-    """Ratios, and the fastest round of each in microseconds."""
+    """The ratios, and the fastest round of each in microseconds."""
     kinds = {algorithm: Kind(algorithm, cached=False) for algorithm in algorithms}
     cached = Kind("RS256")
     for kind in (*kinds.values(), cached):
-        await kind.verified(kind.tokens(10))  # the keys are there
+        await kind.verified(kind.tokens(10))  # fetches the keys
     ratios: dict[str, list[float]] = {}
     fastest: dict[str, float] = {}
 
@@ -147,7 +146,7 @@ async def times(rounds: int, *, algorithms: Sequence[str] = ALGORITHMS) -> dict[
 
 
 def without_extra(rounds: int) -> dict[str, float]:
-    """The first ratio where the extra `fast` is not installed: an interpreter of its own, in which it is not found."""
+    """The ratio for RS256 without the extra `fast`, in an interpreter that cannot import it."""
     code = "import asyncio, sys; sys.modules['orjson'] = sys.modules['pybase64'] = None; "
     code += "from benchmarks.verification import times; "
     code += f"print(asyncio.run(times({rounds}, algorithms=('RS256',)))['RS256, cold / raw'])"
@@ -155,8 +154,8 @@ def without_extra(rounds: int) -> dict[str, float]:
     return {"RS256, cold / raw, without the extra": float(done.stdout)}
 
 
-async def kept() -> dict[str, float]:
-    """Memory of a remembered token, and the longest collection beside a cache that keeps claims."""
+async def memory() -> dict[str, float]:
+    """The memory of a cached token, and the longest collection ÷ that of a cache of claims."""
     kind = Kind("RS256")
     principals, claims = [], []
     for raw in kind.tokens(500):
@@ -164,35 +163,37 @@ async def kept() -> dict[str, float]:
         claims.append(decode_unverified(raw.encode()).claims)
     realm = kind.stage.snapshot.find(kind.stage.issuer("acme"))
     if realm is None:
-        raise RuntimeError("the realm is gone")
+        raise RuntimeError("the realm is not in the snapshot")
 
-    def remember() -> VerifiedTokens:
-        cache = VerifiedTokens(2 * REMEMBERED, clocks=Clocks())
-        for number in range(REMEMBERED):
+    def fill_cache() -> VerifiedTokens:
+        cache = VerifiedTokens(2 * CACHED_TOKENS, clocks=Clocks())
+        for number in range(CACHED_TOKENS):
             one = principals[number % len(principals)]
-            # A principal of its own, as each token has; what its texts share with others they share in life too.
+            # A principal for each token; texts that principals share here are shared in production too.
             own = type(one)(**{name: getattr(one, name) for name in one._fields} | {"subject": f"subject-{number:036}"})
             entry = Authenticated(own, realm, 0, own.expires_at, any_path=True)
             cache.put(sha256(b"%d" % number).digest(), entry=entry, tenant=None)
         return cache
 
     def keep_claims() -> dict[bytes, Any]:
-        return {sha256(b"%d" % n).digest(): json.loads(json.dumps(claims[n % len(claims)])) for n in range(REMEMBERED)}
+        return {
+            sha256(b"%d" % n).digest(): json.loads(json.dumps(claims[n % len(claims)])) for n in range(CACHED_TOKENS)
+        }
 
     gc.collect()
     tracemalloc.start()
-    cache = remember()
+    cache = fill_cache()
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     del cache
-    pauses = [pause(remember), pause(keep_claims)]
-    return {"bytes of a remembered token": size / REMEMBERED, "longest pause / claims kept": pauses[0] / pauses[1]}
+    pauses = [pause(fill_cache), pause(keep_claims)]
+    return {"bytes of a remembered token": size / CACHED_TOKENS, "longest pause / claims kept": pauses[0] / pauses[1]}
 
 
 def pause(fill: Callable[[], Any]) -> float:
-    """Seconds of a full collection while what `fill` made is alive; the fastest of five."""
+    """Seconds of a full collection while the objects of `fill` exist; the fastest of five."""
     gc.collect()
-    gc.freeze()  # all that was there before
+    gc.freeze()  # all earlier objects
     held = fill()
     taken = []
     for _ in range(5):
@@ -206,7 +207,7 @@ def pause(fill: Callable[[], Any]) -> float:
 
 def main() -> int:
     arguments = parser("benchmarks.verification", __doc__, rounds=11).parse_args()
-    found = asyncio.run(times(arguments.rounds)) | without_extra(arguments.rounds) | asyncio.run(kept())
+    found = asyncio.run(times(arguments.rounds)) | without_extra(arguments.rounds) | asyncio.run(memory())
     return report(found, most=MOST, as_json=arguments.json)
 
 

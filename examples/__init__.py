@@ -1,1 +1,1 @@
-"""Applications built on the library; each file runs as it is."""
+"""Example applications of the library; each file can be run."""

@@ -1,7 +1,7 @@
-"""An MCP server whose tenants sign in at realms of their own: one endpoint a tenant, `/t/{slug}/mcp`.
+"""An MCP server whose tenants sign in at their own realms: one endpoint a tenant, `/t/{slug}/mcp`.
 
-A client that knows only that URL is refused with 401, reads in the answer where the tenant's metadata stands
-(RFC 9728), finds the tenant's realm there, signs in, and comes back with a token of that realm.
+A client with only that URL gets 401 with the URL of the tenant's metadata (RFC 9728), which names the tenant's realm;
+the client signs in there, and repeats the request with a token.
 
 uvicorn --factory examples.mcp_server:create
 """
@@ -22,7 +22,7 @@ Viewer = Annotated[Principal, requires("viewer")]
 
 
 class Handled(Response):
-    """Leaves the answer to the MCP library, and the principal where its tools find it."""
+    """A response by the MCP library, with the principal in the state for its tools."""
 
     def __init__(self, server: MCPServer, caller: Principal) -> None:
         self.background, self._server, self._caller = None, server, caller
@@ -33,7 +33,7 @@ class Handled(Response):
 
 
 async def whoami(context: Context[Any, Any]) -> str:
-    """Who the caller is, and for which tenant."""
+    """The caller, its tenant and its roles."""
     caller: Principal = context.request_context.request.state.caller  # type: ignore[union-attr]
     return f"{caller.username} of {caller.tenant.name}: {', '.join(sorted(caller.roles))}"
 
@@ -42,7 +42,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     tenancy = Tenancy(settings)
     server = MCPServer("tenants")
     server.tool()(whoami)
-    server.streamable_http_app(stateless_http=True, json_response=True)  # makes the session manager
+    server.streamable_http_app(stateless_http=True, json_response=True)  # creates the session manager
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

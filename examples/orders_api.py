@@ -1,4 +1,4 @@
-"""A team's own API on tenants-api: orders that clerks read and managers create, each tenant its own.
+"""Your API on tenants-api: orders of a tenant, which clerks read and managers create.
 
 uvicorn --factory examples.orders_api:create
 """
@@ -26,7 +26,7 @@ class Order(BaseModel):
 
 @router.get("")
 async def list_orders(principal: Clerk, request: Request) -> list[Order]:
-    """The orders of the caller's tenant; no other tenant's can be named."""
+    """The orders of the caller's tenant."""
     return list(request.app.state.orders[principal.tenant.id])
 
 
@@ -38,5 +38,5 @@ async def create_order(order: Order, principal: Manager, request: Request) -> Or
 
 def create(settings: Settings | None = None) -> FastAPI:
     app = create_app(settings, routers=[router], roles=ROLES, sample=False)
-    app.state.orders = defaultdict(list)  # a real one keeps them in a database
+    app.state.orders = defaultdict(list)  # in production: a database
     return app

@@ -1,4 +1,4 @@
-"""An application that was there before: its own lifespan and database, a mounted part, a WebSocket, background work.
+"""An existing application with its own lifespan and database, a mounted part, a WebSocket and background work.
 
 uvicorn --factory examples.own_app:create
 """
@@ -30,7 +30,7 @@ Notes = Annotated[sqlite3.Connection, Depends(notes_of)]
 
 
 def write_note(notes: sqlite3.Connection, principal: Principal, text: str) -> None:
-    """What runs after the answer gets the principal as a value: the request is over by then."""
+    """A background task, which runs after the response and gets the principal as a value."""
     with notes:
         notes.execute("insert into notes values (?, ?, ?)", (str(principal.tenant.id), principal.subject, text))
 
@@ -45,7 +45,7 @@ async def list_notes(caller: CurrentPrincipal, notes: Notes) -> list[str]:
 
 
 async def greet(websocket: WebSocket, caller: Caller) -> None:
-    """The token comes in the header or, from a browser, as the first message."""
+    """A WebSocket; the token is in the header or, from a browser, the first message."""
     await websocket.send_json({"tenant": caller.tenant.slug, "subject": caller.subject})
     await websocket.close()
 

@@ -1,1 +1,1 @@
-"""What this product is compared with, each as its own documentation says."""
+"""Packages that this product is compared with, each used as its documentation describes."""

@@ -1,4 +1,4 @@
-"""Virtual environments of the peers: one for each lock, outside the checkout, made once."""
+"""Virtual environments of the peers: one for each lock, outside the checkout, cached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CACHE = Path.home() / ".cache" / "tenants-api"
 
 
 def python_of(lock: Path) -> str:
-    """The interpreter that has what the lock names; installs it, with hashes, when it is not there yet."""
+    """The interpreter with the packages of the lock, which are installed, by hash, if necessary."""
     folder = CACHE / f"peers-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():

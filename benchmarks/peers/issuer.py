@@ -1,5 +1,5 @@
-"""The realm that peers ask. `userinfo` and `introspect` say yes to whoever asks and verify nothing, and every answer is
-made once: so what a peer pays that asks at each request is a lower bound.
+"""The realm for the peers. `userinfo` and `introspect` accept every token, and responses are made once: the cost of a
+peer that calls the realm for each request is a lower bound.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROFILE = ("sub", "email_verified", "name", "preferred_username", "given_name", 
 
 
 def answers_of(realm: DevRealm, *, url: str, claims: dict[str, Any]) -> str:
-    """What stands in for the realm at `url`, as JSON by path: its names and its keys, URLs that lead back here."""
+    """The responses of the realm at `url`, as JSON by path; their URLs are below `url`."""
     endpoints = json.loads(json.dumps(discovery_document(realm)).replace(f'"{realm.issuer}/', f'"{url}/'))
     below = f"/realms/{realm.name}/protocol/openid-connect"
     service = {name: {"roles": ["view-users"]} for name in ("account", "realm-management")}
@@ -37,14 +37,14 @@ def answers_of(realm: DevRealm, *, url: str, claims: dict[str, Any]) -> str:
 
 
 def create() -> Starlette:
-    """The answers that ANSWERS holds, each to GET and to POST."""
+    """An application with the responses in ANSWERS, to GET and POST."""
     return Starlette(routes=[_route(path, answer=answer) for path, answer in json.loads(os.environ["ANSWERS"]).items()])
 
 
 def _route(path: str, *, answer: object) -> Route:
     body = json.dumps(answer).encode()
 
-    async def told(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         return Response(body, media_type="application/json")
 
-    return Route(path, told, methods=["GET", "POST"])
+    return Route(path, respond, methods=["GET", "POST"])

@@ -1,4 +1,4 @@
-"""Java servers to compare with: made with Maven, once for each state of their source, outside the checkout."""
+"""The Java servers, built with Maven outside the checkout, once for each state of their source."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ HOW = "on Debian or Ubuntu: apt-get install openjdk-17-jdk-headless maven"
 
 
 class Missing(Exception):
-    """A program that is needed is not on this machine; the message says which, and how to get it."""
+    """A required program is not installed; the message says which one, and how to install it."""
 
 
 def java() -> str:
-    """The program: of JAVA_HOME where it is set, as Maven takes it too. Missing when there is none."""
+    """The path of java, from JAVA_HOME if that is set, as in Maven. Raises Missing."""
     home = os.environ.get("JAVA_HOME")
     return _program("java", path=f"{home}/bin" if home else None)
 
 
 def java_version() -> int:
-    """17, for example."""
-    said = subprocess.run([java(), "-version"], capture_output=True, text=True, check=True).stderr
-    found = re.search(r'version "(\d+)', said)
+    """The major version, such as 17."""
+    output = subprocess.run([java(), "-version"], capture_output=True, text=True, check=True).stderr
+    found = re.search(r'version "(\d+)', output)
     if found is None:
-        raise RuntimeError(f"java -version printed no version: {said}")
+        raise RuntimeError(f"java -version printed no version: {output}")
     return int(found[1])
 
 
@@ -39,7 +39,7 @@ def built(name: str, *, made: str) -> Path:
     """The file `made` of the server `benchmarks/peers/{name}`.
 
     Raises:
-        Missing: Java, or Maven where it is not built yet.
+        Missing: Java is not installed, or Maven for a build.
         RuntimeError: the build failed.
     """
     java()
@@ -50,9 +50,9 @@ def built(name: str, *, made: str) -> Path:
 
 
 def _build(source: Path, *, home: Path, made: str) -> None:
-    """In a folder of its own that gets its name when all is there: what was interrupted is never taken for built."""
+    """Build in a temporary folder, which is renamed when the build is complete."""
     command = [_program("mvn"), "-q", "-B", "-DskipTests", "package"]
-    print(f"building {source.name}, which takes some minutes where Maven must fetch all of it", file=sys.stderr)
+    print(f"building {source.name}; the first build takes some minutes", file=sys.stderr)
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="jvm-") as folder:
         copy = Path(folder) / source.name

@@ -1,4 +1,4 @@
-"""Starts what is asked: this product twice, the realm's stand-in, and every peer. Measures nothing."""
+"""Starts the servers under test: this product twice, the peers, and their realm."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ HERE = Path(__file__).parent
 REALM = "acme"
 OURS, UNCACHED = "remembered", "every token new"
 
-# The address and the process of each.
+# The URL and process id of each.
 Asked = dict[str, tuple[str, int]]
 
 
 def started(stack: ExitStack, *, realms: DevRealmServer, peers: tuple[str, ...], folder: Path) -> Asked:
-    """All of them until the stack ends: the realm's stand-in on the load's core, everybody else on the other."""
+    """Start all until the stack ends: the realm on the load's core, the servers on the other."""
     python = python_of(HERE / "python.lock")
     realm, port = realms.realm(REALM), free_port()
     server = f"http://127.0.0.1:{port}"
     answers = issuer.answers_of(realm, url=f"{server}/realms/{REALM}", claims=sample_claims())
     with on_core(LOAD_CORE):
-        told = {"ANSWERS": answers, "PYTHONPATH": str(HERE.parents[1])}
-        stack.enter_context(uvicorn("benchmarks.peers.issuer", port=port, log=folder / "issuer.log", variables=told))
+        variables = {"ANSWERS": answers, "PYTHONPATH": str(HERE.parents[1])}
+        stack.enter_context(
+            uvicorn("benchmarks.peers.issuer", port=port, log=folder / "issuer.log", variables=variables)
+        )
     where = {"ISSUER": realm.issuer, "SERVER": server, "REALM": REALM, "CLIENT_ID": CLIENT_ID}
     with on_core(SERVER_CORE):
         found = {
@@ -45,9 +47,9 @@ def started(stack: ExitStack, *, realms: DevRealmServer, peers: tuple[str, ...],
             ),
         }
         for peer in peers:
-            log, told = folder / f"{peer}.log", {**where, "PEER": peer}
+            log, variables = folder / f"{peer}.log", {**where, "PEER": peer}
             found[peer] = stack.enter_context(
-                uvicorn("app", port=free_port(), python=python, cwd=HERE / "python", log=log, variables=told)
+                uvicorn("app", port=free_port(), python=python, cwd=HERE / "python", log=log, variables=variables)
             )
     return found
 
@@ -56,7 +58,7 @@ def started(stack: ExitStack, *, realms: DevRealmServer, peers: tuple[str, ...],
 def uvicorn(
     module: str, *, port: int, log: Path, variables: dict[str, str], python: str = sys.executable, cwd: Path = HERE
 ) -> Iterator[tuple[str, int]]:
-    """One worker; its address and process. RuntimeError with what it wrote when it does not start."""
+    """A worker; its URL and process id. Raises RuntimeError with its log if it does not start."""
     command = [python, "-m", "uvicorn", "--factory", f"{module}:create", "--port", str(port)]
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with log.open("wb") as output:
@@ -67,7 +69,7 @@ def uvicorn(
     url = f"http://127.0.0.1:{port}"
     try:
         try:
-            wait_for(lambda: process.poll() is not None or listens(url), within=60, what=f"{log.stem} answers")
+            wait_for(lambda: process.poll() is not None or listens(url), within=60, what=f"{log.stem} responds")
         except AssertionError as error:
             raise RuntimeError(f"{log.stem} did not start:\n{log.read_text(errors='replace')[-2000:]}") from error
         if process.poll() is not None:

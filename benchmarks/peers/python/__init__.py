@@ -1,1 +1,1 @@
-"""One FastAPI route behind each of the packages; imports nothing of this product and runs without it."""
+"""A FastAPI route with each of the packages; does not import this product."""

@@ -1,4 +1,4 @@
-"""The route that is asked, behind the peer that PEER names."""
+"""The measured route, with the peer in PEER."""
 
 from __future__ import annotations
 

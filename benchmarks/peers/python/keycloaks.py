@@ -1,4 +1,4 @@
-"""Packages made for Keycloak, each as its documentation leads to."""
+"""Packages for Keycloak, each used as its documentation describes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from where import CLIENT_ID, ISSUER, REALM, SERVER, Bearer
 
 
 def userinfo(app: FastAPI) -> Callable[..., Any]:
-    """python-keycloak: the realm says at each request whose token it is."""
+    """python-keycloak: calls userinfo for each request."""
     return _asked(lambda client, raw: client.userinfo(raw))
 
 
 def introspect(app: FastAPI) -> Callable[..., Any]:
-    """python-keycloak: the realm says at each request whether the token is good."""
+    """python-keycloak: introspects the token for each request."""
     return _asked(lambda client, raw: client.introspect(raw))
 
 
 def decode_token(app: FastAPI) -> Callable[..., Any]:
-    """python-keycloak: verified here, with keys that it fetches at each request."""
+    """python-keycloak: verifies the token with keys that it fetches for each request."""
     return _asked(lambda client, raw: client.decode_token(raw, check_claims={"iss": ISSUER, "aud": CLIENT_ID}))
 
 
@@ -33,32 +33,32 @@ def _asked(ask: Callable[[Any, str], dict[str, Any]]) -> Callable[..., Any]:
 
     def verified(bearer: Bearer) -> dict[str, Any]:
         try:
-            told = ask(client, bearer.credentials)
+            claims = ask(client, bearer.credentials)
         except (KeycloakError, JWException, ValueError) as error:
             raise HTTPException(401) from error
-        if not told.get("active", True):
+        if not claims.get("active", True):
             raise HTTPException(401)
-        return told
+        return claims
 
     return verified
 
 
 def middleware(app: FastAPI) -> Callable[..., Any]:
-    """fastapi-keycloak-middleware: verified before the route, with keys that it keeps."""
+    """fastapi-keycloak-middleware: verifies the token in a middleware with cached keys."""
     from fastapi_keycloak_middleware import KeycloakConfiguration, get_user, setup_keycloak_middleware
 
-    told = KeycloakConfiguration(
+    configuration = KeycloakConfiguration(
         realm=REALM,
         url=SERVER,
         client_id=CLIENT_ID,
         validation_options={"check_claims": {"iss": ISSUER, "aud": CLIENT_ID}},
     )
-    setup_keycloak_middleware(app, keycloak_configuration=told)
+    setup_keycloak_middleware(app, keycloak_configuration=configuration)
     return get_user
 
 
 def fastapi_keycloak(app: FastAPI) -> Callable[..., Any]:
-    """fastapi-keycloak: python-jose inside; the issuer is not looked at and the audience is `account`."""
+    """fastapi-keycloak: verifies with python-jose; does not check the issuer, and the audience is `account`."""
     from fastapi_keycloak import FastAPIKeycloak
 
     realm = FastAPIKeycloak(

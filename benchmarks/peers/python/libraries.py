@@ -1,4 +1,4 @@
-"""Libraries that verify a token, each as the dependency that its documentation leads to; keys are read once."""
+"""Libraries that verify a token, each used as its documentation describes; keys are read once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def key_set() -> dict[str, Any]:
 
 
 def python_jose(app: FastAPI) -> Callable[..., Any]:
-    """In a thread, since it waits for nothing but is a plain function."""
+    """In a thread, because FastAPI runs plain functions in one."""
     from jose import JWTError, jwt
 
     keys = key_set()
@@ -34,7 +34,7 @@ def python_jose(app: FastAPI) -> Callable[..., Any]:
 
 
 def python_jose_async(app: FastAPI) -> Callable[..., Any]:
-    """The same in the loop."""
+    """The same in the event loop."""
     in_a_thread = python_jose(app)
 
     async def verified(bearer: Bearer) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def python_jose_async(app: FastAPI) -> Callable[..., Any]:
 
 
 def pyjwk_client(app: FastAPI) -> Callable[..., Any]:
-    """PyJWT with its own source of keys, which may fetch: so in a thread."""
+    """PyJWT with its client for keys, which may fetch them: so in a thread."""
     import jwt
 
     client = jwt.PyJWKClient(CERTS)
@@ -64,11 +64,11 @@ def authlib(app: FastAPI) -> Callable[..., Any]:
     from authlib.jose.errors import JoseError
 
     keys, tokens = JsonWebKey.import_key_set(key_set()), JsonWebToken(["RS256"])
-    wanted = {"iss": {"essential": True, "value": ISSUER}, "aud": {"essential": True, "value": CLIENT_ID}}
+    options = {"iss": {"essential": True, "value": ISSUER}, "aud": {"essential": True, "value": CLIENT_ID}}
 
     async def verified(bearer: Bearer) -> dict[str, Any]:
         try:
-            claims = tokens.decode(bearer.credentials, keys, claims_options=wanted)
+            claims = tokens.decode(bearer.credentials, keys, claims_options=options)
             claims.validate()
         except JoseError as error:
             raise HTTPException(401) from error

@@ -1,4 +1,4 @@
-"""What every peer is told: whose tokens it should take, and where the realm is asked."""
+"""The configuration of every peer: issuer and audience of tokens, and URLs of the realm."""
 
 from __future__ import annotations
 
