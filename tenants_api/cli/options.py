@@ -146,7 +146,7 @@ def parse_object(text: str, *, name: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise CliError(f"{name} is not valid JSON: {error}", code=USAGE) from error
     if not isinstance(value, dict):
-        raise CliError(f"{name} is a JSON {type(value).__name__}; expected an object", code=USAGE)
+        raise CliError(f"{name} is not a JSON object, but {type(value).__name__}", code=USAGE)
     return value
 
 

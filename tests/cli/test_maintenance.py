@@ -52,7 +52,7 @@ def test_for_people_it_is_a_table(cli: Cli) -> None:
     said = cli("maintenance")
     assert said.code == 0
     assert "idempotency_keys" in said.out
-    assert "removed" in said.out
+    assert "deleted" in said.out
 
 
 def test_batch_that_is_no_size_is_refused(cli: Cli) -> None:

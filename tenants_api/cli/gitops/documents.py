@@ -36,7 +36,7 @@ class DesiredTenant:
 def read_document(value: Any, *, vocabulary: Vocabulary) -> DesiredTenant:
     """Check a document. Raises ValidationFailed with a pointer to each wrong member."""
     if not isinstance(value, dict):
-        raise ValidationFailed(errors=[FieldError("", f"is {type(value).__name__}; expected a tenant: an object")])
+        raise ValidationFailed(errors=[FieldError("", f"expected a tenant (an object), found {type(value).__name__}")])
     body = checked(TenantDocument, value)
     return DesiredTenant(tenant_draft(body, vocabulary=vocabulary), body.state)
 

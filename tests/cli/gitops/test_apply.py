@@ -112,7 +112,7 @@ def test_active_tenant_does_not_go_back_to_draft(cli: Cli, write: Write) -> None
     apply(cli, write(ndjson(tenant("acme"))))
     said = apply(cli, write(ndjson(tenant("acme", state="draft"))))
     assert said.code == 5
-    assert "back to draft" in said.talk
+    assert "cannot become a draft again" in said.talk
 
 
 def test_never_leaves_drafts_and_asks_no_realm(cli: Cli, write: Write, realms: DevRealmServer) -> None:
