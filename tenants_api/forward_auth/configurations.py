@@ -197,7 +197,7 @@ def _nginx(plan: Plan) -> Mapping[str, str]:
     return {
         "main": f"pid {folder}/nginx.pid;\nerror_log stderr warn;\n" if folder else "",
         "temp": _lines((f"{kind}_temp_path {folder}/{kind};" for kind in _TEMP), indent=4) if folder else "",
-        "log": "off" if folder else "/var/log/nginx/access.log door",
+        "log": "off" if folder else "/var/log/nginx/access.log gateway",
         "listen": _host_port(plan.listen),
         "authorizer": f"unix:{plan.authorizer.socket}" if plan.authorizer.socket else _host_port(plan.authorizer),
         "upstream": _host_port(plan.upstream),

@@ -164,7 +164,7 @@ def check_roles(routes: Sequence[BaseRoute], *, roles: RoleModel) -> None:
         for role in _required_roles(getattr(route, "dependant", None)):
             if role not in roles.names:
                 known = ", ".join(sorted(roles.names))
-                raise ValueError(f"{route.path} requires the role {role!r}; the application knows {known}")
+                raise ValueError(f"{route.path} requires the role {role!r}; expected one of {known}")
 
 
 def _required_roles(dependant: Dependant | None) -> Iterator[str]:
@@ -182,7 +182,7 @@ def page_request(
     after: Annotated[str | None, Query(max_length=64)] = None,
     before: Annotated[str | None, Query(max_length=64)] = None,
 ) -> PageRequest:
-    """The page that a request asks for."""
+    """The page of a list that a request selects."""
     return PageRequest(limit=limit, after=after, before=before)
 
 
