@@ -73,12 +73,12 @@ def test_value_that_could_change_the_configuration_is_refused(proxy: str, wrong:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ("http://app:9000", "it holds a scheme"),
+        ("http://app:9000", "it has a scheme"),
         ("app", "it has no port"),
         ("[::1]", "it has no port"),
         ("app:99999", "the port '99999'"),
         ("app:", "the port ''"),
-        ("app:9000/path", "it holds a path"),
+        ("app:9000/path", "it has a path"),
         ("my_app:9000", "the host 'my_app' holds an underscore"),
         ("app.:9000", "ends with a dot"),
         ("a b:9000", "holds ' '"),
@@ -112,7 +112,7 @@ def test_traefik_clears_first_then_asks_with_the_token_alone_and_replaces_every_
     authorize = http["middlewares"]["authorize"]["forwardAuth"]
     cleared = http["middlewares"]["clear"]["headers"]["customRequestHeaders"]
 
-    assert http["routers"]["door"]["middlewares"] == ["clear", "no-upgrade", "authorize"]
+    assert http["routers"]["gateway"]["middlewares"] == ["clear", "no-upgrade", "authorize"]
     assert http["routers"]["websocket"]["middlewares"] == ["clear", "websocket", "authorize"]
     assert authorize["address"] == "http://127.0.0.1:8000/authz?tenant=acme"
     assert authorize["trustForwardHeader"] is False
@@ -127,10 +127,10 @@ def test_d3_traefik_hands_on_no_protocol_but_websocket() -> None:
     """D3: which requests its matchers take is Traefik's; that all others lose `Upgrade` is ours."""
     http = yaml.safe_load(rendered("traefik"))["http"]
     routers, headers = http["routers"], {name: one.get("headers") for name, one in http["middlewares"].items()}
-    assert routers.keys() == {"websocket", "door"}
+    assert routers.keys() == {"websocket", "gateway"}
     assert routers["websocket"]["rule"] == "Method(`GET`) && HeaderRegexp(`Upgrade`, `(?i)^websocket$`)"
-    assert routers["websocket"]["priority"] > routers["door"]["priority"]
-    assert routers["door"]["rule"] == "PathPrefix(`/`) && !Method(`CONNECT`)"
+    assert routers["websocket"]["priority"] > routers["gateway"]["priority"]
+    assert routers["gateway"]["rule"] == "PathPrefix(`/`) && !Method(`CONNECT`)"
     assert headers["websocket"] == {"customRequestHeaders": {"Upgrade": "websocket"}}
     assert headers["no-upgrade"] == {"customRequestHeaders": {"Upgrade": ""}}
     assert headers["clear"]["customRequestHeaders"]["HTTP2-Settings"] == ""
