@@ -23,7 +23,7 @@ _HTML = """<!doctype html>
 <h2>Cause</h2>
 <p>{cause}</p>
 <h2>What to do</h2>
-<p>{cure}</p>
+<p>{hint}</p>
 </html>
 """
 
@@ -38,7 +38,7 @@ class Front(ResponseModel):
 
 
 class Message(ResponseModel):
-    model_config = example(message="Everybody may read this.")
+    model_config = example(message="This resource is public.")
 
     message: str
 
@@ -75,33 +75,17 @@ async def front() -> dict[str, str]:
 @router.get("/public", response_model=Message)
 async def public() -> dict[str, str]:
     """An open route: an Authorization header is not read."""
-    return {"message": "Everybody may read this."}
+    return {"message": "This resource is public."}
 
 
 @router.get("/problems/{code}", response_model=ProblemPage, responses=problem_responses(NotFound))
 async def problem(code: Annotated[str, Path(max_length=64, examples=["invalid_token"])], request: Request) -> Any:
     """Cause of a problem and what to do; a browser gets a page."""
-    page = _pages().get(code)
-    if page is None:
+    errors: list[type[ApiError]] = [ApiError, *all_errors()]  # of several with one code the first is the general one
+    error = next((error for error in errors if error.code == code), None)
+    if error is None:
         raise NotFound("no problem has this code")
     if "text/html" in request.headers.get("accept", ""):
-        return html_page(_HTML.format_map({name: html.escape(str(value)) for name, value in page.items()}))
-    return page
-
-
-def _pages() -> dict[str, dict[str, Any]]:
-    """One page for each code; the first of several errors with one code is the general one."""
-    pages: dict[str, dict[str, Any]] = {}
-    kinds: list[type[ApiError]] = [ApiError, *all_errors()]
-    for error in kinds:
-        pages.setdefault(
-            error.code,
-            {
-                "code": error.code,
-                "title": error.title,
-                "status": error.status,
-                "cause": error.cause,
-                "cure": error.hint,
-            },
-        )
-    return pages
+        fields = ("status", "title", "code", "cause", "hint")
+        return html_page(_HTML.format_map({name: html.escape(str(getattr(error, name))) for name in fields}))
+    return ProblemPage(code=code, title=error.title, status=error.status, cause=error.cause, cure=error.hint)

@@ -59,7 +59,7 @@ class Commands:
     async def create(
         self, draft: TenantDraft, *, activate: Activation, state: TenantState | None = None, change: Change
     ) -> Tenant:
-        """Create a tenant with its realms, check them, and activate it as `activate` says; in `state` if that is given.
+        """Create a tenant with its realms, check them, and activate it by `activate`; or set `state`, if that is given.
 
         Raises:
             SlugTaken, ExternalIdTaken, IssuerTaken
@@ -324,7 +324,7 @@ class Commands:
 
 
 def _goal(state: TenantState | None, *, present: str, activate: Activation) -> str:
-    """The desired state: `state`, else the present one; of a draft as `activate` says."""
+    """The desired state: `state`, else the present one; of a draft by `activate`."""
     if state is not None or present != TenantState.DRAFT:
         return state or present
     return TenantState.DRAFT if activate == "never" else TenantState.ACTIVE

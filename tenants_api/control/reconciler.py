@@ -129,7 +129,7 @@ class Reconciler:
 def assess(
     report: Report, *, fetched_at: datetime | None, now: datetime, stale_limit: timedelta
 ) -> tuple[Health, Sequence[ConditionValue]]:
-    """The health of a realm, and its conditions; `Ready` also says until when stored keys are used.
+    """The health of a realm, and its conditions; `Ready` also has the time until which stored keys are used.
 
     Degraded: a check failed, but the realm's tokens are still verified with stored keys.
     """

@@ -27,7 +27,8 @@ _THROUGH_NGINX = frozenset({401, 403})  # for any other refusal auth_request res
 
 _BELOW = f"{PATH}/"
 # Empty and dot segments (RFC 3986 section 5.2.4), also percent-encoded twice or with backslashes. A proxy that hides
-# `/authz` from clients resolves them: `/authz/..` is `/` to the proxy, and would tell clients whether a token is valid.
+# `/authz` from clients resolves them: `/authz/..` is `/` to the proxy, and would reveal to clients whether a token is
+# valid.
 _SLASH, _DOT = r"(?:[/\\]|%2f|%5c)", r"(?:\.|%2e)"
 _UNRESOLVED = re.compile(rf"{_SLASH}(?:{_DOT}{{1,2}}$|{_DOT}{{0,2}}{_SLASH})", re.IGNORECASE)
 _EMPTY = (b"content-length", b"0")

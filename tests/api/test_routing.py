@@ -66,7 +66,7 @@ async def api(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[ApiClient
 
 async def test_no_route_of_a_team_takes_a_path_of_ours(nowhere: Settings) -> None:
     async with client_of(create_app(nowhere, routers=[catch_all, orders])) as client:
-        assert (await client.get("/public")).json() == {"message": "Everybody may read this."}
+        assert (await client.get("/public")).json() == {"message": "This resource is public."}
         assert (await client.get("/livez")).text == "ok"
         assert (await client.get("/admin/nothing")).json()["code"] == "not_found"
         assert (await client.get("/elsewhere")).json() == "not ours: elsewhere"

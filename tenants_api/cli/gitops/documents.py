@@ -20,7 +20,7 @@ State = Literal["draft", "active", "suspended"]
 
 
 class TenantDocument(TenantFields):
-    """A tenant in a file; without `state` the present state is kept."""
+    """A tenant in a file; without `state` the present state stays."""
 
     state: State | None = None
 

@@ -190,7 +190,7 @@ async def make_plan(
 def goal_of(desired: str | None, *, present: str | None, activate: BulkActivation) -> str:
     """The desired state of a tenant: the file's, else its own; for a new one or a draft `active`.
 
-    With `never` a new one or a draft stays a draft, whatever the file says.
+    With `never` a new one or a draft stays a draft, also if the file has another state.
     """
     own = None if present == TenantState.DRAFT else present
     if own is None and activate is BulkActivation.NEVER:
