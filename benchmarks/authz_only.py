@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
+from benchmarks.load import cpu_seconds
 from tenants_api.database.migrations import upgrade
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +62,7 @@ def measure(kind: str, *, folder: Path) -> Measured:
     try:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://bench") as client:
             _wait_for_response(client, process=process)
-            start, cpu = time.monotonic() - began, _cpu(process.pid)
+            start, cpu = time.monotonic() - began, cpu_seconds([process.pid])
             for _ in range(100):
                 client.get("/authz", headers={"Authorization": "Bearer e30.e30.e30"})
             return Measured(start, cpu, _megabytes(process.pid, "Pss"), _megabytes(process.pid, "Rss"))
@@ -78,11 +79,6 @@ def _wait_for_response(client: httpx.Client, *, process: subprocess.Popen[bytes]
         except httpx.TransportError:
             time.sleep(0.01)
     raise RuntimeError(f"the process ended with {process.returncode}")
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _megabytes(pid: int, name: str) -> float:

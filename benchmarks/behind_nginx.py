@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,32 +23,18 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.library import LEARN, OPEN, PATH
-from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
+from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, started, wrk
 from benchmarks.report import middles, parser, report
 from benchmarks.requests import LIBRARY, TOKENS, running
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.forward_auth.configurations import plan, render
 from tests.gateways.proxies import HOW, binary
 from tests.support.ports import free_port
-from tests.support.processes import answers, stop_group, wait_for
 from tests.support.realms import dev_realms
 from tests.support.serving import environment
 from tests.support.stack import bearer
 
 LEAST = {"auth_request / no auth": 0.75, "auth in the app / no auth": 0.92}
-
-
-@contextmanager
-def process_of(command: list[str], *, folder: Path, variables: dict[str, str] | None = None) -> Iterator[None]:
-    """Run a command while the block runs, with a log in the folder."""
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        yield
-    finally:
-        stop_group(process)
 
 
 @contextmanager
@@ -66,15 +50,9 @@ def gateway(folder: Path, *, service: str, authorizer: str, is_open: bool = Fals
     (folder / "nginx.conf").write_text(without_auth_request(text) if is_open else text, encoding="utf-8")
     user = " user root;" if os.geteuid() == 0 else ""  # the user `nobody` cannot write into this folder
     command = [program, "-c", str(folder / "nginx.conf"), "-g", f"daemon off;{user}"]
-    with process_of(command, folder=folder):
-        url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: listens(port), within=20, what="nginx listens")
+    url = f"http://127.0.0.1:{port}"
+    with started(command, log=folder / "log", variables=dict(os.environ), ready=url, cwd=folder):
         yield url
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def without_auth_request(text: str) -> str:
@@ -88,8 +66,8 @@ def forward_auth(folder: Path, realms: DevRealmServer) -> Iterator[str]:
     """`serve --authz-only` on the database of the application; its address."""
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "tenants_api.server.standalone", "--port", address.rpartition(":")[2]]
-    with process_of(command, folder=folder, variables=environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"}):
-        wait_for(lambda: answers(f"http://{address}/readyz"), within=60, what="forward auth responds")
+    given = environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"}
+    with started(command, log=folder / "log", variables=given, ready=f"http://{address}/readyz", cwd=folder):
         yield address
 
 

@@ -21,16 +21,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import httpx
-
-from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core, wrk
+from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core, onboard, wrk
 from benchmarks.requests import TOKENS
-from tenants_api.devkit.realms import DevRealmServer
 from tests.support.ports import free_port
 from tests.support.processes import answers, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for
 from tests.support.serving import environment
-from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
 
 QUIET = {"TENANTS_LOG_LEVEL": "error", "TENANTS_RECONCILE_INTERVAL": "0", "TENANTS_REGISTRY_POLL": "60"}
 
@@ -50,19 +46,13 @@ def profiled(path: str, *, cold: bool, seconds: float) -> pstats.Stats:
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for(lambda: answers(f"{url}/readyz"), within=60, what="the application responds")
-            onboard(url, realms)
+            onboard(url, realms.realm("acme"))
             os.sched_setaffinity(0, {LOAD_CORE})
             wrk(f"{url}{path}", tokens=tokens, folder=folder, seconds=seconds, connections=8)
         finally:
             process.send_signal(signal.SIGINT)  # after SIGTERM the profiler would write nothing
             process.wait(20)
         return pstats.Stats(str(folder / "profile"))
-
-
-def onboard(url: str, realms: DevRealmServer) -> None:
-    realm = {"issuer": realms.realm("acme").issuer, "client_id": CLIENT_ID}
-    body = {"slug": "acme", "name": "A", "realms": [realm]}
-    httpx.post(f"{url}/admin/v1/tenants", json=body, headers=bearer(ADMIN_KEY)).raise_for_status()
 
 
 def summary(stats: pstats.Stats, *, lines: int) -> str:

@@ -11,7 +11,6 @@ exit code is 1 if a bound is exceeded. Needs wrk, java, and mvn for the first ru
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -25,17 +24,16 @@ from typing import Any
 import httpx
 
 from benchmarks.library import PATH
-from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, on_core, wrk
+from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, on_core, onboard, started, wrk
 from benchmarks.peers.maven import Missing, built, java, java_version
 from benchmarks.report import parser, report
 from benchmarks.requests import LIBRARY
 from benchmarks.verification import LARGER_CLAIMS_BYTES, larger_claims
 from tenants_api.devkit.realms import DevRealm, DevRealmServer
 from tests.support.ports import free_port
-from tests.support.processes import answers, stop_group, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for
 from tests.support.serving import environment
-from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
+from tests.support.stack import CLIENT_ID, bearer
 
 NAMES = tuple(f"realm-{number}" for number in range(50))
 TOKENS = 1000
@@ -61,20 +59,6 @@ class Running:
 
 
 @contextmanager
-def started(command: list[str], *, folder: Path, variables: dict[str, str], ready: str) -> Iterator[int]:
-    """Start a server on the servers' core and wait for `ready`; its log is in the folder."""
-    with on_core(SERVER_CORE), (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True, cwd=folder)
-    try:
-        wait_for(lambda: process.poll() is not None or answers(ready), within=180, what=f"{ready} responds")
-        if process.poll() is not None:
-            raise RuntimeError(f"{command[0]} ended:\n{(folder / 'log').read_text(errors='replace')[-3000:]}")
-        yield process.pid
-    finally:
-        stop_group(process)
-
-
-@contextmanager
 def running_java(*, jar: Path, realms: DevRealmServer, folder: Path) -> Iterator[Running]:
     folder.mkdir()
     port = free_port()
@@ -88,7 +72,10 @@ def running_java(*, jar: Path, realms: DevRealmServer, folder: Path) -> Iterator
     }
     url = f"http://127.0.0.1:{port}"
     command = [java(), "-XX:ActiveProcessorCount=1", "-jar", str(jar)]
-    with started(command, folder=folder, variables=variables, ready=f"{url}/open") as process:
+    with (
+        on_core(SERVER_CORE),
+        started(command, log=folder / "log", variables=variables, ready=f"{url}/open") as process,
+    ):
         yield Running(f"{url}/bench", process, WARM_UP_SECONDS)
 
 
@@ -102,12 +89,9 @@ def running_ours(*, realms: DevRealmServer, folder: Path, **variables: str) -> I
     command = [sys.executable, "-m", "uvicorn", "--factory", LIBRARY, "--port", str(port)]
     command += ["--log-level", "error", "--no-access-log"]
     given = environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"} | variables
-    with started(command, folder=folder, variables=given, ready=f"{url}/openapi.json") as process:
-        with httpx.Client(base_url=url, headers=bearer(ADMIN_KEY), timeout=30, trust_env=False) as admin:
-            for name in NAMES:
-                realm = {"issuer": realms.realm(name).issuer, "client_id": CLIENT_ID}
-                body = {"slug": name, "name": name, "realms": [realm]}
-                admin.post("/admin/v1/tenants", json=body).raise_for_status()
+    with on_core(SERVER_CORE), started(command, log=folder / "log", variables=given, ready=url) as process:
+        for name in NAMES:
+            onboard(url, realms.realm(name))
         yield Running(f"{url}{PATH}", process, OWN_WARM_UP_SECONDS)
 
 

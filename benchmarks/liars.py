@@ -20,28 +20,17 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
+from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, onboard, wrk
 from benchmarks.report import parser, report
 from tests.attacks.test_lying_realms import LIES, relaying
 from tests.support.realms import dev_realms
-from tests.support.serving import Served, serving
+from tests.support.serving import serving
 from tests.support.sockets import Answer, Server
-from tests.support.stack import CLIENT_ID, bearer
+from tests.support.stack import bearer
 
 KEY_LIFETIME_SECONDS = "3"
 PAUSE_SECONDS = 0.02  # between two tokens of misbehaving realms
 NAMES = {lie: f"liar-{number}" for number, lie in enumerate(LIES)}
-
-
-def register(served: Served, name: str, *, issuer: str, realm_url: str) -> None:
-    body = {
-        "slug": name,
-        "name": name,
-        "realms": [{"issuer": issuer, "realm_url": realm_url, "client_id": CLIENT_ID}],
-    }
-    answer = served.admin("POST", "/tenants", json=body)
-    if answer.status_code != 201 or answer.json()["state"] != "active":
-        raise RuntimeError(answer.text)
 
 
 @asynccontextmanager
@@ -88,10 +77,10 @@ async def measured(*, rounds: int, seconds: float) -> dict[str, float]:
             )
         os.sched_setaffinity(0, {LOAD_CORE})  # the realms run in this process
         acme = server.realm("acme")
-        await asyncio.to_thread(register, served, "acme", issuer=acme.issuer, realm_url=acme.issuer)
+        await asyncio.to_thread(onboard, served.base_url, acme)
         for lie, name in NAMES.items():
             url = f"http://127.0.0.1:{fronts[lie].port}/realms/{name}"
-            await asyncio.to_thread(register, served, name, issuer=server.realm(name).issuer, realm_url=url)
+            await asyncio.to_thread(onboard, served.base_url, server.realm(name), realm_url=url)
         liars = [server.realm(name).mint() for name in NAMES.values()]
         async with calling(served.base_url, liars):
             for _ in range(rounds):

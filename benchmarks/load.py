@@ -13,6 +13,10 @@ from pathlib import Path
 
 import httpx
 
+from tenants_api.devkit.realms import DevRealm
+from tests.support.processes import stop_group, wait_for
+from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
+
 CONNECTIONS = 32
 SERVER_CORE, LOAD_CORE = 0, 1
 # Requests are made before the first call; the shuffle is the same in each run.
@@ -59,6 +63,34 @@ def listens(url: str) -> bool:
     except httpx.TransportError:
         return False
     return True
+
+
+@contextmanager
+def started(
+    command: list[str], *, log: Path, variables: dict[str, str], ready: str, cwd: Path | None = None
+) -> Iterator[int]:
+    """Run a server while the block runs; its process id, once it responds at `ready`. RuntimeError if it ends."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, env=variables, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_for(lambda: process.poll() is not None or listens(ready), within=180, what=f"{ready} responds")
+        if process.poll() is not None:
+            raise RuntimeError(f"{command[0]} ended:\n{log.read_text(errors='replace')[-3000:]}")
+        yield process.pid
+    finally:
+        stop_group(process)
+
+
+def onboard(url: str, realm: DevRealm, *, realm_url: str | None = None) -> None:
+    """Register a realm as a tenant of the same name. Raises RuntimeError unless the tenant is active."""
+    description = {"issuer": realm.issuer, "realm_url": realm_url or realm.realm_url, "client_id": CLIENT_ID}
+    body = {"slug": realm.name, "name": realm.name, "realms": [description]}
+    response = httpx.post(f"{url}/admin/v1/tenants", json=body, headers=bearer(ADMIN_KEY), timeout=30, trust_env=False)
+    if response.status_code != 201 or response.json()["state"] != "active":
+        raise RuntimeError(response.text)
 
 
 def wrk(

@@ -21,9 +21,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, wrk
+from benchmarks.load import LOAD_CORE, SERVER_CORE, Measured, on_core, onboard, wrk
 from benchmarks.report import parser, report
-from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.errors import TokenError
 from tests.support.realms import dev_realms
@@ -34,19 +33,6 @@ REALMS, KEY_LIFETIME_SECONDS = 200, 12.5
 RENEWAL_SECONDS = 0.8 * KEY_LIFETIME_SECONDS
 TOKEN_LIFETIME_SECONDS = 7200  # longer than any run
 MOST = {"p99 while renewing / idle": 1.25, "fetches for 200 cold requests": 1, "fetches for 500 invented kids": 1}
-
-
-def onboard(served: Served, server: DevRealmServer) -> None:
-    """Register all realms."""
-    for realm in server.realms.values():
-        body = {
-            "slug": realm.name,
-            "name": realm.name,
-            "realms": [{"issuer": realm.issuer, "client_id": "tenants-api"}],
-        }
-        answer = served.admin("POST", "/tenants", json=body)
-        if answer.status_code != 201 or answer.json()["state"] != "active":
-            raise RuntimeError(answer.text)
 
 
 def renewing(*, seconds: float, rounds: int) -> dict[str, Any]:
@@ -63,7 +49,8 @@ def renewing(*, seconds: float, rounds: int) -> dict[str, Any]:
             with on_core(SERVER_CORE):
                 copies.append(stack.enter_context(serving(place, server, workers=1, **more)))
         for one in copies:
-            onboard(one, server)
+            for realm in server.realms.values():
+                onboard(one.base_url, realm)
         os.sched_setaffinity(0, {LOAD_CORE})  # the realms run in this process
         ends = {"exp": int(time.time()) + TOKEN_LIFETIME_SECONDS}
         tokens = [realm.mint(claims=ends) for realm in server.realms.values()]

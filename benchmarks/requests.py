@@ -12,7 +12,6 @@ is 1 if a bound is exceeded. Needs wrk.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,14 +22,13 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.library import LEARN, NOOP, NOT_OURS, OPEN, PATH
-from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, listens, on_core, wrk
+from benchmarks.load import LOAD_CORE, SERVER_CORE, cpu_seconds, on_core, onboard, started, wrk
 from benchmarks.report import middles, parser, report
 from tenants_api.devkit.realms import DevRealmServer
 from tests.support.ports import free_port
-from tests.support.processes import stop_group, wait_for
 from tests.support.realms import dev_realms, migrate, settings_for
 from tests.support.serving import environment
-from tests.support.stack import ADMIN_KEY, CLIENT_ID, bearer
+from tests.support.stack import bearer
 
 TOKENS = 200
 WHOLE, LIBRARY = "benchmarks.app:create", "benchmarks.library:create"
@@ -58,24 +56,11 @@ def running(
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "--factory", app, "--port", str(port)]
     command += ["--workers", str(workers), "--log-level", "error", "--no-access-log"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env=environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"} | variables, stdout=log,
-            stderr=log, start_new_session=True,
-        )  # fmt: skip
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: listens(url), within=60, what="the application responds")
-        body = {
-            "slug": "acme",
-            "name": "A",
-            "realms": [{"issuer": realms.realm("acme").issuer, "client_id": CLIENT_ID}],
-        }
+    url, given = f"http://127.0.0.1:{port}", environment(folder, realms) | {"TENANTS_LOG_LEVEL": "error"} | variables
+    with started(command, log=folder / "log", variables=given, ready=url) as process:
         if not plain:
-            httpx.post(f"{url}/admin/v1/tenants", json=body, headers=bearer(ADMIN_KEY)).raise_for_status()
-        yield url, process.pid
-    finally:
-        stop_group(process)
+            onboard(url, realms.realm("acme"))
+        yield url, process
 
 
 def measured(*, starts: int, rounds: int, seconds: float) -> tuple[dict[str, float], dict[str, float]]:

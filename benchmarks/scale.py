@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core, wrk
+from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core, onboard, wrk
 from benchmarks.report import parser, report
 from tenants_api.database import migrations as migrating
 from tenants_api.devkit.realms import DevRealmServer
@@ -93,10 +93,7 @@ def start(stack: ExitStack, folder: Path, realms: DevRealmServer, *, url: str) -
         served = stack.enter_context(serving(folder, realms, workers=1, **more))
     ready = time.monotonic() - begun
     memory = own_memory(served.process.pid)
-    body = {"slug": "acme", "name": "Acme", "realms": [{"issuer": realms.realm("acme").issuer, "client_id": CLIENT_ID}]}
-    answer = served.admin("POST", "/tenants", json=body)
-    if answer.status_code != 201:
-        raise RuntimeError(answer.text)
+    onboard(served.base_url, realms.realm("acme"))
     return Side(served, realms.realm("acme").mint(), ready, memory)
 
 

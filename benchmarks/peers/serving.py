@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks.load import LOAD_CORE, SERVER_CORE, listens, on_core
+from benchmarks.load import LOAD_CORE, SERVER_CORE, on_core
+from benchmarks.load import started as start_process
 from benchmarks.peers import issuer
 from benchmarks.peers.environments import python_of
 from benchmarks.requests import LIBRARY, running
 from benchmarks.verification import sample_claims
 from tenants_api.devkit.realms import DevRealmServer
 from tests.support.ports import free_port
-from tests.support.processes import stop_group, wait_for
 from tests.support.stack import CLIENT_ID
 
 HERE = Path(__file__).parent
@@ -61,19 +60,7 @@ def uvicorn(
     """A worker; its URL and process id. Raises RuntimeError with its log if it does not start."""
     command = [python, "-m", "uvicorn", "--factory", f"{module}:create", "--port", str(port)]
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--log-level", "error", "--no-access-log"],
-            cwd=cwd, env=inherited | variables, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        try:
-            wait_for(lambda: process.poll() is not None or listens(url), within=60, what=f"{log.stem} responds")
-        except AssertionError as error:
-            raise RuntimeError(f"{log.stem} did not start:\n{log.read_text(errors='replace')[-2000:]}") from error
-        if process.poll() is not None:
-            raise RuntimeError(f"{log.stem} ended:\n{log.read_text(errors='replace')[-2000:]}")
-        yield url, process.pid
-    finally:
-        stop_group(process)
+    url, variables = f"http://127.0.0.1:{port}", inherited | variables
+    command += ["--log-level", "error", "--no-access-log"]
+    with start_process(command, log=log, variables=variables, ready=url, cwd=cwd) as process:
+        yield url, process

@@ -27,9 +27,7 @@ class Proxy(StrEnum):
     ENVOY = "envoy"
 
 
-@app.callback()
-def _gateway() -> None:
-    """Typer would otherwise merge a single verb into its group."""
+app.callback()(lambda: None)  # Typer would otherwise merge the single verb into its group
 
 
 @app.command()

@@ -20,9 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Roles: the role mapping of a tenan
 Claims = Annotated[Path | None, typer.Option("--claims", help="File with the claims as JSON; stdin if left out.")]
 
 
-@app.callback()
-def _roles() -> None:
-    """Typer would otherwise merge a single verb into its group."""
+app.callback()(lambda: None)  # Typer would otherwise merge the single verb into its group
 
 
 @app.command()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,9 +27,7 @@ Reason = Annotated[str | None, typer.Option("--reason", help="The reason, for th
 TenantRef = Annotated[str, typer.Argument(metavar="TENANT", help="Id or slug.")]
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end."""
-    return asyncio.run(work)
+run = asyncio.run
 
 
 def settings() -> Settings:

@@ -19,9 +19,7 @@ from tenants_api.tokens.explain import explain as explain_token
 app = typer.Typer(no_args_is_help=True, help="Tokens: explain why one is accepted or refused.")
 
 
-@app.callback()
-def _token() -> None:
-    """Typer would otherwise merge a single verb into its group."""
+app.callback()(lambda: None)  # Typer would otherwise merge the single verb into its group
 
 
 @app.command()

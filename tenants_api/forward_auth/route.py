@@ -5,7 +5,7 @@ CORS would treat an OPTIONS request with an `Origin` as a preflight, and accept 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 from starlette.types import Receive, Scope, Send
 
@@ -14,15 +14,7 @@ from tenants_api.forward_auth.endpoint import PATH, Authorizer
 from tenants_api.observability.logging import REQUEST_ID
 from tenants_api.web.authentication import SERVICES
 
-
-@dataclass(frozen=True, slots=True)
-class _Route:
-    """The route of a request, for its metric."""
-
-    path: str = PATH
-
-
-_ROUTE = _Route()
+_ROUTE = SimpleNamespace(path=PATH)  # for the metric
 
 
 class ForwardAuth:

@@ -15,11 +15,12 @@ from fastapi import Depends, Request
 
 from tenants_api.composition import PLATFORM_ROLE, Services
 from tenants_api.control.admin_keys import PREFIX, find_admin_key
+from tenants_api.observability.logging import request_id_in
 from tenants_api.registry.values import SCOPES, Actor, Change
 from tenants_api.tokens.credentials import BEARER, Credential
 from tenants_api.tokens.errors import InsufficientRole, InvalidToken, Refusal
 from tenants_api.web.authentication import credential_of
-from tenants_api.web.dependencies import get_services, request_id
+from tenants_api.web.dependencies import get_services
 
 BOOTSTRAP = Actor("api_key", "bootstrap")
 MAX_ACTOR_CHARACTERS = 600  # of an actor's id in the audit log
@@ -59,7 +60,7 @@ async def current_admin(request: Request) -> AdminCaller:
     if caller is None:
         services = get_services(request)
         actor, scopes = await _identify(credential_of(request.scope, services=services), services=services)
-        caller = request.scope[_CALLER] = AdminCaller(actor, frozenset(scopes), request_id(request))
+        caller = request.scope[_CALLER] = AdminCaller(actor, frozenset(scopes), request_id_in(request.scope))
     return caller
 
 

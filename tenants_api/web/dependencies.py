@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query
 from fastapi.dependencies.models import Dependant
 from fastapi.requests import HTTPConnection
 from fastapi.routing import iter_route_contexts
@@ -18,7 +18,6 @@ from starlette.routing import BaseRoute
 from tenants_api.composition import Services
 from tenants_api.control.commands import Commands
 from tenants_api.database.pagination import PageRequest
-from tenants_api.observability.logging import request_id_in
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import TenantRow, TenantState
 from tenants_api.tokens.credentials import Credential
@@ -220,8 +219,3 @@ async def _is_purged(services: Services, *, tenant_id: uuid.UUID) -> bool:
 ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
 TenantReadSession = Annotated[AsyncSession, Depends(_tenant_read_session, scope="function")]
 TenantWriteSession = Annotated[AsyncSession, Depends(_tenant_write_session, scope="function")]
-
-
-def request_id(request: Request) -> str:
-    """The id of this request in its response and logs."""
-    return request_id_in(request.scope)

@@ -127,16 +127,14 @@ def _as_api_error(error: Exception, *, content_type: str) -> ApiError:
         return _of_status(error)
     if isinstance(error, DataError):
         return ValidationFailed("a value cannot be stored")
-    if isinstance(error, (InternalError, ProgrammingError)) and _sqlstate(error) not in _DATABASE_UNAVAILABLE:
+    if (
+        isinstance(error, (InternalError, ProgrammingError))
+        and getattr(error.orig, "sqlstate", None) not in _DATABASE_UNAVAILABLE
+    ):
         raise error  # a defect in a statement is a 500, and logged as one
     cause = type(error.orig).__name__ if isinstance(error, DBAPIError) else cause_of(error)
     log.error("registry_unavailable", error=cause)
     return RegistryUnavailable()
-
-
-def _sqlstate(error: DBAPIError) -> str | None:
-    state: str | None = getattr(error.orig, "sqlstate", None)
-    return state
 
 
 def _invalid(error: RequestValidationError, *, content_type: str) -> ApiError:

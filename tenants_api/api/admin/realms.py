@@ -37,7 +37,7 @@ class RealmList(ResponseModel):
 async def list_realms(ref: Ref, caller: Reader, session: ReadSession) -> dict[str, Any]:
     """All realms of the tenant."""
     tenant = await repository.get_tenant(session, ref=ref)
-    return {"data": [_out(realm) for realm in tenant.realms]}
+    return {"data": [RealmOut.model_validate(realm) for realm in tenant.realms]}
 
 
 @router.post("", response_model=RealmOut, status_code=status.HTTP_201_CREATED, responses=problem_responses(IssuerTaken))
@@ -90,10 +90,6 @@ async def remove_realm(
     await commands.remove_realm(ref, realm_id, if_match=require_if_match(if_match), change=caller.change())
 
 
-def _out(realm: Realm) -> RealmOut:
-    return RealmOut.model_validate(realm)
-
-
 def _answer(row: Realm, *, response: Response) -> RealmOut:
     response.headers["ETag"] = etag(row)
-    return _out(row)
+    return RealmOut.model_validate(row)

@@ -43,9 +43,7 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _dev_realms() -> None:
-    """Typer would otherwise merge a single verb into its group."""
+app.callback()(lambda: None)  # Typer would otherwise merge the single verb into its group
 
 
 @app.command()
