@@ -63,7 +63,7 @@ class Authorizer:
                 raise InvalidRequest(f"role= is unknown; expected one of {', '.join(sorted(self._roles.names))}")
             # Without method and URL: those of this request are the proxy's, not those of the client's proof.
             credential = self._verifier.credential_of(scope["headers"])
-            principal = await self._verifier.verify(credential, patience=KEY_WAIT_SECONDS)
+            principal = await self._verifier.verify(credential, max_wait=KEY_WAIT_SECONDS)
             if options.tenant is not None or options.role is not None:
                 self._admit(principal, options=options)
             cached = self._headers.get(id(principal))

@@ -224,15 +224,15 @@ class RealmKeys:
             return None
         return _fitting(state.keys.keys.get(kid), algorithm=algorithm)
 
-    async def get(self, kid: str, *, algorithm: str, patience: float = MAX_KEY_WAIT_SECONDS) -> VerifyKey | None:
+    async def get(self, kid: str, *, algorithm: str, max_wait: float = MAX_KEY_WAIT_SECONDS) -> VerifyKey | None:
         """The key of this kid if it may verify this algorithm; None when the realm has no such key.
 
-        `patience` is the seconds that this caller waits in all; what it started goes on without it.
+        `max_wait` is the seconds that this caller waits in all; what it started goes on without it.
 
         Raises:
             NoUsableKeys: the realm cannot be reached and no usable keys are left.
         """
-        until = loop_time() + patience
+        until = loop_time() + max_wait
         await self._ensure_keys(until)
         if self._find(kid, algorithm=algorithm) is None:
             await self._look_again(kid, algorithm=algorithm, until=until)

@@ -16,7 +16,7 @@ from typing import Any
 from tenants_api.registry.values import RealmMembers, RealmRow, TenantRow, TenantState, frozen, names_of
 from tenants_api.role_rules import RoleRule
 from tenants_api.tokens.principal import TenantRef
-from tenants_api.tokens.realms import LIVING, TrustedRealm
+from tenants_api.tokens.realms import MUTABLE_FIELDS, TrustedRealm
 
 
 def trusted_rows(tenant: TenantRow) -> Iterable[RealmRow]:
@@ -72,7 +72,7 @@ def trusted_realm(
 
 def facts(realm: TrustedRealm) -> tuple[Any, ...]:
     """All that the registry says; what changes while the realm lives is left out."""
-    names = (name for name in TrustedRealm.__slots__ if name not in LIVING)
+    names = (name for name in TrustedRealm.__slots__ if name not in MUTABLE_FIELDS)
     return tuple(getattr(realm, name) for name in names)
 
 

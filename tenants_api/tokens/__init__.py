@@ -1,1 +1,1 @@
-"""Is this token good, and whose is it. Knows no database, no web framework and no HTTP client."""
+"""Verification of credentials. Knows no database, no web framework and no HTTP client."""

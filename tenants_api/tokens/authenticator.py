@@ -1,8 +1,8 @@
-"""What a kind of token has to give: one small protocol, so that a new kind is a new file.
+"""The protocol of a kind of token; a new kind is a new file that implements it.
 
-An authenticator sees the token and the tenant in the path: all that the cache of verified tokens goes by. What
-belongs to the request (method, URL, proof, client certificate) is seen by the `check` alone that it returns, and that
-is run for every request, cached or not. So no cached answer can stand for a check of the request.
+An authenticator sees the token and the tenant in the path, by which the verified-token cache finds its entries. What
+belongs to the request (method, URL, proof, client certificate) is seen only by the `check` that it returns. The
+verifier runs that check for every request, cached or not.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.principal import Principal
 from tenants_api.tokens.realms import TrustedRealm
 
-# Raises TokenError. It waits for nothing: what decides is the registry of this very moment.
+# Raises TokenError. Not async: the registry cannot change between the check and the decision.
 RequestCheck = Callable[[Credential], None]
 
 
 class Authenticated(NamedTuple):
-    """A token that is good, and when this may be used again without asking its authenticator.
+    """A verified token, and how long it may be served from the cache.
 
-    It is used again until `until` (epoch seconds, and never past the principal's `expires_at`), while the realm's epoch
-    is `epoch`, the realm's when the authentication began, and while the realm's keys need no renewal (unless
-    `needs_keys` is False). It is used for every path (`any_path`), or for paths of the principal's own tenant alone.
+    It is reused until `until` (epoch seconds, and never past the principal's `expires_at`), while `epoch`, the realm's
+    epoch when the authentication began, is the present one, and while the realm's keys need no renewal (unless
+    `needs_keys` is False). It is valid for every path (`any_path`), or only for paths of the principal's own tenant.
 
     `confirmation` is the token's `cnf` (RFC 7800 section 3.1). A token that has one is refused unless `check` proves
     that the sender possesses the key.
@@ -44,16 +44,16 @@ class Authenticator(Protocol):
 
     @property
     def schemes(self) -> tuple[str, ...]:
-        """The schemes of the Authorization header that such a token comes with, in their usual spelling."""
+        """The Authorization schemes of this kind of token, in their usual spelling."""
 
-    async def authenticate(self, token: bytes, *, tenant: str | None, patience: float) -> Authenticated | None:
-        """What is known of a token; None when it is of another kind.
+    async def authenticate(self, token: bytes, *, tenant: str | None, max_wait: float) -> Authenticated | None:
+        """Verify a token; None when it is of another kind.
 
         `tenant` is the slug in the request's path: it chooses among the organizations that a token names, and nothing
-        else. `patience` is the seconds that may be waited for a realm.
+        else. `max_wait` is how many seconds it may wait for a realm.
 
         Raises:
-            InvalidToken, TokenExpired: the token is refused; `refusal` says why.
+            InvalidToken, TokenExpired: the token is refused; `refusal` has the reason.
             TenantSuspended: the token is good, its tenant is suspended.
-            KeysUnavailable: the realm is registered, and cannot be asked.
+            KeysUnavailable: the realm is registered, but its keys cannot be fetched.
         """

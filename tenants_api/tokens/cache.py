@@ -1,9 +1,8 @@
-"""Verified tokens, so that a token is verified once. Two generations instead of a list of uses.
+"""The verified-token cache: two generations, without a list of uses.
 
-What staleness means here: an entry is used only while the token is unexpired, its realm's epoch is the one it was
-verified in and the realm's keys need no renewal; so a suspension, a withdrawn key or a changed mapping ends it at
-once. Only tokens that were accepted ever enter; a refused one leaves no trace. What belongs to the request is not
-decided here: whoever takes an entry out runs its `check`.
+An entry is valid while the token is unexpired, the realm's epoch is the one in which it was verified, and the realm's
+keys need no renewal; so a suspension, a withdrawn key or a changed mapping ends it at once. Refused tokens are not
+cached. The caller runs the `check` of an entry that it gets.
 """
 
 from __future__ import annotations
@@ -17,23 +16,22 @@ from tenants_api.tokens.credentials import BEARER
 from tenants_api.tokens.principal import Principal
 
 BYTES_PER_TOKEN = 2048  # of the budget; a token of Keycloak's own claims takes about half
-_OBJECTS = 450  # bytes of an entry beside its texts: the principal, the digest, the numbers, two slots of a dictionary
+_ENTRY_OVERHEAD_BYTES = 450  # beside its texts: the principal, the digest, the integers, two slots of a dictionary
 
 
 class VerifiedTokens:
-    """At most `capacity` tokens, known by SHA-256 of their whole text: no bearer token stays in memory.
+    """At most `capacity` tokens in `capacity` times `BYTES_PER_TOKEN` bytes, by SHA-256 of their whole text.
 
-    They take at most `capacity` times `BYTES_PER_TOKEN` bytes: a realm whose tokens are full of text pushes others out
-    sooner, and does not fill the memory.
+    A realm with long tokens evicts others sooner; it does not fill the memory.
     """
 
-    __slots__ = ("_cold", "_half", "_hot", "_monotonic", "_room", "_wall")
+    __slots__ = ("_bytes_left", "_cold", "_half", "_hot", "_monotonic", "_wall")
 
     def __init__(self, capacity: int, *, clocks: Clocks) -> None:
         self._half = max(1, capacity // 2)
         self._hot: dict[bytes, Authenticated] = {}
         self._cold: dict[bytes, Authenticated] = {}
-        self._room = self._half * BYTES_PER_TOKEN
+        self._bytes_left = self._half * BYTES_PER_TOKEN
         self._wall, self._monotonic = clocks.wall, clocks.monotonic
 
     def __len__(self) -> int:
@@ -42,10 +40,10 @@ class VerifiedTokens:
     def find(
         self, token: bytes, *, scheme: str = BEARER, tenant: str | None = None
     ) -> tuple[bytes, Authenticated | None]:
-        """The key of a token, and what is known of it if that may be used now.
+        """Return the key of a token, and its entry if that is valid now.
 
-        `tenant` is the slug in the request's path. Another spelling of the same token is another token, and so is the
-        same one under another scheme.
+        `tenant` is the slug in the request's path. Another spelling of a token has another key, and so has the same
+        token under another scheme.
         """
         key = sha256(token).digest()
         if scheme != BEARER:
@@ -68,10 +66,7 @@ class VerifiedTokens:
         return key, None
 
     def put(self, key: bytes, *, entry: Authenticated, tenant: str | None) -> None:
-        """Keep what was just found out under the key that `find` gave.
-
-        What is not good for any path is kept for the paths of its own tenant alone.
-        """
+        """Store an entry under the key that `find` returned; one without `any_path` for its own tenant's paths only."""
         if not entry.any_path:
             if tenant is None or tenant != entry.principal.tenant.slug:
                 return
@@ -82,15 +77,15 @@ class VerifiedTokens:
         size = size_of(entry.principal)
         if size > self._half * BYTES_PER_TOKEN:
             return
-        self._room -= size
-        if len(self._hot) >= self._half or self._room < 0:
+        self._bytes_left -= size
+        if len(self._hot) >= self._half or self._bytes_left < 0:
             self._cold, self._hot = self._hot, {}
-            self._room = self._half * BYTES_PER_TOKEN - size
+            self._bytes_left = self._half * BYTES_PER_TOKEN - size
         self._hot[key] = entry
 
 
 def size_of(principal: Principal) -> int:
-    """Bytes of memory that a principal takes by itself; its tenant, issuer and roles are shared with others."""
+    """Memory of a principal in bytes, without its tenant, issuer and roles, which are shared with others."""
     texts = (
         principal.subject,
         principal.username,
@@ -99,4 +94,4 @@ def size_of(principal: Principal) -> int:
         principal.authorized_party,
         principal.scope,
     )
-    return sum(map(getsizeof, texts), _OBJECTS)
+    return sum(map(getsizeof, texts), _ENTRY_OVERHEAD_BYTES)

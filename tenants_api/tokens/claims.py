@@ -1,7 +1,7 @@
 """The claim rules for an access token (RFC 7519 section 4, RFC 9068 section 4, Keycloak's own `typ`).
 
-Every rule is a small function that refuses or returns; they run after the signature, in the order of `CLAIM_RULES`.
-The expiry comes last: only a token that is good in all else is told that it expired.
+Every rule is a function that refuses or returns. The rules run after the signature check, in the order of
+`CLAIM_RULES`. The expiry comes last: only for a token that is good in all else the response says that it expired.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from tenants_api.tokens.decode import MAX_TOKEN_BYTES, VerifiedClaims, refuse
 from tenants_api.tokens.errors import Refusal, TokenExpired
 from tenants_api.tokens.realms import TrustedRealm
 
-MAX_SUBJECT = 255
-LATEST = 253_402_300_799  # 9999-12-31T23:59:59Z: the last second that a datetime can hold
+MAX_SUBJECT_CHARACTERS = 255
+LATEST_EPOCH_SECONDS = 253_402_300_799  # 9999-12-31T23:59:59Z: the last second that a datetime can hold
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimPolicy:
     """What a token may be. `leeway` (clock difference granted) and `max_lifetime` (of exp - iat) are seconds.
 
-    `types` are values of `typ` in lower case. `confirmations` are the members of `cnf` whose proof is checked by
-    whoever asks; every other bound token is refused.
+    `types` are values of `typ` in lower case. `confirmations` are the members of `cnf` whose proof the caller checks;
+    every other bound token is refused.
     """
 
     leeway: int = 30
@@ -54,20 +54,20 @@ def _is_confirmed(confirmation: Any, *, by: frozenset[str]) -> bool:
 
 
 def check_subject(claims: VerifiedClaims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
-    """Lightweight tokens lack `sub`; without it nobody is known (RFC 9068 section 2.2 requires it)."""
+    """`sub` is required (RFC 9068 section 2.2); Keycloak's lightweight tokens lack it."""
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_CHARACTERS or not subject.isprintable():
         refuse("subject", "no_subject", expected="a printable string of 1 to 255 characters", found=_short(subject))
     if not subject.strip():
-        refuse("subject", "no_subject", expected="more than white space", found="white space")
+        refuse("subject", "no_subject", expected="a character other than white space", found="white space")
 
 
 def check_audience(claims: VerifiedClaims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
-    """A token for somebody else's API must not work here (RFC 9068 section 4)."""
+    """`aud` must name this API: a token for another API is refused (RFC 9068 section 4)."""
     audience = claims.get("aud")
     if isinstance(audience, str) and audience in realm.audiences:
         return
-    # However many: a user with roles in a hundred clients has as many audiences. The token's size bounds them.
+    # Without a maximum: a user with roles in a hundred clients has as many audiences. The token's size bounds them.
     listed = audience if isinstance(audience, list) else []
     if not {str}.issuperset(map(type, listed)) or realm.audiences.isdisjoint(listed):
         refuse("audience", "wrong_audience", expected=sorted(realm.audiences), found=_short(audience))
@@ -84,26 +84,26 @@ def check_authorized_party(claims: VerifiedClaims, realm: TrustedRealm, now: flo
 
 
 def check_token_id(claims: VerifiedClaims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
-    """`jti` is text (RFC 7519 section 4.1.7). Nothing here reads it; what stands behind this API may."""
+    """`jti` is a string (RFC 7519 section 4.1.7). This API does not read it; services behind it may."""
     if not isinstance(claims.get("jti", ""), str):
         refuse("token_id", "wrong_jti", expected="a string", found=_short(claims["jti"]))
 
 
 def check_issued_at(claims: VerifiedClaims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
-    """`iat` anchors not-before and the longest lifetime, so it is required; it may not lie in the future."""
+    """`iat` is required, for not-before and the maximum lifetime are counted from it; it must not be in the future."""
     issued = _time(claims, "iat", step="issued_at")
     if issued > now + policy.leeway:
         refuse("issued_at", "issued_in_the_future", expected=f"at most {int(now) + policy.leeway}", found=issued)
 
 
 def check_not_before(claims: VerifiedClaims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
-    """RFC 7519 section 4.1.5. Mappers that write `nbf: 0` are common; it says nothing."""
+    """`nbf` must not be in the future (RFC 7519 section 4.1.5). Mappers that write `nbf: 0` are common."""
     if "nbf" in claims and (begin := _time(claims, "nbf", step="not_before", least=0)) > now + policy.leeway:
         refuse("not_before", "not_yet_valid", expected=f"at most {int(now) + policy.leeway}", found=begin)
 
 
 def check_expiry(claims: VerifiedClaims, realm: TrustedRealm, now: float, policy: ClaimPolicy) -> None:
-    """`exp` is required, and a hostile realm may not mint tokens that outlive every suspension."""
+    """`exp` is required, and at most `max_lifetime` after `iat`: a misbehaving realm could issue endless tokens."""
     expires, issued = _time(claims, "exp", step="expiry"), claims["iat"]
     if expires - issued > policy.max_lifetime:
         expected = f"at most {policy.max_lifetime} s after iat"
@@ -133,16 +133,22 @@ def check_revoked(claims: VerifiedClaims, *, not_before: int) -> None:
 def _time(claims: VerifiedClaims, name: str, *, step: str, least: int = 1) -> int | float:
     """A NumericDate (RFC 7519 section 2): a number, possibly with a fraction. Booleans and texts are refused."""
     value = claims.get(name)
-    if not (type(value) is int or type(value) is float) or not least <= value <= LATEST:  # no comparison holds for NaN
-        expected = f"a number of epoch seconds from {least} to {LATEST}"
+    if (
+        not (type(value) is int or type(value) is float) or not least <= value <= LATEST_EPOCH_SECONDS
+    ):  # no comparison holds for NaN
+        expected = f"a number of epoch seconds from {least} to {LATEST_EPOCH_SECONDS}"
         refuse(step, f"no_{name}", expected=expected, found=_short(value))
     return value
 
 
 def _short(value: Any) -> Any:
-    """A claim for the operator's eyes: never long, never nested deeper than one list."""
+    """A claim for the operator, shortened and never nested deeper than one list."""
     if isinstance(value, str):
         return value[:200]
     if isinstance(value, list):
         return [_short(one) if isinstance(one, str) else type(one).__name__ for one in value[:20]]
-    return value if value is None or (isinstance(value, int | float) and abs(value) <= LATEST) else type(value).__name__
+    return (
+        value
+        if value is None or (isinstance(value, int | float) and abs(value) <= LATEST_EPOCH_SECONDS)
+        else type(value).__name__
+    )

@@ -1,4 +1,4 @@
-"""What a request presents, and where it is (RFC 6750 section 2.1, RFC 9110 section 11). Knows no framework."""
+"""The credential of a request (RFC 6750 section 2.1, RFC 9110 section 11). Knows no framework."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tenants_api.tokens.errors import MalformedCredentials, MissingToken, Refusa
 
 BEARER = "Bearer"
 SCHEMES = {b"Bearer": BEARER}  # by their usual spelling
-_NAME = b"access_token"
-_LONGEST_NAME = 3 * len(_NAME)  # bytes, where each character is percent-encoded
+_PARAMETER = b"access_token"
+_MAX_PARAMETER_BYTES = 3 * len(_PARAMETER)  # where each character is percent-encoded
 _SPACE, _COMMA, _TAB, _NEWLINE, _RETURN, _VERTICAL, _FORM = b" ,\t\n\r\v\f"
 
 
 class Credential(NamedTuple):
-    """What a request presents. Nothing in it is checked, but that it is one token in one place.
+    """What a request presents: one token, not verified.
 
-    `scheme` is in its usual spelling. What follows is for a kind of token that is bound to its sender: `method` and
+    `scheme` is in its usual spelling. The other fields are for tokens that are bound to their sender: `method` and
     `url` (without query and fragment) are None where the edge does not know the request that the token was sent with;
     `proofs` are the values of all `DPoP` headers (RFC 9449 section 4.1); `certificate` is the base64url SHA-256
-    thumbprint of the client's (RFC 8705 section 3.1).
+    thumbprint of the client certificate (RFC 8705 section 3.1).
     """
 
     scheme: str
@@ -34,12 +34,12 @@ class Credential(NamedTuple):
     certificate: str | None = None
 
     def __repr__(self) -> str:
-        """Without the token and the proofs: a credential may come into a log or a trace."""
+        """Omits the token and the proofs, because a credential may get into a log or a trace."""
         return f"Credential({self.scheme}, {len(self.token)} bytes)"
 
     @classmethod
     def bearer(cls, token: str) -> Credential:
-        """A bearer token that came by another way than the Authorization header."""
+        """The credential of a bearer token that was not sent in an Authorization header."""
         return cls(BEARER, token.encode("utf-8", "surrogatepass"))
 
 
@@ -54,8 +54,8 @@ def credential_of(
 ) -> Credential:
     """The one credential of a request; header names are in lower case, as in ASGI.
 
-    `schemes` are those that a kind of token comes with, by their usual spelling. `max_bytes` is the longest value of
-    the Authorization header that is read, scheme included.
+    `schemes` are the accepted ones, by their usual spelling. `max_bytes` bounds the value of the Authorization header,
+    scheme included.
 
     Raises:
         MissingToken: there are no credentials, or those of another scheme.
@@ -90,13 +90,13 @@ def credential_of(
     word, _, token = value.partition(b" ")
     scheme = schemes.get(word)
     if scheme is None or not token or _is_split(token):
-        scheme, token = _in_another_spelling(value, schemes=schemes.values())
+        scheme, token = _parse_leniently(value, schemes=schemes.values())
     return Credential(scheme, token, method, url, proofs)
 
 
-def _in_another_spelling(value: bytes, *, schemes: Iterable[str]) -> tuple[str, bytes]:
-    """Scheme and token of a header that is not simply both with one space between. Raises as `credential_of`."""
-    # White space round a value is no part of it (RFC 9110 section 5.5), and not every server takes it away.
+def _parse_leniently(value: bytes, *, schemes: Iterable[str]) -> tuple[str, bytes]:
+    """Scheme and token of a header that is not scheme, one space, token. Raises as `credential_of`."""
+    # White space round a value is no part of it (RFC 9110 section 5.5), and not every server removes it.
     value = value.strip(b" \t")
     scheme = _scheme_of(value, schemes=schemes)
     token = value[len(scheme) :]
@@ -105,13 +105,13 @@ def _in_another_spelling(value: bytes, *, schemes: Iterable[str]) -> tuple[str, 
         _refuse(
             f"malformed Authorization header; expected `{scheme} <token>`",
             expected=f"`{scheme}`, a space and one token",
-            found="white space or a comma in the token" if token else f"no token behind `{scheme}` and a space",
+            found="white space or a comma in the token" if token else f"no token after `{scheme}` and a space",
         )
     return scheme, token
 
 
 def _scheme_of(value: bytes, *, schemes: Iterable[str]) -> str:
-    """The one among the schemes that the header's value begins with, in whatever case. Raises MissingToken."""
+    """The scheme that the header's value begins with, in any case. Raises MissingToken."""
     for scheme in schemes:
         size = len(scheme)
         if value[:size].lower() == scheme.lower().encode() and not value[size : size + 1].isalnum():
@@ -124,7 +124,7 @@ def _refuse(detail: str, *, reason: str = "malformed_credentials", expected: Any
 
 
 def _is_split(token: bytes) -> bool:
-    """Whether white space or a comma is in it; written out, for each of these is one look by memchr."""
+    """Whether white space or a comma is in it; written out, because each test is one call of memchr."""
     return (
         _SPACE in token
         or _COMMA in token
@@ -137,11 +137,11 @@ def _is_split(token: bytes) -> bool:
 
 
 def _names_token(query: bytes) -> bool:
-    """Whether a parameter is called `access_token`, in whatever spelling a URL has for that.
-
-    Without `parse_qsl`, which would decode every value.
-    """
+    """Whether a parameter is called `access_token`, percent-encoded or not."""
     if b"token" not in query and b"%" not in query:
         return False
-    names = (part.partition(b"=")[0] for part in query.split(b"&"))
-    return any(name == _NAME or (len(name) <= _LONGEST_NAME and unquote_to_bytes(name) == _NAME) for name in names)
+    names = (part.partition(b"=")[0] for part in query.split(b"&"))  # not `parse_qsl`, which decodes every value
+    return any(
+        name == _PARAMETER or (len(name) <= _MAX_PARAMETER_BYTES and unquote_to_bytes(name) == _PARAMETER)
+        for name in names
+    )

@@ -1,7 +1,7 @@
-"""From the text of a token to an `UntrustedToken`: strict, parsed once, believed in nothing.
+"""Decodes the text of a token, strictly and once, into an `UntrustedToken`.
 
-PyJWT leaves several of these rules open (padding, duplicate members, NaN, byte order marks); here they are closed
-before anything else looks at the token: RFC 7515 sections 2 and 4, RFC 8725 sections 2.4 and 3.
+It refuses what PyJWT leaves open (padding, duplicate members, NaN, byte order marks): RFC 7515 sections 2 and 4,
+RFC 8725 sections 2.4 and 3.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from tenants_api.encoding.strict_json import parse_json
 from tenants_api.tokens.errors import InvalidToken, Refusal
 
 MAX_TOKEN_BYTES = 8192  # the default of TENANTS_MAX_TOKEN_BYTES
-MAX_HEADER = 2048
-MAX_KID = 256
+MAX_HEADER_CHARACTERS = 2048
+MAX_KID_CHARACTERS = 256
 
 # `crit` and `b64` change what is signed, `jwk jku x5u x5c` offer a key of the sender's own, the rest is not JWS.
 _REFUSED_HEADERS = ("crit", "b64", "jwk", "jku", "x5u", "x5c", "enc", "zip", "cty")
@@ -23,15 +23,15 @@ _NOT_BASE64URL = Refusal("format", "not_base64url", expected="canonical base64ur
 _ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 
-# What a token says, before and after its signature was checked. What decides takes verified ones.
+# The claims before and after the signature check. Functions that decide take verified ones.
 UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
 VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 
 
 class UntrustedToken(NamedTuple):
-    """What a token says of itself. Only `issuer`, `kid`, `algorithm` and `organization` may choose anything.
+    """A decoded token whose signature was not checked. Only `issuer`, `kid`, `algorithm` and `organization` are used.
 
-    `header` is the first segment as it stands in the token.
+    `header` is the first segment, still encoded.
     """
 
     header: bytes
@@ -44,17 +44,16 @@ class UntrustedToken(NamedTuple):
 
 
 def refuse(step: str, reason: str, *, expected: Any = None, found: Any = None) -> NoReturn:
-    """Refuse the token: one face for the caller, this reason for the operator."""
+    """Raise InvalidToken with this reason for the operator; the response is the same for every reason."""
     raise InvalidToken(Refusal(step, reason, expected, found))
 
 
 def decode_unverified(
     raw: bytes, *, headers: Mapping[bytes, tuple[str, str]] | None = None, max_bytes: int = MAX_TOKEN_BYTES
 ) -> UntrustedToken:
-    """Read a token of `max_bytes` at most without believing it.
+    """Decode a token of `max_bytes` at most, without checking its signature.
 
-    All tokens of one key have the same header, byte for byte: `headers` has algorithm and kid of those that were
-    read before.
+    `headers` has algorithm and kid by header: all tokens of one key have the same one, byte for byte.
 
     Raises:
         InvalidToken: the text is not exactly one well-formed JWS with a JSON object as its payload.
@@ -70,7 +69,7 @@ def decode_unverified(
 def split_jws(
     raw: bytes, *, headers: Mapping[bytes, tuple[str, str]] | None = None, max_bytes: int = MAX_TOKEN_BYTES
 ) -> tuple[bytes, str, str, bytes, bytes, bytes]:
-    """Header (as it is in the text), kid, algorithm, payload, signing input and signature of a compact JWS.
+    """Header (still encoded), kid, algorithm, payload, signing input and signature of a compact JWS.
 
     The header is read strictly, the payload not at all (RFC 7515 section 7.1).
 
@@ -86,11 +85,13 @@ def split_jws(
         refuse("format", "not_three_segments", expected=3, found=dots + 1)
     signing_input, _, last = raw.rpartition(b".")
     try:
-        # The shortest first, and no JSON before all are read: garbage is refused as soon as can be.
+        # The shortest segment first, and no JSON before all are decoded: garbage is refused as early as possible.
         signature = parse_base64url(last)
         first, _, second = signing_input.partition(b".")
-        if len(first) > MAX_HEADER:
-            refuse("header", "header_too_long", expected=f"at most {MAX_HEADER} characters", found=len(first))
+        if len(first) > MAX_HEADER_CHARACTERS:
+            refuse(
+                "header", "header_too_long", expected=f"at most {MAX_HEADER_CHARACTERS} characters", found=len(first)
+            )
         payload = parse_base64url(second)
         if not (first and payload and signature):
             raise InvalidToken(_NOT_BASE64URL)
@@ -108,8 +109,8 @@ def _check_header(header: dict[str, Any]) -> tuple[str, str]:
     algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
     if not isinstance(algorithm, str):
         refuse("algorithm", "no_algorithm", expected="a string", found=type(algorithm).__name__)
-    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID:
-        refuse("key", "no_kid", expected=f"a string of 1 to {MAX_KID} characters", found=type(kid).__name__)
+    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_CHARACTERS:
+        refuse("key", "no_kid", expected=f"a string of 1 to {MAX_KID_CHARACTERS} characters", found=type(kid).__name__)
     if not isinstance(kind, str) or kind.lower() not in _ACCESS_TOKEN_TYPES:
         # RFC 8725 section 3.11: a logout token (`logout+jwt`) or a DPoP proof is not an access token.
         refuse("header", "header_type", expected="JWT or at+jwt", found=kind if isinstance(kind, str) else None)

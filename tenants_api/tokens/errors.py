@@ -1,7 +1,7 @@
-"""What a caller is told about a token, and what the operator is told.
+"""Errors of verification.
 
-The public face of every refused token is one and the same (RFC 6750 section 3.1); the precise reason travels in
-`Refusal`, which goes to log, metric and the admin's explain and never into an answer.
+The response is the same for every refused token (RFC 6750 section 3.1). The precise reason is in `Refusal`, for log,
+metric and `token explain`, and never in a response to the caller.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ REALM = "tenants-api"
 class Refusal(NamedTuple):
     """Why a token was refused: the step of the pipeline, a stable reason, and both values.
 
-    `expected` and `found` never hold the token. What follows them is known once the realm is: its tenant, and three
-    of the token's own words, which are the sender's until the signature is checked and of any type.
+    `expected` and `found` never hold the token. The other fields are set once the realm is known: its tenant, and
+    three unverified values of the token, of any type.
     """
 
     step: str
@@ -35,12 +35,12 @@ class Refusal(NamedTuple):
 
 
 class TokenError(ApiError):
-    """A refusal by the verifier: public face outside, `refusal` for the operator."""
+    """A refusal by the verifier; `refusal` is for the operator."""
 
     challenge: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
-        # Of the class, not of each error: a flood of garbage makes a flood of these.
+        # Set on the class, not on each error: a flood of garbage makes a flood of errors.
         cls.detail = cls.title
         if cls.challenge:
             cls.headers = MappingProxyType({"WWW-Authenticate": cls.challenge})
@@ -53,9 +53,9 @@ class TokenError(ApiError):
 
 
 class MalformedCredentials(InvalidRequest):
-    """Two Authorization headers, a header that is no `Bearer <token68>`, or one that is too long.
+    """Two Authorization headers, a header that is not `Bearer <token68>`, or one that is too long.
 
-    `refusal` is for the operator, as with a token: reason `malformed_credentials` or `token_too_large`.
+    `refusal` is for the operator: reason `malformed_credentials` or `token_too_large`.
     """
 
     def __init__(self, detail: str, *, refusal: Refusal) -> None:
@@ -77,7 +77,7 @@ class InvalidToken(TokenError):
     status = 401
     code = "invalid_token"
     title = "The access token is not accepted"
-    cause = "The token's issuer, signature, type, audience or another claim is not acceptable here."
+    cause = "The token's issuer, signature, type, audience or another claim is not accepted by this API."
     hint = "Get a new access token; an admin can see the reason with POST /admin/v1/tokens/explain."
     challenge = f'Bearer realm="{REALM}", error="invalid_token", error_description="The access token is not accepted"'
 

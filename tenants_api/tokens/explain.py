@@ -1,6 +1,6 @@
-"""Why a token is accepted or refused, step by step, for an admin. Nothing is stored, nothing is logged.
+"""Explains to an admin, step by step, why a token is accepted or refused. Stores and logs nothing.
 
-It runs the one verifier there is and reports how far the token came; it has no rules of its own.
+It runs the verifier and reports the step that refused the token; it has no rules of its own.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _CLAIM_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the pipeline with what was expected and what the token holds; never the token itself."""
+    """One step of the pipeline with the expected and the found value; never the token itself."""
 
     step: str
     ok: bool
@@ -65,7 +65,7 @@ class Explanation:
 
 
 async def explain(verifier: TokenVerifier, credential: Credential) -> Explanation:
-    """Explain one token; a bad one is an answer, not an error. What belongs to a request is not asked."""
+    """Explain one token, without the checks that belong to a request; a refused token is no error."""
     token = _decoded(verifier, credential.token)
     try:
         principal: Principal | None = (await verifier.authenticate(credential)).principal

@@ -1,6 +1,6 @@
-"""Role mapping: from what a realm says about a user to the roles of this application.
+"""The principal, and the role mapping from a token's claims to the application's roles.
 
-A role that no rule names grants nothing; nor does a role on another client.
+A role that no rule names grants nothing; nor does a role of another client.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class TenantRef:
 
 
 class Principal(NamedTuple):
-    """Who calls, for which tenant, with which mapped roles.
+    """The verified caller, with its tenant and its mapped roles.
 
-    Users are known by (tenant, subject): `subject` is unique within a realm only, and username and email can
+    Identify users by (tenant, subject): `subject` is unique within a realm only, and username and email can
     change (OpenID Connect Core section 5.7). What the token lacks is None. `expires_at` is epoch seconds, a fraction
     rounded down. `scope` is the token's own text.
     """
@@ -47,12 +47,12 @@ class Principal(NamedTuple):
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """The words of `scope` (RFC 6749 section 3.3)."""
-        # Made anew each time: a kept principal with two thousand words would be a hundred kilobytes.
+        """The values in `scope` (RFC 6749 section 3.3)."""
+        # Not stored: two thousand values in a cached principal would take a hundred kilobytes.
         return tuple(filter(None, self.scope.split(" "))) if self.scope else ()
 
 
-MAX_SETS = 256  # combinations of roles that are kept for sharing
+MAX_SHARED_ROLE_SETS = 256  # combinations of roles that principals share
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,52 +88,47 @@ SAMPLE_ROLES = RoleModel({"admin": ("editor",), "editor": ("viewer",), "viewer":
 
 
 def names_of(claims: Mapping[str, Any], *, source: str) -> frozenset[str]:
-    """What a token says for one source of a rule; anything of an unexpected type says nothing."""
+    """The names in a token for one source of a rule; values of an unexpected type are ignored."""
     return frozenset(_names_at(claims, path=_path_of(source)))
 
 
 def _path_of(source: str) -> tuple[str, ...]:
-    """Where in the claims the names of a source stand (Keycloak's claims)."""
+    """The path of a source's names in Keycloak's claims."""
     if source.startswith("client:"):
         return ("resource_access", source.removeprefix("client:"), "roles")
     return {"realm": ("realm_access", "roles"), "group": ("groups",), "scope": ("scope",)}.get(source, ())
 
 
 def _names_at(claims: Mapping[str, Any], *, path: tuple[str, ...]) -> list[str]:
-    """However many a realm lists: one that was left out could be the one that counts. The token's size bounds them."""
+    """All names at a path. The token's size is their only bound: one that was left out could be the required one."""
     found: Any = claims
     for member in path:
         found = found.get(member) if isinstance(found, dict) else None
     if path == ("scope",):
-        # RFC 6749 section 3.3: one text, split at single spaces.
+        # RFC 6749 section 3.3: one string, split at single spaces.
         return [name for name in found.split(" ") if name] if isinstance(found, str) else []
     return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def default_rules(client_id: str, *, names: Iterable[str]) -> tuple[RoleRule, ...]:
-    """Without a mapping: client roles of the realm's own client that bear the name of an application role."""
+    """The mapping of a tenant without one: roles of this API's client that have the name of an application role."""
     return tuple(RoleRule(f"client:{client_id}", name, name) for name in sorted(names))
 
 
 def matching_rules(claims: Mapping[str, Any], *, rules: Iterable[RoleRule]) -> tuple[RoleRule, ...]:
     """The rules that the claims satisfy, in their order."""
-    said: dict[str, frozenset[str]] = {}
-    matched = []
-    for rule in rules:
-        if rule.source not in said:
-            said[rule.source] = names_of(claims, source=rule.source)
-        if rule.value in said[rule.source]:
-            matched.append(rule)
-    return tuple(matched)
+    rules = tuple(rules)
+    names = {source: names_of(claims, source=source) for source in {rule.source for rule in rules}}
+    return tuple(rule for rule in rules if rule.value in names[rule.source])
 
 
 class RoleTable:
-    """One realm's rules, made ready for every token: name to roles, by source."""
+    """One realm's rules as a table: name to roles, by source."""
 
     __slots__ = ("_by_path", "_sets")
 
     def __init__(self, rules: Iterable[RoleRule], *, names: frozenset[str]) -> None:
-        """`names`: the roles that the application knows; rules for others grant nothing."""
+        """`names` are the application's roles; rules for others grant nothing."""
         self._by_path: dict[tuple[str, ...], dict[str, set[str]]] = {}
         for rule in rules:
             if rule.role in names:
@@ -151,6 +146,6 @@ class RoleTable:
         shared = self._sets.get(roles)
         if shared is not None:
             return shared
-        if len(self._sets) < MAX_SETS:
+        if len(self._sets) < MAX_SHARED_ROLE_SETS:
             self._sets[roles] = roles
         return roles

@@ -1,4 +1,4 @@
-"""All trusted realms in memory, by issuer. Reading it is a dictionary look-up: no I/O, no lock, no await."""
+"""All trusted realms in memory, by issuer. A look-up has no I/O, no lock and no await."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from tenants_api.role_rules import RoleRule
 from tenants_api.tokens.decode import refuse
 from tenants_api.tokens.principal import RoleTable, TenantRef
 
-LIVING = frozenset({"epoch", "renew_at", "role_table"})
+MUTABLE_FIELDS = frozenset({"epoch", "renew_at", "role_table"})
 
 
 @dataclass(eq=False, slots=True)
 class TrustedRealm:
-    """One registered issuer, as the registry has it now.
+    """One registered issuer, as the registry has it now; only `MUTABLE_FIELDS` change.
 
-    `LIVING` names what changes while it lives. `epoch` moves when tokens that were verified before must be verified
-    anew (a key left the set, not-before moved, the registry row was replaced); cached principals remember the epoch
-    they were made in. `renew_at` (monotonic seconds) is when its keys are to be renewed. `role_table` is
-    made of `rules` at the first use.
+    `epoch` grows when tokens that were verified before must be verified again (a key left the set, not-before changed,
+    the registry row was replaced). `renew_at` (monotonic seconds) is when its keys are to be renewed. `role_table` is
+    made from `rules` at the first use.
     """
 
     id: uuid.UUID
@@ -44,34 +43,34 @@ class TrustedRealm:
     role_table: RoleTable | None = field(default=None, init=False, repr=False)
 
     def forget_verified(self) -> None:
-        """Every principal that was verified for this realm must be verified again."""
+        """Invalidate every cached token of this realm."""
         self.epoch += 1
 
 
 class RealmLookup(Protocol):
-    """Finds the realm that a token claims to come from, out of memory, without any I/O."""
+    """Finds the realm that a token names, in memory and without I/O."""
 
     def find(self, issuer: str, *, organization: Any = None, tenant: str | None = None) -> TrustedRealm | None:
         """The one realm registered under exactly this issuer (and organization claim), or None.
 
-        `organization` is the token's claim as it is there, in any of Keycloak's three shapes. `tenant` is the slug
-        in the request's path: it chooses among several registered organizations that the token names.
+        `organization` is the token's claim in any of Keycloak's three shapes. `tenant` is the slug in the request's
+        path: it chooses among several registered organizations that the token names.
 
         Raises:
             InvalidToken: `unknown_organization`, the issuer has or had registered organizations and the token names
-                none that serves now; `several_organizations`, it names more than one and the path chooses none of them.
+                none that is active; `several_organizations`, it names more than one and the path chooses none of them.
         """
 
     def serves(self, issuer: str) -> bool:
-        """Whether tokens of this issuer may be good; for one that names no organization it may need one."""
+        """Whether any realm of this issuer is trusted, also when tokens need an organization."""
 
 
-# Most issuers belong to one tenant as a whole; only shared ones pay for a dictionary of their organizations.
+# Most issuers belong to one tenant as a whole; only shared ones have a dictionary of their organizations.
 _Entry = TrustedRealm | dict[str | None, TrustedRealm]
 
 
 class Snapshot:
-    """Implements `RealmLookup`. Realms are put in and taken out by their own id."""
+    """Implements `RealmLookup`; realms are added and removed by id."""
 
     __slots__ = ("_by_id", "_by_issuer", "_shared")
 
@@ -90,10 +89,10 @@ class Snapshot:
         return self._by_id.get(realm_id)
 
     def share(self, issuer: str) -> None:
-        """Take note that the issuer has, or had, a registered organization, in whatever state: this is never undone.
+        """Mark an issuer that has, or had, a registered organization in any state; this is never undone.
 
-        From then on a token that names organizations is one of theirs or refused. It never falls to the tenant of the
-        whole realm, whose tokens of before are verified again.
+        From then on a token that names organizations belongs to one of them or is refused, never to the tenant of the
+        whole realm.
         """
         if issuer in self._shared:
             return
@@ -133,10 +132,7 @@ class Snapshot:
             self._by_issuer[realm.issuer] = {entry.organization: entry, realm.organization: realm}
 
     def remove(self, realm_id: uuid.UUID) -> TrustedRealm | None:
-        """Take the realm out; every token that was verified for it must be verified again.
-
-        Another realm that was put in its place under its issuer stays there.
-        """
+        """Remove the realm and invalidate its cached tokens; a later realm of the same issuer remains."""
         realm = self._by_id.pop(realm_id, None)
         if realm is None:
             return None
@@ -152,7 +148,7 @@ class Snapshot:
 def _chosen(named: list[TrustedRealm], *, names: tuple[str, ...], tenant: str | None) -> TrustedRealm:
     """The one realm among those whose organizations the token names. Raises InvalidToken."""
     if not named:
-        expected = "a registered organization of the issuer; one that is deleted, draft or disabled does not count"
+        expected = "a registered organization of the issuer that is not deleted, draft or disabled"
         refuse("organization", "unknown_organization", expected=expected, found=_shown(names))
     if len(named) > 1:
         chosen = [realm for realm in named if realm.tenant.slug == tenant]
@@ -169,7 +165,7 @@ def _shown(names: Iterable[str]) -> list[str]:
 
 
 def organizations(claim: Any) -> tuple[str, ...]:
-    """The aliases in Keycloak's organization claim: a list of texts, an object by alias, or one text."""
+    """The aliases in Keycloak's organization claim: a list of strings, an object by alias, or one string."""
     if isinstance(claim, str):
         return (claim,)
     if isinstance(claim, list | dict):

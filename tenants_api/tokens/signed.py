@@ -1,7 +1,7 @@
-"""Signed tokens of the registered realms (RFC 7519): from the text of a token to a `Principal`, or to one refusal.
+"""Verifies signed tokens of the registered realms (RFC 7519).
 
-The order is the promise: the registered realm by the token's issuer first, that realm's key, the signature, and only
-then the claims. Nothing in a token decides where a request goes.
+The order is fixed: the registered realm by the token's issuer, that realm's key, the signature, and only then the
+claims. Nothing in a token chooses the target of an outbound request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tenants_api.tokens.principal import Principal, RoleTable, default_rules
 from tenants_api.tokens.realms import RealmLookup, TrustedRealm, organizations
 
 SERVICE_ACCOUNT_PREFIX = "service-account-"  # Keycloak's ServiceAccountConstants
-MAX_HEADERS = 4096  # different token headers that are remembered; one for each key in use
+MAX_CACHED_HEADERS = 4096  # different token headers; there is one for each key in use
 
 
 class SignedTokens:
@@ -39,11 +39,11 @@ class SignedTokens:
         self._headers: dict[bytes, tuple[str, str]] = {}
 
     async def authenticate(
-        self, token: bytes, *, tenant: str | None = None, patience: float = MAX_KEY_WAIT_SECONDS
+        self, token: bytes, *, tenant: str | None = None, max_wait: float = MAX_KEY_WAIT_SECONDS
     ) -> Authenticated:
-        """See `Authenticator`. Every text is taken for a signed token, so this kind is asked last."""
+        """See `Authenticator`. Any text is treated as a signed token, so this kind comes last."""
         unverified = decode_unverified(token, headers=self._headers, max_bytes=self.policy.max_token_bytes)
-        until: float | None = None  # the end of the wait for keys; None while nothing was waited for
+        until: float | None = None  # the end of the wait for keys (loop time); None before a wait
         while True:
             realm = self.realm_of(unverified, tenant=tenant)
             try:
@@ -54,42 +54,39 @@ class SignedTokens:
                 kid, algorithm = unverified.kid, unverified.algorithm
                 key = realm_keys.ready(kid, algorithm=algorithm)
                 if key is None:
-                    until = loop_time() + patience if until is None else until
+                    until = loop_time() + max_wait if until is None else until
                     try:
-                        key = await realm_keys.get(kid, algorithm=algorithm, patience=max(0.0, until - loop_time()))
+                        key = await realm_keys.get(kid, algorithm=algorithm, max_wait=max(0.0, until - loop_time()))
                     except NoUsableKeys as none:
                         refusal = Refusal("key", "keys_unavailable", expected="keys of the realm", found=none.failure)
                         raise KeysUnavailable(refusal, retry_after=none.retry_after) from none
                     if not self._is_current(realm, token=unverified, tenant=tenant):
-                        continue  # suspended, moved, purged or given to another tenant while the keys were waited for
-                # From here on nothing is waited for: whatever decides is the registry of this very moment.
+                        continue  # suspended, moved, purged or given to another tenant during the wait
+                # No await from here on: the registry cannot change between these checks and the result.
                 found = self._check(unverified, realm=realm, key=key, state=realm_keys.state)
                 break
             except TokenError as error:
                 if until is not None and not self._is_current(realm, token=unverified, tenant=tenant):
                     continue
                 if error.refusal is not None:
-                    error.refusal = _told(error.refusal, token=unverified, realm=realm)
+                    error.refusal = _with_sender(error.refusal, token=unverified, realm=realm)
                 raise
         if unverified.header not in self._headers:
-            self._keep_header(unverified)
+            # Only of a verified token: otherwise a sender without a key could fill the cache.
+            if len(self._headers) >= MAX_CACHED_HEADERS:
+                self._headers.clear()
+            self._headers[unverified.header] = (unverified.algorithm, unverified.kid)
         return found
 
     def _is_current(self, realm: TrustedRealm, *, token: UntrustedToken, tenant: str | None) -> bool:
-        """Whether the registry still gives this very realm for the token."""
+        """Whether the token still belongs to this realm."""
         try:
             return self.realm_of(token, tenant=tenant) is realm
         except TokenError:
             return False
 
-    def _keep_header(self, token: UntrustedToken) -> None:
-        """Of a verified token alone: whoever cannot sign must not fill it."""
-        if len(self._headers) >= MAX_HEADERS:
-            self._headers.clear()
-        self._headers[token.header] = (token.algorithm, token.kid)
-
     def realm_of(self, token: UntrustedToken, *, tenant: str | None = None) -> TrustedRealm:
-        """The realm registered under exactly the token's issuer; out of memory, without I/O.
+        """The realm registered under exactly the token's issuer, found in memory without I/O.
 
         Raises:
             InvalidToken: `unknown_issuer`, `unknown_organization` or `several_organizations`.
@@ -110,7 +107,7 @@ class SignedTokens:
             refuse("key", "unknown_key", expected=_kids(state.keys), found=token.kid)
         if not key.verifies(token.signing_input, signature=token.signature, algorithm=token.algorithm):
             refuse("signature", "bad_signature", expected=f"a signature by {key.kid}")
-        claims = VerifiedClaims(token.claims)  # here, and nowhere else
+        claims = VerifiedClaims(token.claims)  # the only place where claims become verified
         if not state.enabled:
             refuse("realm_enabled", "realm_disabled", expected="a realm that is enabled in Keycloak")
         for _, rule in CLAIM_RULES:
@@ -124,8 +121,8 @@ class SignedTokens:
             self._principal(claims, realm=realm),
             realm,
             realm.epoch,
-            math.inf,  # as long as the token
-            # Of several organizations that it names, the path may choose; one registered later changes the choice.
+            math.inf,  # as long as the token is valid
+            # A path chooses among several organizations of the token; one that is registered later changes the choice.
             any_path=realm.organization is None or len(organizations(claims.get("organization"))) <= 1,
             confirmation=claims.get("cnf"),
         )
@@ -156,8 +153,8 @@ class SignedTokens:
         )
 
 
-def _told(refusal: Refusal, *, token: UntrustedToken, realm: TrustedRealm) -> Refusal:
-    """With what helps the tenant's admin to find the sender."""
+def _with_sender(refusal: Refusal, *, token: UntrustedToken, realm: TrustedRealm) -> Refusal:
+    """Add the values by which the tenant's admin finds the sender."""
     return refusal._replace(
         tenant_slug=realm.tenant.slug,
         tenant_id=realm.tenant.id,
@@ -172,16 +169,16 @@ def _kids(keys: KeySet | None) -> list[str]:
 
 
 def _text(claims: VerifiedClaims, name: str) -> str | None:
-    """A claim that is text, whole: cut, it could be the name of another user."""
+    """A claim that is a string, whole: shortened, it could be the name of another user."""
     value = claims.get(name)
     return value if isinstance(value, str) else None
 
 
 def _is_service_account(claims: VerifiedClaims, *, username: str) -> bool:
-    """Whether Keycloak made this user, who bears the prefix, for a client.
+    """Whether a user with the prefix is a client's service account.
 
-    Its tokens have no session (`sid`), unless the client may have refresh tokens; then they name the client
-    (`client_id` of the scope `service_account`, `clientId` before Keycloak 25) whose name the user bears.
+    Its tokens have no session (`sid`), unless the client may have refresh tokens; then they name the client of the
+    user's name (`client_id` of the scope `service_account`, `clientId` before Keycloak 25).
     """
     client = claims.get("client_id", claims.get("clientId"))
     named = isinstance(client, str) and username == SERVICE_ACCOUNT_PREFIX + client.lower()

@@ -1,7 +1,7 @@
-"""The verifier: from a credential to a `Principal`, or to one refusal.
+"""The verifier: returns the `Principal` of a credential, or raises one refusal.
 
-Round the kinds of tokens stand the cache of verified tokens and the checks that belong to the request. There is one way
-through: a token that is known passes the same checks as one that was verified just now.
+It adds the verified-token cache and the checks that belong to the request to the kinds of tokens. A cached token passes
+the same checks of the request as a new one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tenants_api.tokens.signed import SignedTokens
 
 
 class Reporter(Protocol):
-    """Is told what became of a credential that is malformed, was not known before, or whose request was checked."""
+    """Counts and logs results: of malformed credentials, of tokens not in the cache, and of checks of a request."""
 
     def accepted(self, *, seconds: float) -> None: ...
 
@@ -30,7 +30,7 @@ class Reporter(Protocol):
 
 
 class TokenVerifier:
-    """Verifies credentials of every kind that there is."""
+    """Verifies credentials of every kind."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class TokenVerifier:
         cache: VerifiedTokens | None = None,
         reporter: Reporter | None = None,
     ) -> None:
-        """`others` are asked before `signed`, in their order."""
+        """`others` come before `signed`, in their order."""
         self.signed = signed
         self._kinds: dict[str, list[Authenticator]] = {}
         self._schemes = {scheme.encode(): scheme for kind in (*others, signed) for scheme in kind.schemes}
@@ -51,7 +51,7 @@ class TokenVerifier:
 
     @property
     def cached_tokens(self) -> int:
-        """How many verified tokens are kept."""
+        """How many tokens are in the verified-token cache."""
         return len(self._cache) if self._cache is not None else 0
 
     def credential_of(
@@ -62,7 +62,7 @@ class TokenVerifier:
         method: str | None = None,
         url: str | None = None,
     ) -> Credential:
-        """The one credential of a request, with one of the schemes that a kind of token comes with.
+        """The one credential of a request, with a scheme that some kind of token uses.
 
         Raises:
             MissingToken, MalformedCredentials, UriTooLong: see `credentials.credential_of`.
@@ -82,18 +82,19 @@ class TokenVerifier:
             raise
 
     async def verify(
-        self, credential: Credential, *, tenant: str | None = None, patience: float = MAX_KEY_WAIT_SECONDS
+        self, credential: Credential, *, tenant: str | None = None, max_wait: float = MAX_KEY_WAIT_SECONDS
     ) -> Principal:
         """The principal of a credential.
 
-        `patience` is the seconds that it may wait for a realm; a fetch that takes longer goes on without it. `tenant`
-        is the slug in the request's path: it chooses among the organizations that the token names, and nothing else.
+        `max_wait` is how many seconds it may wait for a realm; a fetch that takes longer continues in the background.
+        `tenant` is the slug in the request's path: it chooses among the organizations that the token names, and nothing
+        else.
 
         Raises:
-            MissingToken: no kind of token comes with this scheme.
-            InvalidToken, TokenExpired: the token is refused; `refusal` says why.
+            MissingToken: no kind of token uses this scheme.
+            InvalidToken, TokenExpired: the token is refused; `refusal` has the reason.
             TenantSuspended: the token is good, its tenant is suspended.
-            KeysUnavailable: the realm is registered, its keys cannot be had.
+            KeysUnavailable: the realm is registered, but its keys cannot be fetched.
         """
         key, known = b"", None
         if self._cache is not None:
@@ -104,8 +105,8 @@ class TokenVerifier:
         try:
             found = known
             if found is None:
-                found = await self.authenticate(credential, tenant=tenant, patience=patience)
-            # From here on nothing is waited for: whatever decides is of this very moment.
+                found = await self.authenticate(credential, tenant=tenant, max_wait=max_wait)
+            # No await from here on: the registry cannot change between these checks and the result.
             if found.check is not None:
                 _check(found, check=found.check, credential=credential)
         except TokenError as error:
@@ -119,38 +120,35 @@ class TokenVerifier:
         return found.principal
 
     async def authenticate(
-        self, credential: Credential, *, tenant: str | None = None, patience: float = MAX_KEY_WAIT_SECONDS
+        self, credential: Credential, *, tenant: str | None = None, max_wait: float = MAX_KEY_WAIT_SECONDS
     ) -> Authenticated:
-        """What the kinds find out about a token, past the cache and without the checks that belong to the request.
-
-        For whoever asks about a token that is not its own. Raises as `verify`.
-        """
+        """Verify a token without the cache and the checks of the request, for `explain`. Raises as `verify`."""
         found = None
         for kind in self._kinds.get(credential.scheme, ()):
-            found = await kind.authenticate(credential.token, tenant=tenant, patience=patience)
+            found = await kind.authenticate(credential.token, tenant=tenant, max_wait=max_wait)
             if found is not None:
                 break
         if found is None:
-            raise MissingToken(Refusal("credentials", "unknown_kind", expected="a kind of token that is accepted here"))
+            raise MissingToken(Refusal("credentials", "unknown_kind", expected="a kind of token that is configured"))
         if found.epoch != found.realm.epoch:
-            # Suspended, moved or purged while this kind waited for something: the registry of its end decides.
-            return await self.authenticate(credential, tenant=tenant, patience=patience)
+            # Suspended, moved or purged during an await of the authenticator: the present registry decides.
+            return await self.authenticate(credential, tenant=tenant, max_wait=max_wait)
         if found.confirmation is not None and found.check is None:
             refusal = Refusal("confirmation", "sender_constrained", expected="no cnf", found="cnf")
-            raise InvalidToken(_of(found, refusal=refusal))
+            raise InvalidToken(_with_tenant(refusal, found=found))
         return found
 
 
 def _check(found: Authenticated, *, check: RequestCheck, credential: Credential) -> None:
-    """Run what belongs to the request; the operator is told whose token it refused."""
+    """Run the check that belongs to the request; a refusal gets the token's tenant, for the operator."""
     try:
         check(credential)
     except TokenError as error:
         if error.refusal is not None and error.refusal.tenant_id is None:
-            error.refusal = _of(found, refusal=error.refusal)
+            error.refusal = _with_tenant(error.refusal, found=found)
         raise
 
 
-def _of(found: Authenticated, *, refusal: Refusal) -> Refusal:
+def _with_tenant(refusal: Refusal, *, found: Authenticated) -> Refusal:
     tenant = found.realm.tenant
     return refusal._replace(tenant_slug=tenant.slug, tenant_id=tenant.id)

@@ -56,8 +56,8 @@ TOO_LARGE = {
 }
 CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "two headers": (["Bearer {}", "Bearer {}"], malformed(2, "one Authorization header")),
-    "no token": (["Bearer"], malformed("no token behind `Bearer` and a space")),
-    "a tab": (["Bearer\t{}"], malformed("no token behind `Bearer` and a space")),
+    "no token": (["Bearer"], malformed("no token after `Bearer` and a space")),
+    "a tab": (["Bearer\t{}"], malformed("no token after `Bearer` and a space")),
     "two tokens": (["Bearer {} {}"], malformed("white space or a comma in the token")),
     "a list": (["Bearer {},{}"], malformed("white space or a comma in the token")),
     "over 8192 bytes": (["Bearer " + "a" * (8193 - len("Bearer "))], TOO_LARGE),

@@ -19,7 +19,7 @@ class Strangers:
 
     credential_of = staticmethod(credential_of)
 
-    async def verify(self, credential: Credential, *, patience: float) -> Principal:
+    async def verify(self, credential: Credential, *, max_wait: float) -> Principal:
         return principal(credential.token.decode())
 
 
@@ -29,7 +29,7 @@ class Same(Strangers):
     def __init__(self) -> None:
         self._principal = principal("7")
 
-    async def verify(self, credential: Credential, *, patience: float) -> Principal:
+    async def verify(self, credential: Credential, *, max_wait: float) -> Principal:
         return self._principal
 
 
@@ -80,7 +80,7 @@ async def test_headers_of_a_caller_full_of_text_are_not_kept() -> None:
     """D8: four thousand of them would be hundreds of megabytes."""
 
     class Full(Strangers):
-        async def verify(self, credential: Credential, *, patience: float) -> Principal:
+        async def verify(self, credential: Credential, *, max_wait: float) -> Principal:
             return principal(credential.token.decode())._replace(scope="a" * 10_000)
 
     authorizer = deciding(Full())

@@ -19,7 +19,7 @@ from tenants_api.outbound.client import RealmAnswer
 from tenants_api.outbound.errors import RealmFault
 from tenants_api.schemas.base import check_depth, check_metadata, merge_patch
 from tenants_api.tokens.credentials import credential_of
-from tenants_api.tokens.decode import MAX_KID, MAX_TOKEN_BYTES, decode_unverified
+from tenants_api.tokens.decode import MAX_KID_CHARACTERS, MAX_TOKEN_BYTES, decode_unverified
 from tenants_api.tokens.errors import InvalidToken, MalformedCredentials, MissingToken
 from tenants_api.tokens.principal import SAMPLE_ROLES, RoleTable, default_rules
 from tenants_api.tokens.realms import organizations
@@ -45,7 +45,7 @@ def token_text(data: bytes) -> None:
     # One token, one text: what was read, spelled again, is the very same text.
     assert raw == f"{token.signing_input.decode()}.{b64(token.signature)}"
     assert token.issuer
-    assert 0 < len(token.kid) <= MAX_KID
+    assert 0 < len(token.kid) <= MAX_KID_CHARACTERS
     json.dumps(token.claims).encode()
 
 

@@ -33,7 +33,7 @@ class Opaque:
     answers: dict[bytes, Principal] = field(default_factory=dict)
     schemes: tuple[str, ...] = (BEARER,)
 
-    async def authenticate(self, token: bytes, *, tenant: str | None, patience: float) -> Authenticated | None:
+    async def authenticate(self, token: bytes, *, tenant: str | None, max_wait: float) -> Authenticated | None:
         if b"." in token:
             return None
         self.asked += 1
@@ -54,9 +54,9 @@ class Bound:
     verified: int = 0
     schemes: tuple[str, ...] = ("Proof",)
 
-    async def authenticate(self, token: bytes, *, tenant: str | None, patience: float) -> Authenticated:
+    async def authenticate(self, token: bytes, *, tenant: str | None, max_wait: float) -> Authenticated:
         self.verified += 1
-        found = await self.signed.authenticate(token, tenant=tenant, patience=patience)
+        found = await self.signed.authenticate(token, tenant=tenant, max_wait=max_wait)
         if found.confirmation is None:
             refuse("confirmation", "not_bound", expected="cnf")
         return found._replace(check=partial(check_proof, confirmation=found.confirmation))

@@ -86,8 +86,8 @@ async def test_new_kind_stands_beside_the_signed_tokens() -> None:
 async def test_scheme_of_a_kind_is_read_as_strictly_as_any_other() -> None:
     world = World()
     for value, found in (
-        (b"Proof", "no token behind `Proof` and a space"),
-        (b"proof\ta", "no token behind `Proof` and a space"),
+        (b"Proof", "no token after `Proof` and a space"),
+        (b"proof\ta", "no token after `Proof` and a space"),
         (b"Proof a b", "white space or a comma in the token"),
         (b"Proof a,b", "white space or a comma in the token"),
     ):
@@ -179,8 +179,8 @@ async def test_bound_token_that_its_kind_does_not_check_is_refused() -> None:
     """Whatever kind it is of, and also where that one forgot it."""
 
     class Forgetful(Opaque):
-        async def authenticate(self, token: bytes, *, tenant: str | None, patience: float) -> object:
-            found = await super().authenticate(token, tenant=tenant, patience=patience)
+        async def authenticate(self, token: bytes, *, tenant: str | None, max_wait: float) -> object:
+            found = await super().authenticate(token, tenant=tenant, max_wait=max_wait)
             return found._replace(confirmation={"jkt": "x"}) if found is not None else None
 
     world = World()
