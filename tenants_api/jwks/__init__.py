@@ -1,1 +1,1 @@
-"""Signature keys of realms, kept usable: parsing, the cache, refetches."""
+"""Signature keys of realms: parsing, the cache, refetches."""

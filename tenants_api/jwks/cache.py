@@ -1,4 +1,4 @@
-"""The JWKS cache: the keys of all realms that were used lately."""
+"""The JWKS cache: the keys of all realms that were used since the start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class JwksCache:
         return iter(tuple(self._jwks_cache.values()))
 
     def in_flight(self) -> int:
-        """Fetches that are under way."""
+        """How many fetches are under way."""
         return sum(realm_keys.fetching for realm_keys in self)
 
     def oldest_age(self) -> float:
@@ -37,7 +37,7 @@ class JwksCache:
         return max((age for realm_keys in self if (age := realm_keys.age) is not None), default=0.0)
 
     def find(self, realm_id: uuid.UUID) -> RealmKeys | None:
-        """The keys of a realm that was used since start."""
+        """The keys of a realm; None when it was not used since the start."""
         return self._jwks_cache.get(realm_id)
 
     def of(self, realm: KeyOwner) -> RealmKeys:
@@ -54,15 +54,12 @@ class JwksCache:
         return realm_keys
 
     def adopt(self, realm: KeyOwner, fetched: UsableKeys, *, age: float) -> None:
-        """Give this realm keys that were just fetched.
-
-        New `RealmKeys` begin with them: what is stored is usually the same set, and would be parsed for nothing.
-        """
+        """Give this realm keys that were just fetched."""
         if self.find(realm.id) is not None:
             self.of(realm).adopt(fetched, age=age)
             return
         realm_keys = self._new(realm)
-        realm_keys.adopt(fetched, age=age)
+        realm_keys.adopt(fetched, age=age)  # before the stored set, which is usually the same: it is not parsed then
         self._on_new(realm_keys)
 
     def _new(self, realm: KeyOwner) -> RealmKeys:
@@ -75,7 +72,7 @@ class JwksCache:
     def follow(self, realm: KeyOwner) -> bool:
         """Drop the keys of this realm if they are of another issuer or URL; True when they are.
 
-        Who waits for its fetch is told at once, and starts over with the realm as it is now.
+        This ends a fetch; verifications that wait for it start again with the realm as it is now.
         """
         realm_keys = self._jwks_cache.get(realm.id)
         if realm_keys is None or _same_target(realm_keys.realm, other=realm):
@@ -84,7 +81,7 @@ class JwksCache:
         return True
 
     def drop(self, realm_id: uuid.UUID) -> None:
-        """Forget a realm that left the registry."""
+        """Drop the keys of a realm that left the registry."""
         realm_keys = self._jwks_cache.pop(realm_id, None)
         if realm_keys is not None:
             realm_keys.cancel()

@@ -1,8 +1,8 @@
-"""The keys of one realm: usable, however the realm behaves.
+"""The keys of one realm.
 
 Lazy first fetch; one fetch at a time, owned by no request; refresh ahead of the end of the lifetime while the realm
-is in use; last known good keys served while it cannot be reached, up to the stale limit; a budget for unknown kids
-that known kids never wait for. It knows neither HTTP nor the registry: a `KeySource` fetches.
+is in use; last known good keys served while it cannot be reached, up to the stale limit; a refetch limiter for unknown
+kids that known kids never wait for. Knows neither HTTP nor the registry: a `KeySource` fetches.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tenants_api.jwks.parse import BrokenKeySet, KeySet, VerifyKey, any_lost, pa
 
 
 class KeyOwner(Protocol):
-    """The realm that keys are of, as far as its keys need it."""
+    """What `RealmKeys` needs of its realm."""
 
     id: uuid.UUID
     issuer: str
@@ -28,7 +28,7 @@ class KeyOwner(Protocol):
     renew_at: float
 
     def forget_verified(self) -> None:
-        """Every token that was verified for this realm must be verified again."""
+        """Invalidate every cached token of this realm."""
 
 
 class NoUsableKeys(Exception):
@@ -52,7 +52,7 @@ class SourceFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a realm answered: its JWKS, and its status where that could be read (None = could not)."""
+    """The response of a realm: its JWKS, and its status (None where that could not be read)."""
 
     jwks: bytes
     not_before: int | None = None
@@ -61,7 +61,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class UsableKeys:
-    """What a realm answered, once its keys were read and its status is known."""
+    """The parsed response of a realm."""
 
     keys: KeySet
     not_before: int
@@ -69,47 +69,47 @@ class UsableKeys:
 
 
 class KeySource(Protocol):
-    """Fetches the keys and the status of a realm. It limits how many fetches run at once."""
+    """Fetches the keys and the status of a realm, and limits the concurrent fetches."""
 
     async def fetch(self, realm: KeyOwner) -> Fetched:
         """Raises SourceFailed."""
 
 
-FIRST_PAUSE, LAST_PAUSE = 0.25, 1.0  # seconds between two looks
-PATIENT_LOOKS = 3  # looks in vain after which nobody waits for the next
-MAX_MISSED, LONGEST_MISSED = 16, 64  # kids that are remembered as asked for in vain, and their characters
+FIRST_REFETCH_PAUSE_SECONDS, MAX_REFETCH_PAUSE_SECONDS = 0.25, 1.0
+MAX_AWAITED_REFETCHES = 3  # without a new key; no request waits for later ones
+MAX_MISSED_KIDS, MAX_MISSED_KID_CHARACTERS = 16, 64  # bound `UnknownKids`
 
 
 class RefetchLimiter:
-    """Each look doubles the pause before the next; a new key resets it."""
+    """Limits the rate of refetches: each one doubles the pause before the next, a new key resets it."""
 
-    __slots__ = ("_in_vain", "_later", "_next")
+    __slots__ = ("_later", "_misses", "_next")
 
     def __init__(self) -> None:
-        self._in_vain, self._next = 0, 0.0
+        self._misses, self._next = 0, 0.0
         self._later: asyncio.TimerHandle | None = None
 
     def pause(self, now: float) -> float:
-        """Seconds until the next look is allowed; zero or less when it is."""
+        """Seconds until the next refetch is allowed; zero or less when it is."""
         return self._next - now
 
     @property
     def flooded(self) -> bool:
-        """Whether so much was asked in vain that nobody should wait any more."""
-        return self._in_vain >= PATIENT_LOOKS
+        """Whether so many refetches brought no new key that requests do not wait for the next."""
+        return self._misses >= MAX_AWAITED_REFETCHES
 
     def spend(self, now: float) -> None:
         self.cancel()
-        self._next = now + min(FIRST_PAUSE * 2**self._in_vain, LAST_PAUSE)
-        self._in_vain = min(self._in_vain + 1, 16)
+        self._next = now + min(FIRST_REFETCH_PAUSE_SECONDS * 2**self._misses, MAX_REFETCH_PAUSE_SECONDS)
+        self._misses = min(self._misses + 1, 16)
 
-    def spend_later(self, look: Callable[[], None], *, pause: float) -> None:
-        """Have one look in the background, however many ask for it."""
+    def spend_in_background(self, refetch: Callable[[], None], *, pause: float) -> None:
+        """Schedule one refetch for all requests that call this meanwhile."""
         if self._later is None:
-            self._later = asyncio.get_running_loop().call_later(pause, look)
+            self._later = asyncio.get_running_loop().call_later(pause, refetch)
 
     def reset(self) -> None:
-        self._in_vain, self._next = 0, 0.0
+        self._misses, self._next = 0, 0.0
 
     def cancel(self) -> None:
         if self._later is not None:
@@ -118,9 +118,9 @@ class RefetchLimiter:
 
 
 class UnknownKids:
-    """Two budgets: for kids seen for the first time, and for those that the realm was asked for in vain.
+    """Two refetch limiters: one for new kids, one for kids that an earlier refetch did not bring.
 
-    So a caller that goes on with a withdrawn key's token, or one forger, spends nothing that a rotated key needs.
+    So repeated tokens of a withdrawn or invented key do not delay the refetch for a rotated one.
     """
 
     __slots__ = ("_fresh", "_missed", "_repeated")
@@ -133,30 +133,30 @@ class UnknownKids:
         return self._repeated if kid in self._missed else self._fresh
 
     def miss(self, kid: str) -> None:
-        """The realm was asked for its sake, and did not answer or does not have it."""
-        if kid in self._missed or len(kid) > LONGEST_MISSED:
+        """Record that a refetch did not bring this kid."""
+        if kid in self._missed or len(kid) > MAX_MISSED_KID_CHARACTERS:
             return
-        if len(self._missed) >= MAX_MISSED:
+        if len(self._missed) >= MAX_MISSED_KIDS:
             del self._missed[next(iter(self._missed))]
         self._missed[kid] = None
 
     def reset(self) -> None:
-        """A new key has come: whatever waits may be it."""
-        for budget in (self._fresh, self._repeated):
-            budget.reset()
+        """Allow a refetch at once; for a new key in the set."""
+        for limiter in (self._fresh, self._repeated):
+            limiter.reset()
 
     def cancel(self) -> None:
-        """No more looks; for shutdown."""
-        for budget in (self._fresh, self._repeated):
-            budget.cancel()
+        """Cancel scheduled refetches; for shutdown."""
+        for limiter in (self._fresh, self._repeated):
+            limiter.cancel()
 
 
-FIRST_KEYS_WAIT_SECONDS = 6.0  # seconds that a request waits for keys without which it cannot be answered
+FIRST_KEYS_WAIT_SECONDS = 6.0  # that a request waits where no usable keys are known
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """Seconds. After `lifetime` keys are fetched anew; until `stale_limit` old ones serve an unreachable realm."""
+    """Seconds: keys are fetched again after `lifetime`, and used up to `stale_limit` while the realm is unreachable."""
 
     lifetime: float = 300.0
     stale_limit: float = 86_400.0
@@ -164,7 +164,7 @@ class KeyPolicy:
 
 @dataclass(slots=True)
 class KeySetState:
-    """What is known of a realm's keys now. Times are monotonic seconds; `source` is `live` or `stored`."""
+    """The present keys of a realm. Times are monotonic seconds; `source` is `live` or `stored`."""
 
     keys: KeySet | None = None
     fetched_at: float = 0.0
@@ -178,22 +178,22 @@ class KeySetState:
 
 
 def loop_time() -> float:
-    """The event loop's own time, in which its timeouts are counted."""
+    """The event loop's time, in which its timeouts are counted."""
     return asyncio.get_running_loop().time()
 
 
 def left(until: float, *, most: float = FIRST_KEYS_WAIT_SECONDS) -> float:
-    """Seconds until then, `most` at most and never below zero."""
+    """Seconds until this loop time, from 0 to `most`."""
     return max(0.0, min(until - loop_time(), most))
 
 
 REFRESH_AHEAD = 0.8  # of the lifetime
-RENEWAL_WAIT_SECONDS = 0.5  # a request with known keys waits for their renewal before stale ones are used
-MAX_KEY_WAIT_SECONDS = 3 * FIRST_KEYS_WAIT_SECONDS  # the default of a caller: as long as the waits below
-FETCH_DEADLINE = 12.0  # a source has deadlines of its own; this one ends a source that forgot them
-FIRST_BACKOFF, LAST_BACKOFF = 0.2, 30.0
+RENEWAL_WAIT_SECONDS = 0.5  # that a request waits for a renewal before it uses stale keys
+MAX_KEY_WAIT_SECONDS = 3 * FIRST_KEYS_WAIT_SECONDS  # the default `max_wait`: as long as the waits below in all
+FETCH_DEADLINE_SECONDS = 12.0  # for sources without shorter deadlines of their own
+FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.2, 30.0
 
-KeySetEvent = Callable[["RealmKeys", str], None]  # `fetched`, `failed`, or `not_asked`: an unknown kid over the budget
+KeySetEvent = Callable[["RealmKeys", str], None]  # `fetched`, `failed`, or `not_asked`: the limiter postponed a refetch
 
 
 class RealmKeys:
@@ -218,7 +218,7 @@ class RealmKeys:
         self._unknown = UnknownKids()
 
     def ready(self, kid: str, *, algorithm: str) -> VerifyKey | None:
-        """The key, if it is there and nothing has to be done for the keys; else ask `get`."""
+        """The key without a wait; None when it is missing or the keys need renewal: call `get`."""
         state = self.state
         if state.keys is None or self._clock() - state.fetched_at > self._ahead * self._policy.lifetime:
             return None
@@ -227,7 +227,7 @@ class RealmKeys:
     async def get(self, kid: str, *, algorithm: str, max_wait: float = MAX_KEY_WAIT_SECONDS) -> VerifyKey | None:
         """The key of this kid if it may verify this algorithm; None when the realm has no such key.
 
-        `max_wait` is the seconds that this caller waits in all; what it started goes on without it.
+        `max_wait` is how many seconds this caller waits in all; a fetch continues without it.
 
         Raises:
             NoUsableKeys: the realm cannot be reached and no usable keys are left.
@@ -235,11 +235,11 @@ class RealmKeys:
         until = loop_time() + max_wait
         await self._ensure_keys(until)
         if self._find(kid, algorithm=algorithm) is None:
-            await self._look_again(kid, algorithm=algorithm, until=until)
+            await self._refetch(kid, algorithm=algorithm, until=until)
         return self._find(kid, algorithm=algorithm)
 
     def restore(self, jwks: bytes, *, age: float, not_before: int, enabled: bool) -> None:
-        """Take a stored key set that is `age` seconds old; one that is not newer than the present set is ignored."""
+        """Use a stored key set that is `age` seconds old, if it is newer than the present set."""
         fetched_at = self._clock() - age
         if not self._is_newer(fetched_at):
             return
@@ -250,7 +250,7 @@ class RealmKeys:
         self._take(keys, fetched_at=fetched_at, not_before=not_before, enabled=enabled, source="stored")
 
     def adopt(self, fetched: UsableKeys, *, age: float) -> None:
-        """Take keys that somebody else has fetched from the realm, as `restore`."""
+        """Use keys that were fetched outside this object `age` seconds ago, if they are newer than the present set."""
         fetched_at = self._clock() - age
         if self._is_newer(fetched_at):
             self._take(
@@ -265,12 +265,9 @@ class RealmKeys:
         return self.state.keys is None or fetched_at > self.state.fetched_at
 
     async def refresh(self) -> str | None:
-        """Fetch now, whatever the age. Gives None, or the reason of the failure.
-
-        A fetch that began before may bring what the realm has just withdrawn: it is waited for, and does not count.
-        """
+        """Fetch now, whatever the age. Returns None, or the reason of the failure."""
         if self._refresh is not None:
-            await asyncio.wait({self._refresh})
+            await asyncio.wait({self._refresh})  # it may bring a key that the realm has withdrawn since it began
         await asyncio.wait({self._start()})
         return self.state.last_failure
 
@@ -281,12 +278,12 @@ class RealmKeys:
 
     @property
     def usable(self) -> bool:
-        """Whether the keys may serve: within the stale limit at least."""
+        """Whether the keys are within the stale limit."""
         return self.state.keys is not None and self._age() <= max(self._policy.lifetime, self._policy.stale_limit)
 
     @property
     def next_refresh(self) -> float:
-        """When the keys are renewed at the next use (monotonic seconds); until then cached tokens need no look."""
+        """When the keys are to be renewed (monotonic seconds); cached tokens are valid until then."""
         due = max(self.state.fetched_at + self._ahead * self._policy.lifetime, self._retry_at)
         return min(due, self.state.fetched_at + max(self._policy.lifetime, self._policy.stale_limit))
 
@@ -327,7 +324,7 @@ class RealmKeys:
             self._unavailable()
 
     async def _renew(self, until: float) -> None:
-        """The keys are over their lifetime: a short wait for new ones, then the old ones up to the stale limit."""
+        """Wait briefly for new keys in place of outdated ones, which are used up to the stale limit."""
         if self._may_try() or self._refresh is not None:
             most = RENEWAL_WAIT_SECONDS if self.usable else FIRST_KEYS_WAIT_SECONDS
             await asyncio.wait({self._start()}, timeout=left(until, most=most))
@@ -340,37 +337,35 @@ class RealmKeys:
     def _may_try(self) -> bool:
         return self._clock() >= self._retry_at
 
-    async def _look_again(self, kid: str, *, algorithm: str, until: float) -> None:
-        """A kid that the known keys lack, or lack for this algorithm: one shared fetch if the budget allows.
+    async def _refetch(self, kid: str, *, algorithm: str, until: float) -> None:
+        """Fetch the keys for a kid that they lack, or lack for this algorithm, within the limits of `UnknownKids`.
 
-        The caller waits for its turn briefly. Each fetch that brings nothing new doubles the pause before the next
-        (0.25 s to 1 s); one that brings a new key resets it. After three in vain it is a flood: nobody waits any more,
-        and the next fetch, at its turn, is in the background. So invented kids cost the realm a fetch a second at most
-        and hold up nobody, and a key that is really new is accepted within that second. Kids that come again have a
-        budget of their own.
+        Requests share the fetch. After three fetches without a new key (a flood) no request waits: the next fetch is in
+        the background, a second later at most. So invented kids cost the realm one fetch a second, and a new key is
+        accepted within that second.
         """
         begun = self.state.fetches
         if self._refresh is not None:
-            await self._settled(until)  # it began before this token came, so it may or may not bring the key
+            await self._settled(until)  # it began before this request, so it may or may not bring the key
             if self._find(kid, algorithm=algorithm) is not None:
                 return
-        # Not the back-off after failures: a realm that comes back with a new key issues tokens before we ask again.
-        budget = self._unknown.limiter_of(kid)
-        pause = budget.pause(self._clock())
-        if pause > 0 and (budget.flooded or pause > left(until)):
-            budget.spend_later(lambda: self._look(budget), pause=pause)
+        # Not the back-off after failures: a realm that recovers with a new key issues tokens before the next retry.
+        limiter = self._unknown.limiter_of(kid)
+        pause = limiter.pause(self._clock())
+        if pause > 0 and (limiter.flooded or pause > left(until)):
+            limiter.spend_in_background(lambda: self._start_refetch(limiter), pause=pause)
             self._on_event(self, "not_asked")
             return
         if pause > 0:
             await asyncio.sleep(pause)
-        if self.state.fetches == begun:  # nobody else has looked meanwhile
-            self._look(budget)
+        if self.state.fetches == begun:  # no other request has started a fetch meanwhile
+            self._start_refetch(limiter)
         await self._settled(until)
         if self._find(kid, algorithm=algorithm) is None:
             self._unknown.miss(kid)
 
-    def _look(self, budget: RefetchLimiter) -> None:
-        budget.spend(self._clock())
+    def _start_refetch(self, limiter: RefetchLimiter) -> None:
+        limiter.spend(self._clock())
         self._start()
 
     async def _settled(self, until: float) -> None:
@@ -378,7 +373,7 @@ class RealmKeys:
             await asyncio.wait({self._refresh}, timeout=left(until))
 
     def _start(self) -> asyncio.Task[None]:
-        """The fetch under way, or a new one. It belongs to these keys: a caller that goes away does not end it."""
+        """The fetch under way, or a new one; a caller that is cancelled does not end it."""
         if self._refresh is None:
             self._refresh = asyncio.create_task(self._run(), name=f"keys of {self.realm.issuer}")
             self._refresh.add_done_callback(self._ended)
@@ -388,13 +383,14 @@ class RealmKeys:
         self._refresh = None
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed("Unexpected")
-            asyncio.get_running_loop().call_exception_handler({"message": "a key fetch broke", "exception": error})
+            context = {"message": "a key fetch failed unexpectedly", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     async def _run(self) -> None:
         self.state.fetches += 1
         begun = self._clock()
         try:
-            async with asyncio.timeout(FETCH_DEADLINE):
+            async with asyncio.timeout(FETCH_DEADLINE_SECONDS):
                 try:
                     fetched = await self._source.fetch(self.realm)
                 finally:
@@ -405,16 +401,16 @@ class RealmKeys:
         except TimeoutError:
             self._failed("TimedOut")
         except BrokenKeySet as broken:
-            self._failed(broken.reason)  # and never in place of a good set
+            self._failed(broken.reason)  # the present set stays
         else:
             state = self.state
             if state.keys is not None and state.fetched_at > begun:
-                # Another replica asked later and was quicker: what it brought is newer than this answer.
+                # Another replica started its fetch later and was faster: its keys are newer than these.
                 self._on_event(self, "fetched")
                 return
             self._take(
                 keys,
-                fetched_at=begun,  # the realm may have answered before it withdrew a key, however late we read that
+                fetched_at=begun,  # the realm may have responded before it withdrew a key, however late that is read
                 not_before=state.not_before if fetched.not_before is None else fetched.not_before,
                 enabled=state.enabled if fetched.enabled is None else fetched.enabled,
                 source="live",
@@ -422,7 +418,7 @@ class RealmKeys:
             self._on_event(self, "fetched")
 
     def _failed(self, reason: str) -> None:
-        backoff = min(FIRST_BACKOFF * 2**self.state.failures, LAST_BACKOFF)
+        backoff = min(FIRST_BACKOFF_SECONDS * 2**self.state.failures, MAX_BACKOFF_SECONDS)
         self.state.failures = min(self.state.failures + 1, 16)
         self.state.last_failure = reason
         self._retry_at = self._clock() + backoff * random.uniform(0.8, 1.2)  # noqa: S311 (jitter, not a secret)
@@ -434,7 +430,7 @@ class RealmKeys:
         known = before.keys.keys if before.keys is not None else {}
         if any_lost(known, now=keys.keys) or not_before != before.not_before or enabled != before.enabled:
             self.realm.forget_verified()
-        if any_lost(keys.keys, now=known):  # seen from the new set: it has what the one before had not
+        if any_lost(keys.keys, now=known):  # the new set has a key that the previous one lacks
             self._unknown.reset()
         for kid, key in keys.keys.items():
             same = kid in known and known[kid].shares(key)

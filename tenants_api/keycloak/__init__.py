@@ -1,1 +1,1 @@
-"""What a realm answers: guarded HTTP, and the few documents that are read from it. Knows no database."""
+"""The documents of a realm, read through the guarded HTTP client. Knows no database."""

@@ -1,4 +1,4 @@
-"""What all documents of a realm have in common: status 200 and a JSON object."""
+"""Fetches a realm's documents: discovery, JWKS, status."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _JSON_TYPES = ("application/json", "application/jwk-set+json")
 
 
 async def fetch_object(client: RealmClient, url: str, *, ca_bundle: str | None) -> tuple[dict[str, Any], bytes]:
-    """GET a JSON document: the object and the bytes that it was read from.
+    """GET a JSON document: the object and its bytes.
 
     Raises:
-        RealmFault: it cannot be had, has another status than 200, or is no JSON object.
+        RealmFault: it cannot be fetched, its status is not 200, or it is not a JSON object.
     """
     answer = await client.get(url, ca_bundle=ca_bundle)
     check_status(answer, url=url)
@@ -37,19 +37,17 @@ def check_status(answer: RealmAnswer, *, url: str) -> None:
 
 
 def _why_not_found(url: str) -> str:
-    """What may be wrong with a URL at which there is no realm."""
+    """What to check at a URL without a realm."""
     base, realms, _ = url.partition("/realms/")
     if not realms:
         return "the realm URL lacks /realms/<name>; copy it from Realm settings → Endpoints"
     if base.endswith("/auth"):
-        return "there is no such realm; check its name (case counts), and leave /auth out for Keycloak 17 or newer"
-    return (
-        f"there is no such realm; check its name (case counts), and try {base}/auth/realms/ if Keycloak is below /auth"
-    )
+        return "no such realm; check its name (case-sensitive), and leave /auth out for Keycloak 17 or newer"
+    return f"no such realm; check its name (case-sensitive), and try {base}/auth/realms/ if Keycloak is below /auth"
 
 
 def parse_object(body: bytes, *, url: str) -> dict[str, Any]:
-    """The JSON object in an answer. Raises RealmFault (`NotJson`)."""
+    """The JSON object in a response. Raises RealmFault (`NotJson`)."""
     try:
         value = parse_json(body)
     except ValueError as error:
@@ -64,7 +62,7 @@ def _not_json(url: str) -> RealmFault:
     return RealmFault("NotJson", message=message)
 
 
-MAX_ISSUER = 512  # characters that are kept: a registered issuer has no more
+MAX_ISSUER_CHARACTERS = 512  # a registered issuer has no more; the rest is cut off
 
 
 async def fetch_issuer(client: RealmClient, realm_url: str, *, ca_bundle: str | None = None) -> str:
@@ -74,14 +72,14 @@ async def fetch_issuer(client: RealmClient, realm_url: str, *, ca_bundle: str | 
     issuer = document.get("issuer")
     if not isinstance(issuer, str):
         raise RealmFault("NotJson", message=f"expected an issuer in the document at {url}, found none")
-    return issuer[:MAX_ISSUER]
+    return issuer[:MAX_ISSUER_CHARACTERS]
 
 
 async def fetch_jwks(client: RealmClient, realm_url: str, *, ca_bundle: str | None = None) -> bytes:
-    """Read Keycloak's fixed path `…/protocol/openid-connect/certs`, whatever the discovery document names.
+    """GET Keycloak's fixed path `…/protocol/openid-connect/certs`; `jwks_uri` of the discovery document is not used.
 
     Raises:
-        RealmFault: it cannot be had, or is no JWKS (RFC 7517 section 5).
+        RealmFault: it cannot be fetched, or is not a JWKS (RFC 7517 section 5).
     """
     url = f"{realm_url}/protocol/openid-connect/certs"
     document, body = await fetch_object(client, url, ca_bundle=ca_bundle)
@@ -99,7 +97,7 @@ class RealmStatus:
 
 
 async def fetch_status(client: RealmClient, realm_url: str, *, ca_bundle: str | None = None) -> RealmStatus:
-    """Ask the realm for both. Raises RealmFault."""
+    """Fetch both. Raises RealmFault."""
     enabled = await fetch_enabled(client, realm_url, ca_bundle=ca_bundle)
     return RealmStatus(enabled, await fetch_not_before(client, realm_url, ca_bundle=ca_bundle))
 
@@ -115,7 +113,7 @@ async def fetch_not_before(client: RealmClient, realm_url: str, *, ca_bundle: st
 
 
 async def fetch_enabled(client: RealmClient, realm_url: str, *, ca_bundle: str | None = None) -> bool:
-    """Whether the realm gives out tokens at all. Raises RealmFault."""
+    """Whether the realm is enabled: a disabled one refuses every token request. Raises RealmFault."""
     url = f"{realm_url}/protocol/openid-connect/token"
     answer = await client.post_form(url, {}, ca_bundle=ca_bundle)
     if answer.status in (400, 401):

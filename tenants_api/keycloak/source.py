@@ -1,4 +1,4 @@
-"""The key source: the realm's JWKS and, beside it, its status."""
+"""The key source: fetches a realm's JWKS and status."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tenants_api.keycloak.realm import fetch_jwks, fetch_status
 from tenants_api.outbound.client import RealmClient
 from tenants_api.outbound.errors import RealmFault
 
-STATUS_DEADLINE = 3.0
+STATUS_DEADLINE_SECONDS = 3.0
 
 
 class RealmKeySource:
-    """Fetches a realm's keys and, beside them, its status; a status that cannot be read changes nothing."""
+    """Fetches a realm's keys and status at the same time; the status is None where it cannot be read."""
 
     def __init__(self, client: RealmClient) -> None:
         self._client = client
@@ -37,7 +37,7 @@ class RealmKeySource:
 
     async def _status(self, realm: KeyOwner) -> tuple[int | None, bool | None]:
         try:
-            async with asyncio.timeout(STATUS_DEADLINE):
+            async with asyncio.timeout(STATUS_DEADLINE_SECONDS):
                 status = await fetch_status(self._client, realm.realm_url, ca_bundle=realm.ca_bundle)
         except (RealmFault, TimeoutError):
             return None, None

@@ -12,7 +12,7 @@ from tenants_api.outbound.errors import LoginRefused, RealmFault
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """What the realm gave. Times are seconds from now; the tokens stay out of every repr."""
+    """The realm's tokens, which no repr shows. Times are seconds from now."""
 
     access_token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
@@ -35,8 +35,8 @@ async def password_grant(
     """Exchange a user name and a password for tokens.
 
     Raises:
-        LoginRefused: the realm said no; `kind` says why, for the operator.
-        RealmFault: the realm cannot be reached or answered nonsense.
+        LoginRefused: the realm refused; `kind` is the reason for the operator.
+        RealmFault: the realm cannot be reached, or its response is invalid.
     """
     url = f"{realm_url}/protocol/openid-connect/token"
     form = {"grant_type": "password", "client_id": client_id, "username": username, "password": password}
@@ -52,11 +52,11 @@ def _refused(answer: RealmAnswer, *, url: str) -> LoginRefused:
     error, description = str(body.get("error", ""))[:40], str(body.get("error_description", ""))[:100]
     if error != "invalid_grant":
         return LoginRefused("client_refused", message=f"the realm refused the login client: {error}")
-    # 401 before Keycloak 26.6, 400 since; only the description tells a wrong password from an account that is not
-    # ready, and that difference is never shown outside.
+    # 401 before Keycloak 26.6, 400 since; only the description distinguishes a wrong password from an account that is
+    # not ready, and a response never does.
     if "credentials" in description:
         return LoginRefused("invalid_credentials", message="wrong user name or password")
-    return LoginRefused("account_not_ready", message=f"the realm says: {description}")
+    return LoginRefused("account_not_ready", message=f"the realm refused the account: {description}")
 
 
 def _token_response(body: dict[str, Any], *, url: str) -> TokenResponse:

@@ -10,7 +10,7 @@ import pytest
 
 from tenants_api.control.checks import MAX_MESSAGE_CHARACTERS
 from tenants_api.devkit.realms import DevRealmServer
-from tenants_api.jwks.parse import MAX_KID, BrokenKeySet, parse_key_set
+from tenants_api.jwks.parse import MAX_KID_CHARACTERS, BrokenKeySet, parse_key_set
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, running_app
 from tests.support.tokens import Key, jwks
@@ -82,7 +82,7 @@ def test_key_whose_kid_cannot_be_shown_is_left_out_and_the_others_stay(kid: str)
 
 
 def test_longest_kid_is_used_and_a_longer_one_is_not() -> None:
-    longest = "k" * MAX_KID
+    longest = "k" * MAX_KID_CHARACTERS
     assert [key.kid for key in parse_key_set(jwks(Key("a", kid=longest))).keys.values()] == [longest]
     with pytest.raises(BrokenKeySet):
         parse_key_set(jwks(Key("a", kid=longest + "k")))

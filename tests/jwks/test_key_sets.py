@@ -51,8 +51,8 @@ def _small_rsa() -> dict[str, Any]:
     ("key", "reason"),
     [
         (_small_rsa, "RSA key of 1024 bits"),
-        (lambda: Key("acme").jwk(e=b64(b"\x01")), "not a sound RSA key"),
-        (lambda: Key("acme").jwk(e=b64(b"\x02")), "not a sound RSA key"),
+        (lambda: Key("acme").jwk(e=b64(b"\x01")), "an invalid RSA key"),
+        (lambda: Key("acme").jwk(e=b64(b"\x02")), "an invalid RSA key"),
         (lambda: Key("acme").jwk(d="AAAA"), "private"),
         (lambda: Key("acme").jwk(use="enc"), "not for signatures"),
         (lambda: Key("acme").jwk(key_ops=["encrypt"]), "not for signatures"),

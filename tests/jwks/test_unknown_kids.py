@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tenants_api.jwks.realm_keys import MAX_MISSED, UnknownKids
+from tenants_api.jwks.realm_keys import MAX_MISSED_KIDS, UnknownKids
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage
 from tests.support.waiting import DEADLINE, becomes
@@ -103,7 +103,7 @@ async def test_kids_that_were_asked_for_in_vain_take_a_bounded_memory() -> None:
         kids.miss(f"random-{number}")
     kids.miss("long" * 100)
     repeated = kids.limiter_of("random-999")
-    assert sum(kids.limiter_of(f"random-{number}") is repeated for number in range(1000)) == MAX_MISSED
+    assert sum(kids.limiter_of(f"random-{number}") is repeated for number in range(1000)) == MAX_MISSED_KIDS
     assert kids.limiter_of("long" * 100) is not repeated
 
 

@@ -113,12 +113,12 @@ async def _main(world: World, actions: Sequence[Action], *, until: float | None)
     if tasks:
         await asyncio.wait(tasks, timeout=120.0)
     try:
-        await _look_again(world, performer)
+        await _refetch(world, performer)
     except Broken as error:
         world.fail(error)
 
 
-async def _look_again(world: World, performer: Performer) -> None:
+async def _refetch(world: World, performer: Performer) -> None:
     """When all trouble is over, everything is as the registry says, everywhere."""
     await asyncio.sleep(RECOVERS)
     for row in world.model.latest.rows:
