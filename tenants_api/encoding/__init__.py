@@ -1,1 +1,1 @@
-"""Strict JSON and base64url, and sealing: how bytes are read and written."""
+"""Strict JSON and base64url, and sealing."""

@@ -1,7 +1,6 @@
-"""Private keys at rest: sealed with AES-256-GCM under a key that the database never sees. Knows no table.
+"""Seals private keys at rest: AES-256-GCM under a secret that is not in the database. Knows no table.
 
-A stolen backup, or a statement smuggled into another query, then forges no assertion. Neither does a row that somebody
-writes: the public half is always computed from the private one, and what a seal was not made for does not open.
+With a stolen backup, or with SQL injection, an attacker can neither read a sealed key nor insert one.
 """
 
 from __future__ import annotations
@@ -14,13 +13,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-_NONCE = 12  # bytes; NIST SP 800-38D section 8.2
+_NONCE_BYTES = 12  # NIST SP 800-38D section 8.2
 _PURPOSE = b"tenants-api assertion keys 1"
 
-
-UNREADABLE = (
-    "the stored assertion keys were sealed under another secret; give it as well: TENANTS_ASSERTION_SECRET=new,old"
-)
+UNREADABLE = "the stored assertion keys were sealed under another secret; set TENANTS_ASSERTION_SECRET=new,old"
 
 
 class Unreadable(Exception):
@@ -28,21 +24,21 @@ class Unreadable(Exception):
 
 
 class Seal:
-    """Seals under the first secret and opens what any of them sealed, so that a secret can be changed."""
+    """Seals under the first secret, and opens what was sealed under any of them, so that a secret can be rotated."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._ciphers = [AESGCM(_derived(secret)) for secret in secrets]
 
     def close(self, data: bytes, *, context: bytes) -> bytes:
-        """Seal `data`; it opens only with the same `context`, so that a row cannot stand in for another."""
-        nonce = os.urandom(_NONCE)
+        """Seal `data`; it opens only with the same `context`, so that one row cannot replace another."""
+        nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._ciphers[0].encrypt(nonce, data, context)
 
     def open(self, sealed: bytes, *, context: bytes) -> bytes:
-        """What was sealed. Raises Unreadable."""
+        """The data that was sealed. Raises Unreadable."""
         for cipher in self._ciphers:
             try:
-                return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], context)
+                return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)
             except (InvalidTag, ValueError):
                 continue
         raise Unreadable

@@ -1,7 +1,7 @@
-"""base64url read strictly: without padding, and in its one canonical spelling (RFC 4648 sections 3.5 and 5, RFC 7515).
+"""Strict base64url: without padding, and in its one canonical spelling (RFC 4648 sections 3.5 and 5, RFC 7515).
 
-Where pybase64 is installed (the extra `fast`), it reads by SIMD instructions what was checked before; the standard
-library decides. docs/decisions/0018-pybase64.md.
+Where pybase64 is installed (the extra `fast`), it decodes by SIMD instructions; the result is that of the standard
+library. See docs/decisions/0018-pybase64.md.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ try:
 except ModuleNotFoundError:  # the extra `fast` is not installed
     pybase64 = None
 
-# To the standard alphabet, and whatever is not base64url to what no alphabet has.
+# To the standard alphabet; the characters that base64url lacks become invalid in every alphabet.
 _TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
-_PLUS, _SLASH, _EQUALS = b"+/="  # as numbers: each is then one look by memchr, a sixth of what it takes as text
-# The unused low bits of the last character must be zero, else one text would have several spellings.
+_PLUS, _SLASH, _EQUALS = b"+/="  # as integers: `in` is then one call of memchr, in a sixth of the time
+# The unused low bits of the last character must be zero, otherwise one value would have several spellings.
 _LAST_OF_TWO = frozenset(b"AQgw")
 _LAST_OF_THREE = frozenset(b"AEIMQUYcgkosw048")
 
 
 def parse_base64url(text: bytes) -> bytes:
-    """The bytes in a base64url text; an empty one has none.
+    """Decode base64url; empty text is empty bytes.
 
     Raises:
-        ValueError: padding, white space, a character of another alphabet, a length that no bytes have, or unused bits
-            that are not zero.
+        ValueError: padding, white space, a character of another alphabet, an impossible length, or unused bits that
+            are not zero.
     """
     if pybase64 is None:
         return parse_with_stdlib(text)
     padding = _padding_of(text)
-    # It would take both alphabets, and padding where the text has its own.
+    # pybase64 would accept both alphabets, and padding.
     if _PLUS in text or _SLASH in text or _EQUALS in text:
         raise ValueError("not base64url")
     found: bytes = pybase64.b64decode(text + padding, b"-_", True)
@@ -42,12 +42,12 @@ def parse_base64url(text: bytes) -> bytes:
 
 
 def parse_with_stdlib(text: bytes) -> bytes:
-    """The same, by the standard library alone."""
+    """As `parse_base64url`, by the standard library."""
     return binascii.a2b_base64(text.translate(_TO_STANDARD) + _padding_of(text), strict_mode=True)
 
 
 def _padding_of(text: bytes) -> bytes:
-    """What a text of this length lacks. ValueError when it has a length that no bytes have, or another spelling."""
+    """The padding of a text. Raises ValueError when its length is impossible, or its spelling is not canonical."""
     rest = len(text) % 4
     if rest == 0:
         return b""

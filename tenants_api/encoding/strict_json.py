@@ -1,7 +1,7 @@
-"""JSON read strictly (RFC 8259 as RFC 8725 wants it): what two parsers could read in two ways is refused.
+"""Strict JSON (RFC 8259, RFC 8725 section 2.4): refuses what two parsers could read in two ways.
 
-The standard library's parser decides. Where orjson is installed (the extra `fast`), it reads a text only
-where it can be shown that the standard library reads the same; docs/decisions/0015-orjson.md.
+The result is that of the standard library. Where orjson is installed (the extra `fast`), its result is used when it
+provably equals that; see docs/decisions/0015-orjson.md.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ except ModuleNotFoundError:  # the extra `fast` is not installed
 
 
 def parse_json(data: bytes) -> Any:
-    """The value in a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: not UTF-8 (or with a byte order mark), not JSON, a duplicate member, NaN or Infinity, a lone
-            surrogate, or nested deeper than the interpreter can follow.
+        ValueError: not UTF-8 (or with a byte order mark), not valid JSON, a duplicate member, NaN or Infinity, a lone
+            surrogate, or nesting beyond the interpreter's recursion limit.
     """
     value = _verified(data) if orjson is not None else None
     return value if value is not None else parse_with_stdlib(data)
 
 
 def parse_with_stdlib(data: bytes) -> Any:
-    """The same, by the standard library alone."""
+    """As `parse_json`, by the standard library."""
     try:
-        # Decoded first: json.loads on bytes would also take UTF-16, UTF-32 and a byte order mark.
+        # Decoded first: json.loads on bytes would also accept UTF-16, UTF-32 and a byte order mark.
         value = _read(data.decode("utf-8"))
         if b"\\" in data:
-            # A lone surrogate is legal JSON and breaks everything that later wants UTF-8.
+            # A lone surrogate is valid JSON, and cannot be encoded as UTF-8 later.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError as error:
         raise ValueError("nested too deep") from error
@@ -42,22 +42,20 @@ def parse_with_stdlib(data: bytes) -> Any:
 
 
 def _verified(data: bytes) -> Any:
-    """What orjson reads, if it writes the same bytes again; None if not.
+    """The value that orjson reads, if orjson serializes it to the same bytes; None if not.
 
-    A value has each member once. So a text that is what is written of a value has none twice; and no integer that
-    became a float, no number without an end, no lone surrogate, no byte order mark.
+    Such a text has no duplicate member, no integer that became a float, no lone surrogate and no byte order mark.
     """
     try:
         value = orjson.loads(data)
         return value if orjson.dumps(value) == data else None
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # not JSON, or nested deeper than orjson writes
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # not valid JSON, or nested deeper than orjson writes
         return None
 
 
 def _read(text: str) -> Any:
-    """Without white space round it, as realms write it, the text needs no search for its ends."""
     try:
-        value, end = _STRICT.raw_decode(text)
+        value, end = _STRICT.raw_decode(text)  # the fast path, for text without white space around it
     except ValueError:
         return _STRICT.decode(text)
     return value if end == len(text) else _STRICT.decode(text)

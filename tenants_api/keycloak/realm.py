@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenants_api.encoding.strict_json import parse_json
-from tenants_api.outbound.client import RealmAnswer, RealmClient
+from tenants_api.outbound.client import RealmClient, RealmResponse
 from tenants_api.outbound.errors import RealmFault
 from tenants_api.outbound.urls import WELL_KNOWN
 
@@ -27,7 +27,7 @@ async def fetch_object(client: RealmClient, url: str, *, ca_bundle: str | None) 
     return parse_object(answer.body, url=url), answer.body
 
 
-def check_status(answer: RealmAnswer, *, url: str) -> None:
+def check_status(answer: RealmResponse, *, url: str) -> None:
     """Raises RealmFault (`HttpStatus`) unless the status is 200."""
     if answer.status == 404:
         raise RealmFault("HttpStatus", message=f"expected 200 at {url}, found 404: {_why_not_found(url)}")

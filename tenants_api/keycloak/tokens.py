@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tenants_api.keycloak.realm import check_status, parse_object
-from tenants_api.outbound.client import RealmAnswer, RealmClient
+from tenants_api.outbound.client import RealmClient, RealmResponse
 from tenants_api.outbound.errors import LoginRefused, RealmFault
 
 
@@ -47,7 +47,7 @@ async def password_grant(
     return _token_response(parse_object(answer.body, url=url), url=url)
 
 
-def _refused(answer: RealmAnswer, *, url: str) -> LoginRefused:
+def _refused(answer: RealmResponse, *, url: str) -> LoginRefused:
     body = parse_object(answer.body, url=url)
     error, description = str(body.get("error", ""))[:40], str(body.get("error_description", ""))[:100]
     if error != "invalid_grant":

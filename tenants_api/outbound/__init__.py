@@ -1,1 +1,1 @@
-"""Guarded HTTP requests to addresses that a stranger names (SSRF)."""
+"""The HTTP client with SSRF protection, for URLs that tenants choose."""

@@ -1,7 +1,7 @@
-"""HTTP to realms, guarded: resolve once, check every address, connect to a checked one, read a bounded answer.
+"""The HTTP client for realms: resolves once, checks every address, connects to a checked one, reads a bounded response.
 
-A realm is a stranger's server. Nothing that it sends chooses a target: redirects are errors, proxies of the
-environment are not used, cookies are not kept, no connection serves two fetches.
+A realm is a server of another party. No response chooses a target: redirects are errors, proxies of the environment
+are not used, cookies are not stored, and each fetch has a connection of its own.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from tenants_api.outbound.targets import Address, Resolver, TargetPolicy
 from tenants_api.outbound.tls import Transports, untrusted
 from tenants_api.outbound.urls import check_target
 
-MAX_PIECES = 2048  # of one body; proxies send kilobytes at once, and a piece of one byte costs as much as a large one
-PIECES_PER_TURN = 32  # pieces after which others have their turn: many thousands may lie there already
+MAX_BODY_PIECES = 2048  # proxies send kilobytes at once, and a piece of one byte costs as much as a large one
+PIECES_PER_TURN = 32  # between two yields to the event loop: thousands of pieces may be buffered
 
 
-async def read_body(pieces: AsyncIterator[bytes], *, most: int, url: str) -> bytes:
-    """The pieces together, at most so many bytes of them. Raises RealmFault `TooLarge`."""
+async def read_body(pieces: AsyncIterator[bytes], *, max_bytes: int, url: str) -> bytes:
+    """Join the pieces of a body. Raises RealmFault (`TooLarge`)."""
     read: list[bytes] = []
     size = 0
     async for piece in pieces:
         size += len(piece)
         read.append(piece)
-        if size > most:
-            raise RealmFault("TooLarge", message=f"{url} sends more than {most} bytes; expected a small JSON document")
-        if len(read) > MAX_PIECES:
-            message = f"{url} sends its answer in more than {MAX_PIECES} pieces; expected a small JSON document"
+        if size > max_bytes:
+            message = f"{url} sends more than {max_bytes} bytes; expected a small JSON document"
+            raise RealmFault("TooLarge", message=message)
+        if len(read) > MAX_BODY_PIECES:
+            message = f"{url} sends its response in more than {MAX_BODY_PIECES} pieces; expected a small JSON document"
             raise RealmFault("TooLarge", message=message)
         if len(read) % PIECES_PER_TURN == 0:
             await asyncio.sleep(0)
@@ -50,8 +51,8 @@ class _Host:
 class Slots:
     """At most `total` fetches at once, at most `per_host` of them to one host.
 
-    A fetch queues for its host first: those that wait for a hanging host hold no slot of the others. Waiting has a
-    deadline of its own (seconds), so that a fetch's own time starts when it may really go out.
+    A fetch waits for its host's slot first, so that fetches to a hanging host hold no slots of others. `wait` (seconds)
+    is the deadline for a slot; a fetch's own deadline begins after it.
     """
 
     def __init__(self, total: int, *, per_host: int, wait: float) -> None:
@@ -60,11 +61,11 @@ class Slots:
         self._hosts: dict[str, _Host] = {}
 
     def __len__(self) -> int:
-        """Hosts that are in use now; others are forgotten."""
+        """How many hosts are in use now."""
         return len(self._hosts)
 
     @asynccontextmanager
-    async def taken(self, host: str) -> AsyncIterator[None]:
+    async def hold(self, host: str) -> AsyncIterator[None]:
         """Hold a slot.
 
         Raises:
@@ -82,21 +83,21 @@ class Slots:
                 del self._hosts[host]
 
 
-MAX_TRIES = 4  # addresses of one name
+MAX_TRIED_ADDRESSES = 4  # of one host
 _HEADERS = {
     "Accept": "application/json",
-    # Nothing compressed is asked for and nothing compressed is read: 484 bytes can become 200 MB.
+    # Compressed responses are refused: 484 bytes can become 200 MB.
     "Accept-Encoding": "identity",
-    # A pool knows a connection by address and port. Two realms behind one address would share a kept one, and the
-    # second one's certificate would never be looked at: every fetch has a connection of its own.
+    # A pool identifies a connection by address and port. Two realms behind one address would share a pooled one, and
+    # the second realm's certificate would never be checked.
     "Connection": "close",
     "User-Agent": "tenants-api",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class RealmAnswer:
-    """What came back: never more than the cap, never decompressed."""
+class RealmResponse:
+    """A response within the size limit, never decompressed."""
 
     status: int
     body: bytes
@@ -106,9 +107,9 @@ class RealmAnswer:
 class RealmClient:
     """Fetches from realms.
 
-    `total_timeout` (seconds) covers name resolution, connection, head and body of one fetch. Waiting for one of the
-    `max_connections` slots has the same time again, and one host gets `per_host` of them at most: realms that hang
-    keep those waiting that share their host, and others only when sixteen such hosts hang at once.
+    `total_timeout` (seconds) covers name resolution, connection, head and body of one fetch; the wait for one of the
+    `max_connections` slots has the same timeout again. One host gets `per_host` slots at most: realms that hang delay
+    realms of other hosts only when sixteen such hosts hang at once.
     """
 
     def __init__(
@@ -129,11 +130,11 @@ class RealmClient:
         self._slots = Slots(max_connections, per_host=per_host, wait=total_timeout)
         self._transports = Transports()
 
-    async def get(self, url: str, *, ca_bundle: str | None = None) -> RealmAnswer:
+    async def get(self, url: str, *, ca_bundle: str | None = None) -> RealmResponse:
         """GET. Raises RealmFault."""
         return await self._request("GET", url, ca_bundle=ca_bundle, form=None)
 
-    async def post_form(self, url: str, form: Mapping[str, str], *, ca_bundle: str | None = None) -> RealmAnswer:
+    async def post_form(self, url: str, form: Mapping[str, str], *, ca_bundle: str | None = None) -> RealmResponse:
         """POST a form. Raises RealmFault."""
         return await self._request("POST", url, ca_bundle=ca_bundle, form=form)
 
@@ -143,7 +144,7 @@ class RealmClient:
 
     async def _request(
         self, method: str, url: str, *, ca_bundle: str | None, form: Mapping[str, str] | None
-    ) -> RealmAnswer:
+    ) -> RealmResponse:
         check_target(url, policy=self._policy)  # again at every fetch: the policy may be narrower than it was
         request = httpx.Request(
             method,
@@ -154,20 +155,20 @@ class RealmClient:
         )
         transport = await self._transports.get(ca_bundle)
         try:
-            async with self._slots.taken(f"{_host(request.url)}:{_port(request.url)}"):
+            async with self._slots.hold(f"{_host(request.url)}:{_port(request.url)}"):
                 return await self._fetch(request, transport=transport)
         except TimeoutError as error:
-            message = f"{url} could not be asked: too many fetches from this host are under way; try again"
+            message = f"{url} could not be fetched: too many fetches from this host are under way; try again"
             raise RealmFault("TimedOut", message=message) from error
 
-    async def _fetch(self, request: httpx.Request, *, transport: httpx.AsyncHTTPTransport) -> RealmAnswer:
+    async def _fetch(self, request: httpx.Request, *, transport: httpx.AsyncHTTPTransport) -> RealmResponse:
         try:
-            # One deadline round everything: httpx's own are per operation, and a drip never reaches them.
+            # One deadline for everything: httpx's own are per operation, and a slow drip never reaches them.
             async with asyncio.timeout(self._total_timeout):
                 addresses = await self._addresses(request.url)
                 return await self._try_each(request, addresses=addresses, transport=transport)
         except TimeoutError as error:
-            message = f"{request.url} gave no whole answer within {self._total_timeout:g} s; is it reachable from here?"
+            message = f"{request.url} sent no complete response within {self._total_timeout:g} s; is it reachable?"
             raise RealmFault("TimedOut", message=message) from error
 
     async def _addresses(self, target: httpx.URL) -> list[Address]:
@@ -178,7 +179,7 @@ class RealmClient:
             message = f"the host {host!r} cannot be resolved; check its name and this machine's DNS"
             raise RealmFault("Unreachable", message=message) from error
         for address in found:
-            # Every one: a name with one good and one bad address is refused.
+            # All of them: a name with one good and one bad address is refused.
             self._policy.check_address(address, host=host)
         if not found:
             raise RealmFault("Unreachable", message=f"the host {host!r} has no address; check this machine's DNS")
@@ -186,9 +187,9 @@ class RealmClient:
 
     async def _try_each(
         self, request: httpx.Request, *, addresses: list[Address], transport: httpx.AsyncHTTPTransport
-    ) -> RealmAnswer:
+    ) -> RealmResponse:
         refused: Exception | None = None
-        for address in addresses[:MAX_TRIES]:
+        for address in addresses[:MAX_TRIED_ADDRESSES]:
             try:
                 response = await transport.handle_async_request(_pinned(request, address=address))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -200,26 +201,24 @@ class RealmClient:
                 raise _broken(request.url) from error
             else:
                 return await self._read(response, url=request.url)
-        message = (
-            f"no connection to {_host(request.url)}:{_port(request.url)}; is Keycloak running and reachable from here?"
-        )
+        message = f"no connection to {_host(request.url)}:{_port(request.url)}; is Keycloak running and reachable?"
         raise RealmFault("Unreachable", message=message) from refused
 
-    async def _read(self, response: httpx.Response, *, url: httpx.URL) -> RealmAnswer:
+    async def _read(self, response: httpx.Response, *, url: httpx.URL) -> RealmResponse:
         try:
             _check_head(response, url=url)
-            body = await read_body(response.aiter_raw(), most=self._max_bytes, url=str(url))
+            body = await read_body(response.aiter_raw(), max_bytes=self._max_bytes, url=str(url))
         except httpx.HTTPError as error:
             raise _broken(url) from error
         finally:
             await response.aclose()
-        return RealmAnswer(response.status_code, body, response.headers.get("content-type", ""))
+        return RealmResponse(response.status_code, body, response.headers.get("content-type", ""))
 
 
 def _pinned(request: httpx.Request, *, address: Address) -> httpx.Request:
     """The request to the checked address itself, so that no second look-up can give another one.
 
-    Host, SNI and the name that the certificate must bear stay those of the URL.
+    Host, SNI and the certificate's expected name stay those of the URL.
     """
     host = _host(request.url)
     name = {} if _is_literal(host) else {"sni_hostname": host}
@@ -235,25 +234,24 @@ def _pinned(request: httpx.Request, *, address: Address) -> httpx.Request:
 def _check_head(response: httpx.Response, *, url: httpx.URL) -> None:
     if 300 <= response.status_code < 400:
         message = (
-            f"{url} redirects (status {response.status_code}); redirects are not followed: register the URL that "
-            "answers itself"
+            f"{url} redirects (status {response.status_code}), and redirects are not followed; register the URL that "
+            "it redirects to"
         )
         raise RealmFault("Redirected", message=message)
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        message = f"{url} sends a compressed answer although identity was asked for; switch compression off there"
+        message = f"{url} sends a compressed response to a request for identity; switch compression off there"
         raise RealmFault("NotJson", message=message)
 
 
 def _broken(url: httpx.URL) -> RealmFault:
-    message = f"{url} broke off its answer or does not speak HTTP/1.1; check the port and what stands before Keycloak"
+    message = f"{url} ended its response early or does not speak HTTP/1.1; check the port and the proxy of Keycloak"
     return RealmFault("Unreachable", message=message)
 
 
 def _host(target: httpx.URL) -> str:
-    """The host as it is registered. `httpx.URL.host` decodes international names.
-
-    What it decodes, `getaddrinfo` encodes anew by the older IDNA 2003: of `xn--fa-hia` it makes `fass`, another host.
-    """
+    """The host as it is registered."""
+    # `httpx.URL.host` decodes international names, which `getaddrinfo` encodes by the older IDNA 2003: `xn--fa-hia`
+    # would become `fass`, another host.
     return target.raw_host.decode("ascii")
 
 

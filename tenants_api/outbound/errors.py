@@ -1,4 +1,4 @@
-"""What can go wrong with a realm, with a stable reason, both values and the cure."""
+"""Errors of requests to a realm, with a stable reason, both values and a hint."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Literal
 
 
 class RealmFault(Exception):
-    """A realm cannot be reached or answered wrongly.
+    """A realm cannot be reached, or its response is wrong.
 
-    `reason` is one of the stable codes of the onboarding conditions; `message` names what was asked and what was
-    seen, and the cure. It never holds the body of an answer.
+    `reason` is one of the stable codes of the onboarding conditions; `message` names the expected and the found value,
+    and what to do. It never holds the body of a response.
     """
 
     def __init__(self, reason: str, *, message: str) -> None:
@@ -18,7 +18,7 @@ class RealmFault(Exception):
 
 
 class LoginRefused(Exception):
-    """The realm refused a password grant. `kind` is for the operator: outside, all of them look alike."""
+    """The realm refused a password grant. `kind` is for the operator: the response is the same for all."""
 
     def __init__(
         self, kind: Literal["invalid_credentials", "account_not_ready", "client_refused"], *, message: str

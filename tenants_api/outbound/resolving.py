@@ -1,7 +1,7 @@
-"""Name resolution for realms: a host whose name servers are dead delays no look-up of another host.
+"""Name resolution for realms, without delays by hosts whose name servers do not answer.
 
 `getaddrinfo` cannot be interrupted: where no name server answers, its thread is occupied for tens of seconds after
-the caller gave up. In the event loop's own pool a few such hosts would stop the key fetches of every tenant.
+the timeout. In the event loop's own pool a few such hosts would stop the key fetches of every tenant.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from tenants_api.outbound.errors import RealmFault
 from tenants_api.outbound.targets import Address
 
 LOOK_UP_DEADLINE_SECONDS = 2.0
-# For this long a host that kept a thread past the deadline shares the few places of such hosts. A look-up of a dead
-# host ends after 5 to 30 s: an attacker needs some 1,300 hosts that die in turn to hold the places of good ones.
+# How long a host is `slow` after a look-up past the deadline. A look-up of a dead host ends after 5 to 30 s: an
+# attacker needs some 1,300 hosts that die in turn to occupy the threads of good ones.
 SLOW_HOST_SECONDS = 600.0
-MAX_REMEMBERED_HOSTS = 16_384
+MAX_KNOWN_HOSTS = 16_384
 
-Standing = Literal["answered", "new", "slow"]
-# Threads at once, by what the last look-up of the host was like: dead hosts can fill the places of their own kind only.
-PLACES: dict[Standing, int] = {"answered": 64, "new": 48, "slow": 16}
+HostKind = Literal["answered", "new", "slow"]
+# Threads by the result of the host's last look-up: dead hosts can occupy the threads of their own kind only.
+MAX_LOOK_UPS: dict[HostKind, int] = {"answered": 64, "new": 48, "slow": 16}
 
 
 class SystemResolver:
-    """All addresses of a host, as the system resolves it: one look-up at a time for each host, each in its own thread.
+    """Resolves hosts by `getaddrinfo`: one look-up at a time for each host, each in its own thread.
 
-    A thread's place is occupied until the thread returns, not until its caller gave up.
+    A thread counts as occupied until it returns, not until its caller's timeout.
     """
 
     def __init__(
@@ -40,31 +40,31 @@ class SystemResolver:
         *,
         look_up: Callable[..., Any] = socket.getaddrinfo,
         deadline: float = LOOK_UP_DEADLINE_SECONDS,
-        places: dict[Standing, int] | None = None,
+        places: dict[HostKind, int] | None = None,
     ) -> None:
         self._look_up, self._deadline = look_up, deadline
-        self._places = {kind: asyncio.Semaphore(number) for kind, number in (places or PLACES).items()}
+        self._places = {kind: asyncio.Semaphore(number) for kind, number in (places or MAX_LOOK_UPS).items()}
         self._threads = _DaemonThreads()
         self._running: dict[str, tuple[asyncio.Task[None], asyncio.Future[list[Address]]]] = {}
-        self._good_from: dict[str, float] = {}  # by host: when it is trusted to answer in time (loop time)
+        self._good_from: dict[str, float] = {}  # by host: the loop time from which it is not `slow`
 
     async def __call__(self, host: str, port: int) -> list[Address]:
-        """Resolve a host; callers that ask for one whose look-up is running share its answer.
+        """All addresses of a host; concurrent callers share one look-up.
 
         Raises:
             OSError: it has no address.
-            RealmFault: `Unreachable`, its name servers do not answer, or all places for such hosts are occupied.
+            RealmFault: `Unreachable`, its name servers do not answer, or all threads for such hosts are occupied.
         """
         _, answer = self._running.get(host) or self._start(host, port)
         return await asyncio.shield(answer)
 
     @property
     def occupied(self) -> int:
-        """Look-ups that wait for a place or whose thread has not returned."""
+        """How many look-ups wait for a thread or occupy one."""
         return len(self._running)
 
     def close(self) -> None:
-        """Forget the look-ups that are running. Their threads are not waited for: nothing can end them."""
+        """Cancel the running look-ups, without a wait for their threads, which nothing can end."""
         for task, _ in list(self._running.values()):
             task.cancel()
 
@@ -78,18 +78,18 @@ class SystemResolver:
     def _ended(self, host: str, answer: asyncio.Future[list[Address]]) -> None:
         del self._running[host]
         if not answer.done():
-            message = f"the host {host!r} was not looked up: this process is ending, or can start no more threads"
+            message = f"the host {host!r} was not resolved: this process is stopping, or can start no more threads"
             answer.set_exception(RealmFault("Unreachable", message=message))
-        answer.exception()  # read, so that asyncio reports none that its callers no longer wait for
+        answer.exception()  # marks it as retrieved: asyncio would log it where no caller waits any more
 
     async def _run(self, host: str, port: int, *, answer: asyncio.Future[list[Address]]) -> None:
-        standing = self._standing(host)
-        place = self._places[standing]
+        kind = self._kind_of(host)
+        place = self._places[kind]
         try:
             async with asyncio.timeout(self._deadline):
                 await place.acquire()
         except TimeoutError:
-            answer.set_exception(_no_place(host, standing=standing))
+            answer.set_exception(_no_place(host, kind=kind))
             return
         try:
             await self._resolve(host, port, answer=answer)
@@ -102,7 +102,7 @@ class SystemResolver:
         try:
             await asyncio.wait({looking}, timeout=self._deadline)
             if not looking.done():
-                self._remember(host, good_from=loop.time() + SLOW_HOST_SECONDS)
+                self._put_host(host, good_from=loop.time() + SLOW_HOST_SECONDS)
                 answer.set_exception(_no_answer(host, seconds=self._deadline))
                 await asyncio.wait({looking})
         finally:
@@ -110,27 +110,27 @@ class SystemResolver:
         error = looking.exception()
         if answer.done():
             return
-        self._remember(host, good_from=max(loop.time(), self._good_from.get(host, -math.inf)))
+        self._put_host(host, good_from=max(loop.time(), self._good_from.get(host, -math.inf)))
         if error is not None:
             answer.set_exception(error)
         else:
             answer.set_result(_addresses(looking.result()))
 
-    def _standing(self, host: str) -> Standing:
+    def _kind_of(self, host: str) -> HostKind:
         good_from = self._good_from.get(host)
         if good_from is None:
             return "new"
         return "answered" if good_from <= asyncio.get_running_loop().time() else "slow"
 
-    def _remember(self, host: str, *, good_from: float) -> None:
+    def _put_host(self, host: str, *, good_from: float) -> None:
         self._good_from.pop(host, None)
         self._good_from[host] = good_from
-        if len(self._good_from) > MAX_REMEMBERED_HOSTS:
+        if len(self._good_from) > MAX_KNOWN_HOSTS:
             del self._good_from[next(iter(self._good_from))]
 
 
 class _DaemonThreads(Executor):
-    """A thread for each call. A process that ends does not wait for them, as it does for those of a thread pool."""
+    """A daemon thread for each call: unlike those of a thread pool, they do not delay the end of the process."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -142,7 +142,7 @@ class _DaemonThreads(Executor):
 def _call(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         result = fn(*args, **kwargs)
-    except Exception as error:  # handed to the caller, whatever it is, as every executor does
+    except Exception as error:  # re-raised to the caller, as by every executor
         future.set_exception(error)
     else:
         future.set_result(result)
@@ -160,10 +160,10 @@ def _no_answer(host: str, *, seconds: float) -> RealmFault:
     return RealmFault("Unreachable", message=message)
 
 
-def _no_place(host: str, *, standing: Standing) -> RealmFault:
-    kind = {"answered": "known", "new": "new", "slow": "slow"}[standing]
+def _no_place(host: str, *, kind: HostKind) -> RealmFault:
+    others = "known" if kind == "answered" else kind
     message = (
-        f"the host {host!r} could not be looked up: the name servers of too many other {kind} hosts do not answer; "
+        f"the host {host!r} could not be resolved: the name servers of too many other {others} hosts do not answer; "
         "try again in a minute, and check this machine's DNS"
     )
     return RealmFault("Unreachable", message=message)

@@ -38,7 +38,7 @@ _BLOCKED: tuple[Network, ...] = tuple(
         "2001:db8::/32",
         "3fff::/20",
         "5f00::/16",
-        "64:ff9b:1::/48",  # NAT64 of a site's own: where the IPv4 address stands in it is the site's choice
+        "64:ff9b:1::/48",  # a site's own NAT64: the site chooses the position of the IPv4 address
         "fc00::/7",
         "fe80::/10",
         "fec0::/10",
@@ -63,7 +63,7 @@ class TargetPolicy:
     allowed_ports: frozenset[int]
 
     def allows_http(self, host: str, *, port: int) -> bool:
-        """Whether plain http to this host (IPv6 in brackets) was allowed, as `host` or as `host:port`."""
+        """Whether plain http to this host (IPv6 in brackets) is allowed, as `host` or as `host:port`."""
         return not self.insecure_http_hosts.isdisjoint((host, host.strip("[]"), f"{host}:{port}"))
 
     def check_address(self, address: Address, *, host: str | None = None) -> None:
@@ -99,7 +99,7 @@ class TargetPolicy:
 def target_policy(
     *, insecure_http_hosts: Iterable[str], allowed_private_networks: Iterable[str], allowed_ports: Iterable[int]
 ) -> TargetPolicy:
-    """A policy from settings' texts. Raises ValueError for a network that is none."""
+    """The policy of these settings. Raises ValueError for an invalid network."""
     return TargetPolicy(
         insecure_http_hosts=frozenset(host.lower() for host in insecure_http_hosts),
         allowed_private_networks=tuple(ip_network(network, strict=False) for network in allowed_private_networks),

@@ -1,4 +1,4 @@
-"""TLS towards realms: who is trusted, and how a failed handshake reads. Knows no URL policy."""
+"""TLS of connections to realms: trusted authorities, and faults of a handshake. Knows no URL policy."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ import httpx
 
 from tenants_api.outbound.errors import RealmFault
 
-MAX_TRANSPORTS = 64  # trust stores kept ready: one for all realms, one more for each CA bundle in use
-_WHOLE_STORE = 50  # authorities: a folder with fewer holds somebody's additions, and the file holds the rest
+MAX_TRANSPORTS = 64  # one for all realms, one more for each CA bundle in use
+_COMPLETE_STORE_AUTHORITIES = 50  # a folder with fewer holds only additions to the file
 
 
 class Transports:
-    """A ready transport for each trust store; the least recently used one makes room.
+    """A transport for each trust store; evicts the least recently used one."""
 
-    A transport, not an `httpx.AsyncClient`: it has no cookie jar, follows nothing and knows neither `.netrc` nor a
-    proxy of the environment, which would choose another target than the checked one.
-    """
+    # Transports, not an `httpx.AsyncClient`: they have no cookie jar, follow no redirects, and use neither `.netrc` nor
+    # a proxy of the environment, which would choose another target than the checked one.
 
     def __init__(self) -> None:
         self._ready: dict[str, httpx.AsyncHTTPTransport] = {}
@@ -38,11 +37,11 @@ class Transports:
         name = hashlib.sha256(ca_bundle.encode()).hexdigest() if ca_bundle is not None else ""
         transport = self._ready.pop(name, None)
         if transport is None:
-            # In a thread: reading authorities can take tens of milliseconds, and every request would wait.
+            # In a thread: reading authorities can take tens of milliseconds, which would delay every request.
             transport = _transport(await asyncio.to_thread(_context, ca_bundle))
         self._ready[name] = transport
         while len(self._ready) > MAX_TRANSPORTS:
-            # Nothing to close: no connection outlives its answer, and a running fetch keeps its own transport.
+            # Nothing to close: no connection outlives its response, and a running fetch holds its own transport.
             self._ready.pop(next(iter(self._ready)))
         return transport
 
@@ -71,18 +70,16 @@ def _context(ca_bundle: str | None) -> ssl.SSLContext:
 
 
 def _trust_this_machine(context: ssl.SSLContext) -> None:
-    """The authorities that OpenSSL was built to find, else certifi's.
-
-    Not `load_default_certs`: that follows SSL_CERT_FILE and SSL_CERT_DIR, and a stray variable would decide whom every
-    realm's connection trusts.
-    """
+    """Load the authorities of OpenSSL's compiled-in paths, else certifi's."""
+    # Not `load_default_certs`: it reads SSL_CERT_FILE and SSL_CERT_DIR, and a stray variable would choose the trusted
+    # authorities of every realm.
     paths = ssl.get_default_verify_paths()
     file, folder = Path(paths.openssl_cafile), Path(paths.openssl_capath)
     in_folder = len(list(folder.glob("*.0"))) if folder.is_dir() else 0
     if in_folder:
         context.load_verify_locations(capath=str(folder))
-    # With names by hash OpenSSL reads the one authority that it needs; the file's hundreds cost 50 ms a context.
-    if in_folder < _WHOLE_STORE:
+    # From a folder with names by hash OpenSSL reads the one authority that it needs; the whole file takes 50 ms.
+    if in_folder < _COMPLETE_STORE_AUTHORITIES:
         context.load_verify_locations(cafile=str(file) if file.is_file() else certifi.where())
 
 

@@ -1,4 +1,4 @@
-"""The form of an issuer and of a realm URL. One strict pattern decides; nothing is normalised, nothing is resolved."""
+"""Checks the form of issuers and realm URLs by one strict pattern. Normalises and resolves nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import httpx
 from tenants_api.outbound.errors import RealmFault
 from tenants_api.outbound.targets import Address, TargetPolicy
 
-MAX_URL = 512
-MAX_TARGET = MAX_URL + 64  # a realm's URL with one of Keycloak's fixed paths behind it
+MAX_URL_CHARACTERS = 512
+MAX_TARGET_CHARACTERS = MAX_URL_CHARACTERS + 64  # a realm's URL followed by one of Keycloak's fixed paths
 WELL_KNOWN = "/.well-known/openid-configuration"
 _SUFFIXES = (WELL_KNOWN, "/.well-known/oauth-authorization-server")
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = rf"(?P<host>\[[0-9a-f:.]{{2,45}}\]|{_LABEL}(?:\.{_LABEL})*)"
-# Percent-encoding in the path is kept, but never of NUL, %, dot, slash or backslash: two parsers would differ.
+# Percent-encoding in the path is allowed, but not of NUL, %, dot, slash or backslash, which parsers read differently.
 _ENCODED = r"%(?!00|25|2[eEfF]|5[cC])[0-9A-Fa-f]{2}"
 _SEGMENT = rf"(?:[A-Za-z0-9_~-]|{_ENCODED})(?:[A-Za-z0-9._~-]|{_ENCODED})*"
 _URL = re.compile(rf"(?P<scheme>https?)://{_HOST}(?::(?P<port>[1-9][0-9]{{0,4}}))?(?:/{_SEGMENT})*", re.ASCII)
@@ -29,57 +29,54 @@ _CANONICAL_V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class IssuerUrl:
-    """The issuer byte for byte as it will be compared; `note` tells what was taken off a pasted URL."""
+    """The issuer byte for byte as it is compared; `note` is about a suffix that was removed from a pasted URL."""
 
     issuer: str
     note: str | None = None
 
 
 def parse_issuer(raw: str, *, policy: TargetPolicy) -> IssuerUrl:
-    """Check the form of an issuer. It is compared and never connected to, so that its host may hold capitals.
+    """Check the form of an issuer. It is compared and never connected to, so its host may have upper case letters.
 
     Raises:
         RealmFault: `SchemeNotHttps`, `HasQueryOrFragment` or `TargetBlocked`, with the wrong part and what to do.
     """
     suffix = next((one for one in _SUFFIXES if raw.endswith(one)), "")
     issuer = raw.removesuffix(suffix)
-    _check(issuer, strict=lower_host(issuer), policy=policy, longest=MAX_URL)
-    return IssuerUrl(issuer, f"{suffix!r} was stripped: the issuer is {issuer!r}" if suffix else None)
+    _check(issuer, strict=lower_host(issuer), policy=policy, max_characters=MAX_URL_CHARACTERS)
+    return IssuerUrl(issuer, f"{suffix!r} was removed: the issuer is {issuer!r}" if suffix else None)
 
 
 def parse_realm_url(raw: str, *, policy: TargetPolicy) -> str:
-    """Check the form of a realm URL; gives it without a well-known path. Raises RealmFault as `parse_issuer` does."""
+    """Check the form of a realm URL and return it without a well-known path. Raises RealmFault as `parse_issuer`."""
     suffix = next((one for one in _SUFFIXES if raw.endswith(one)), "")
     url = raw.removesuffix(suffix)
-    _check(url, strict=url, policy=policy, longest=MAX_URL)
+    _check(url, strict=url, policy=policy, max_characters=MAX_URL_CHARACTERS)
     return url
 
 
 def lower_host(issuer: str) -> str:
-    """Where the realm of an issuer is reached by default: the same URL with its host in lower case.
-
-    Both are the same URL (RFC 3986 section 6.2.2.1), but only one of them is the issuer.
-    """
+    """The default realm URL of an issuer: the same URL (RFC 3986 section 6.2.2.1) with its host in lower case."""
     found = _AUTHORITY.fullmatch(issuer)
     return f"{found[1]}{found[2].lower()}{found[3]}" if found is not None else issuer
 
 
 def check_target(url: str, *, policy: TargetPolicy) -> None:
-    """Check the form of a URL below a realm that is about to be fetched. Raises RealmFault as `parse_issuer` does."""
+    """Check the form of a URL below a realm before a fetch. Raises RealmFault as `parse_issuer`."""
     url = url.removesuffix(WELL_KNOWN)
-    _check(url, strict=url, policy=policy, longest=MAX_TARGET)
+    _check(url, strict=url, policy=policy, max_characters=MAX_TARGET_CHARACTERS)
 
 
-def _check(url: str, *, strict: str, policy: TargetPolicy, longest: int) -> None:
+def _check(url: str, *, strict: str, policy: TargetPolicy, max_characters: int) -> None:
     if "?" in url or "#" in url:
         raise _fault("HasQueryOrFragment", url, hint="give the realm's URL without query and fragment")
     if url != url.strip():
         raise _fault("TargetBlocked", url, hint="it begins or ends with white space; remove it")
     if not url.startswith(("https://", "http://")):
         raise _fault("SchemeNotHttps", url, hint="it must start with https:// in lower case")
-    match = _URL.fullmatch(strict) if len(url) <= longest else None
+    match = _URL.fullmatch(strict) if len(url) <= max_characters else None
     if match is None:
-        raise _fault("TargetBlocked", url, hint=_wrong_part(strict, longest=longest))
+        raise _fault("TargetBlocked", url, hint=_wrong_part(strict, max_characters=max_characters))
     _check_host(match["host"], url=url, policy=policy)
     port = _port(match)
     if match["scheme"] == "http" and not policy.allows_http(match["host"], port=port):
@@ -88,10 +85,10 @@ def _check(url: str, *, strict: str, policy: TargetPolicy, longest: int) -> None
     policy.check_port(port)
 
 
-def _wrong_part(url: str, *, longest: int) -> str:
-    """Which part of a URL does not fit `_URL`, and what to do. User info and path are never repeated."""
-    if len(url) > longest:
-        return f"it has {len(url)} characters; at most {longest} are accepted"
+def _wrong_part(url: str, *, max_characters: int) -> str:
+    """Which part of a URL does not match `_URL`, and what to do. User info and path are never repeated."""
+    if len(url) > max_characters:
+        return f"it has {len(url)} characters; at most {max_characters} are accepted"
     strange = next((one for one in url if not "!" <= one <= "~"), None)
     if strange is not None:
         return f"it holds {_named(strange)}; expected US-ASCII without white space"
@@ -114,10 +111,10 @@ def host_fault(host: str) -> str | None:
     if not host:
         return "it has no host; expected https://<host>[:port]/realms/<name>"
     if host.startswith("["):
-        sound = host.endswith("]") and "%" not in host and _literal(host.lower()) is not None
-        return None if sound else f"the host {shown} is not an IPv6 address in brackets, without a zone"
+        valid = host.endswith("]") and "%" not in host and _literal(host.lower()) is not None
+        return None if valid else f"the host {shown} is not an IPv6 address in brackets, without a zone"
     if host != host.lower():
-        # Only what would be accepted is suggested.
+        # A suggestion must itself be accepted.
         return host_fault(host.lower()) or f"the host {shown} holds upper case letters; write {host[:100].lower()!r}"
     if "_" in host:
         return f"the host {shown} holds an underscore, which no host name may; give the server a name without one"
@@ -172,7 +169,7 @@ def _check_host(host: str, *, url: str, policy: TargetPolicy) -> None:
     if literal is not None:
         policy.check_address(literal, host=host)
     elif host.startswith("[") or _NUMERIC.fullmatch(host):
-        # 127.1, 2130706433 and 0x7f.1 are addresses to a resolver and names to a reader.
+        # Resolvers read 127.1, 2130706433 and 0x7f.1 as addresses.
         raise _fault("TargetBlocked", url, hint="write an IP address in its usual form, or use a host name")
     elif not _is_decodable(host):
         hint = f"the host {host[:100]!r} begins with xn--, but is not an encoded international name (IDNA 2008)"
@@ -180,7 +177,7 @@ def _check_host(host: str, *, url: str, policy: TargetPolicy) -> None:
 
 
 def _is_decodable(host: str) -> bool:
-    """Whether httpx, which decodes a host that begins with an encoded label, makes a request of it."""
+    """Whether httpx, which decodes a host that begins with an encoded label, accepts it."""
     try:
         return bool(httpx.URL(f"https://{host}").host)
     except UnicodeError:
@@ -201,7 +198,7 @@ def _fault(reason: str, url: str, *, hint: str) -> RealmFault:
 
 
 def _shown(url: str) -> str:
-    """The URL for a message, without what may be a password in it: user info, query, fragment."""
+    """The URL for a message, without user info, query and fragment, which may have a password."""
     plain = re.split(r"[?#]", url[:200], maxsplit=1)[0]
     scheme, separator, rest = plain.partition(":")
     return f"{scheme}://…@{rest.rpartition('@')[2]}" if separator and "@" in rest else plain

@@ -15,7 +15,7 @@ from tenants_api.encoding.strict_json import parse_json
 from tenants_api.errors import UriTooLong
 from tenants_api.jwks.parse import ALGORITHMS, MAX_KEYS, BrokenKeySet, parse_key_set
 from tenants_api.keycloak.realm import fetch_issuer, fetch_status
-from tenants_api.outbound.client import RealmAnswer
+from tenants_api.outbound.client import RealmResponse
 from tenants_api.outbound.errors import RealmFault
 from tenants_api.schemas.base import check_depth, check_metadata, merge_patch
 from tenants_api.tokens.credentials import credential_of
@@ -81,13 +81,13 @@ class _Answering:
     """A `RealmClient` that got these bytes, whatever it was asked."""
 
     def __init__(self, body: bytes, *, status: int = 200) -> None:
-        self._answer = RealmAnswer(status, body, "application/json")
+        self._answer = RealmResponse(status, body, "application/json")
 
-    async def get(self, url: str, *, ca_bundle: str | None = None) -> RealmAnswer:
+    async def get(self, url: str, *, ca_bundle: str | None = None) -> RealmResponse:
         return self._answer
 
-    async def post_form(self, url: str, form: Any, *, ca_bundle: str | None = None) -> RealmAnswer:
-        return RealmAnswer(403, self._answer.body, "application/json")
+    async def post_form(self, url: str, form: Any, *, ca_bundle: str | None = None) -> RealmResponse:
+        return RealmResponse(403, self._answer.body, "application/json")
 
 
 def discovery(data: bytes) -> None:

@@ -128,7 +128,7 @@ async def test_host_that_hangs_leaves_room_for_another() -> None:
 
 async def test_host_without_fetches_is_forgotten() -> None:
     slots = Slots(4, per_host=2, wait=1.0)
-    async with slots.taken("a"), slots.taken("b"):
+    async with slots.hold("a"), slots.hold("b"):
         assert len(slots) == 2
     assert len(slots) == 0
 

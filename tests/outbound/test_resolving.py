@@ -18,7 +18,7 @@ import pytest
 from tenants_api.keycloak.realm import fetch_jwks
 from tenants_api.outbound.client import RealmClient
 from tenants_api.outbound.errors import RealmFault
-from tenants_api.outbound.resolving import Standing, SystemResolver
+from tenants_api.outbound.resolving import HostKind, SystemResolver
 from tenants_api.outbound.targets import target_policy
 from tests.support.fetching import KEYS
 from tests.support.sockets import http, serving
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 DEADLINE = 1.0  # seconds for a look-up: a busy machine answers one within it
 ALL_THREADS_OF_A_LOOP = 32 + (os.cpu_count() or 1)
-FEW: dict[Standing, int] = {"answered": 2, "new": 2, "slow": 1}
+FEW: dict[HostKind, int] = {"answered": 2, "new": 2, "slow": 1}
 
 
 class NameServers:
@@ -66,7 +66,7 @@ def name_servers() -> Iterator[NameServers]:
 
 @asynccontextmanager
 async def resolving(
-    servers: NameServers, *, places: dict[Standing, int] | None = None, deadline: float = DEADLINE
+    servers: NameServers, *, places: dict[HostKind, int] | None = None, deadline: float = DEADLINE
 ) -> AsyncIterator[SystemResolver]:
     resolver = SystemResolver(look_up=servers.look_up, deadline=deadline, places=places)
     try:
@@ -195,7 +195,7 @@ async def test_closing_answers_those_who_wait() -> None:
         asking = asyncio.create_task(resolver("kc.dead.test", 443))
         await until(lambda: servers.running["kc.dead.test"])
         resolver.close()
-        with pytest.raises(RealmFault, match="this process is ending"):
+        with pytest.raises(RealmFault, match="this process is stopping"):
             await asking
 
 

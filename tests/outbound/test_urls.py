@@ -6,7 +6,7 @@ import pytest
 
 from tenants_api.outbound.errors import RealmFault
 from tenants_api.outbound.targets import TargetPolicy, target_policy
-from tenants_api.outbound.urls import MAX_URL, check_target, lower_host, parse_issuer, parse_realm_url
+from tenants_api.outbound.urls import MAX_URL_CHARACTERS, check_target, lower_host, parse_issuer, parse_realm_url
 
 STRICT = target_policy(insecure_http_hosts=(), allowed_private_networks=(), allowed_ports=(443, 8443))
 LOCAL = target_policy(
@@ -300,7 +300,7 @@ def test_message_does_not_repeat_what_may_be_a_password(raw: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["/.well-known/openid-configuration", "/protocol/openid-connect/certs"])
 def test_longest_issuer_can_be_fetched_from(suffix: str) -> None:
-    longest = "https://id.example/realms/" + "a" * (MAX_URL - 26)
+    longest = "https://id.example/realms/" + "a" * (MAX_URL_CHARACTERS - 26)
     assert parse_issuer(longest, policy=STRICT).issuer == longest
     check_target(longest + suffix, policy=STRICT)
 
