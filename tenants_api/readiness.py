@@ -58,7 +58,7 @@ async def load_registry(
             raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
         if (reason := await why_not_serve(database, environment=environment)) is not None:
             raise NotReady(reason)
-        await (trust.load() if tenants else trust.look())
+        await (trust.load() if tenants else trust.check_readable())
         if assertion is not None:
             await assertion.look()
     except Unreadable as error:

@@ -10,9 +10,9 @@ import typer
 from tenants_api.cli import shapes
 from tenants_api.cli.output import AsJson, print_json, print_line, print_table
 from tenants_api.cli.session import query, run, services
+from tenants_api.database.pagination import PageRequest
 from tenants_api.registry.audit import list_events
 from tenants_api.registry.models import AuditEvent
-from tenants_api.registry.values import PageRequest
 
 app = typer.Typer(no_args_is_help=True, help="Audit: every change, with actor and reason.")
 

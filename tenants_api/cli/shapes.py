@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from tenants_api.cli.output import print_table
 from tenants_api.control.checks import Report
+from tenants_api.database.pagination import Page
 from tenants_api.registry.models import AuditEvent, Realm, RealmCondition, Tenant
-from tenants_api.registry.values import ConditionValue, Page
+from tenants_api.registry.values import ConditionValue
 from tenants_api.role_rules import RoleRule
 from tenants_api.schemas.tenants import RealmOut, RuleOut, tenant_out
 

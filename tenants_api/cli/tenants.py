@@ -13,10 +13,11 @@ from tenants_api.cli.gitops.verbs import apply, export
 from tenants_api.cli.options import Activation, Rules, given_members, parse_object, parse_rules, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
 from tenants_api.cli.session import Reason, TenantRef, change, execute, query
+from tenants_api.database.pagination import PageRequest
 from tenants_api.registry import repository
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.rejections import list_rejections
-from tenants_api.registry.values import Health, PageRequest, TenantFilter, TenantState, Transition
+from tenants_api.registry.values import Health, TenantFilter, TenantState, Transition
 from tenants_api.schemas.tenants import RealmIn, rejection_out, tenant_out
 
 RESOURCE_METADATA_HELP = "Publish the realms that issue this tenant's tokens (RFC 9728)."

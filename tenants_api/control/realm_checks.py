@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tenants_api.clocks import Clocks
 from tenants_api.control.checks import Report, SampleToken, check_realm
 from tenants_api.control.runner import Runner, after_commit
+from tenants_api.database.pagination import PageRequest
 from tenants_api.outbound.client import RealmClient
 from tenants_api.outbound.targets import TargetPolicy
 from tenants_api.outbound.urls import WELL_KNOWN, lower_host
@@ -19,7 +20,7 @@ from tenants_api.registry import keys as registry_keys
 from tenants_api.registry.errors import RealmNotReady
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.repository import registered_draft
-from tenants_api.registry.values import Health, PageRequest, RealmDraft, TenantDraft, TenantFilter
+from tenants_api.registry.values import Health, RealmDraft, TenantDraft, TenantFilter
 from tenants_api.replica.stored_keys import to_stored
 
 Reports = Sequence[tuple[Realm, Report]]

@@ -11,7 +11,7 @@ from tenants_api.database.engine import utc_now
 from tenants_api.registry import audit, repository
 from tenants_api.registry.changes import bump_version, mark_organization_issuers
 from tenants_api.registry.models import Realm, Tenant
-from tenants_api.registry.repository import in_one_order, new_realm, rule_rows, tenant_facts
+from tenants_api.registry.repository import in_issuer_order, new_realm, rule_rows, tenant_fields
 from tenants_api.registry.values import TRANSITIONS, Change, TenantDraft, TenantState, Transition
 
 EVENTS = {
@@ -75,12 +75,12 @@ async def create(
         state=states[-1],
         metadata_=dict(draft.metadata),
         resource_metadata=draft.resource_metadata,
-        realms=in_one_order(new_realm(realm) for realm in draft.realms),
+        realms=in_issuer_order(new_realm(realm) for realm in draft.realms),
         role_rules=rule_rows(draft.role_mapping),
     )
     async with repository.unique(session, tenant=tenant, realms=tenant.realms):
         session.add(tenant)
-    facts = [tenant_facts(tenant) | {"state": str(state)} for state in states]
+    facts = [tenant_fields(tenant) | {"state": str(state)} for state in states]
     await record_change(session, tenant=tenant, action="tenant.created", change=change, after=facts[0], new=True)
     for transition, before, after in zip(transitions, facts, facts[1:], strict=False):
         await audit.record(

@@ -17,12 +17,12 @@ from tenants_api.registry.keys import forget_keys
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.repository import (
     fill_realm,
-    in_one_order,
+    in_issuer_order,
     new_realm,
-    realm_facts,
+    realm_fields,
     rule_rows,
     rules_of,
-    tenant_facts,
+    tenant_fields,
 )
 from tenants_api.registry.values import (
     TRANSITIONS,
@@ -45,7 +45,7 @@ async def update_tenant(
         TenantNotFound, EtagMismatch, ExternalIdTaken
     """
     tenant = await _locked(session, ref=ref, if_match=if_match)
-    before = tenant_facts(tenant)
+    before = tenant_fields(tenant)
     if "role_mapping" in fields:
         await _replace_rules(session, tenant=tenant, rules=fields["role_mapping"])
     async with repository.unique(session, tenant=tenant, realms=[]):
@@ -54,7 +54,7 @@ async def update_tenant(
                 setattr(tenant, name, fields[name])
         if "metadata" in fields:
             tenant.metadata_ = dict(fields["metadata"] or {})
-    if tenant_facts(tenant) == before:  # no change, no new version
+    if tenant_fields(tenant) == before:  # no change, no new version
         return tenant
     return await _after_change(session, tenant=tenant, action="tenant.updated", change=change, before=before)
 
@@ -68,7 +68,7 @@ async def replace_tenant(
         TenantNotFound, EtagMismatch, SlugTaken, ExternalIdTaken, IssuerTaken
     """
     tenant = await _locked(session, ref=ref, if_match=if_match)
-    before = tenant_facts(tenant)
+    before = tenant_fields(tenant)
     await _replace_rules(session, tenant=tenant, rules=draft.role_mapping)
     present = {(realm.issuer, realm.organization): realm for realm in tenant.realms}
     desired = {(one.issuer, one.organization or ""): one for one in draft.realms}
@@ -78,11 +78,11 @@ async def replace_tenant(
         for key, realm in present.items():
             if key not in desired:
                 tenant.realms.remove(realm)
-        tenant.realms.extend(in_one_order(new_realm(one) for key, one in desired.items() if key not in present))
+        tenant.realms.extend(in_issuer_order(new_realm(one) for key, one in desired.items() if key not in present))
         for key, one in desired.items():
-            if key in present and realm_facts(present[key]) != realm_facts(new_realm(one)):
+            if key in present and realm_fields(present[key]) != realm_fields(new_realm(one)):
                 await _refill(session, realm=present[key], draft=one)
-    if tenant_facts(tenant) == before:
+    if tenant_fields(tenant) == before:
         return tenant
     return await _after_change(session, tenant=tenant, action="tenant.replaced", change=change, before=before)
 
@@ -96,7 +96,7 @@ async def move(
         TenantNotFound, EtagMismatch, InvalidStateTransition
     """
     tenant = await _locked(session, ref=ref, if_match=if_match)
-    before = tenant_facts(tenant)
+    before = tenant_fields(tenant)
     allowed = TRANSITIONS[TenantState(tenant.state)]
     if transition not in allowed:
         raise InvalidStateTransition(tenant.state, wanted=transition, allowed=_allowed(tenant))
@@ -115,7 +115,7 @@ async def purge_tenant(session: AsyncSession, *, ref: str, change: Change) -> No
         raise InvalidStateTransition(tenant.state, wanted="purge", allowed=_allowed(tenant))
     await audit.record(
         session, action="tenant.purged", target_type="tenant", target_id=str(tenant.id), change=change,
-        before=tenant_facts(tenant),
+        before=tenant_fields(tenant),
     )  # fmt: skip
     await session.delete(tenant)
     await session.flush()
@@ -129,7 +129,7 @@ async def add_realm(session: AsyncSession, *, ref: str, draft: RealmDraft, chang
     async with repository.unique(session, tenant=tenant, realms=[realm]):
         tenant.realms.append(realm)
     await record_change(
-        session, tenant=tenant, action="realm.added", change=change, after=realm_facts(realm), realm=realm
+        session, tenant=tenant, action="realm.added", change=change, after=realm_fields(realm), realm=realm
     )
     return await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm.id)
 
@@ -157,10 +157,10 @@ async def update_realm(
     tenant = await _locked(session, ref=ref, if_match=None)
     realm = await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm_id)
     _match(realm, if_match=if_match)
-    before = realm_facts(realm)
+    before = realm_fields(realm)
     async with repository.unique(session, tenant=tenant, realms=[new_realm(draft)]):
         await _refill(session, realm=realm, draft=draft)
-    after = realm_facts(realm)
+    after = realm_fields(realm)
     await record_change(
         session, tenant=tenant, action="realm.updated", change=change, before=before, after=after, realm=realm
     )
@@ -174,7 +174,7 @@ async def remove_realm(
     tenant = await _locked(session, ref=ref, if_match=None)
     realm = await repository.get_realm(session, tenant_id=tenant.id, realm_id=realm_id)
     _match(realm, if_match=if_match)
-    before = realm_facts(realm)
+    before = realm_fields(realm)
     tenant.realms.remove(realm)
     await session.flush()
     await record_change(session, tenant=tenant, action="realm.removed", change=change, before=before, realm=realm)
@@ -208,7 +208,9 @@ async def _after_change(
     session: AsyncSession, *, tenant: Tenant, action: str, change: Change, before: Mapping[str, Any]
 ) -> Tenant:
     await session.flush()
-    await record_change(session, tenant=tenant, action=action, change=change, before=before, after=tenant_facts(tenant))
+    await record_change(
+        session, tenant=tenant, action=action, change=change, before=before, after=tenant_fields(tenant)
+    )
     return await repository.get_tenant(session, ref=str(tenant.id))
 
 

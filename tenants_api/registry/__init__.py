@@ -1,1 +1,1 @@
-"""Who our tenants are: tenants, their realms, states, role rules, admin keys and the trail of changes."""
+"""The registry: tables and statements of tenants, realms, role rules, admin keys and the audit log."""

@@ -1,4 +1,4 @@
-"""The trail of changes: written in the change's own transaction, never updated."""
+"""The audit log: each entry is written in the transaction of its change, and never updated."""
 
 from __future__ import annotations
 
@@ -10,24 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.database.pagination import Page, PageRequest, fetch_page
 from tenants_api.registry.models import AuditEvent
-from tenants_api.registry.values import Actor, Change, Health
+from tenants_api.registry.values import Actor, Change
 
 OBSERVER = Change(Actor("system", "tenants-api"))
 HEALTH_CHANGED = "realm.health_changed"
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Only what differs of both."""
+    """The fields that differ, before and after."""
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {
         "before": {name: before[name] for name in names if name in before},
         "after": {name: after[name] for name in names if name in after},
     }
-
-
-def health_words(health: Health, *, reason: str | None) -> dict[str, Any]:
-    """A health that was observed, and why."""
-    return {"health": str(health), "reason": reason}
 
 
 async def record(
@@ -40,7 +35,7 @@ async def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add one event. Only what differs is kept of `before` and `after`; neither holds a secret."""
+    """Add one entry with the fields that differ between `before` and `after`; neither may hold a secret."""
     session.add(
         AuditEvent(
             action=action,
@@ -64,7 +59,7 @@ async def list_events(
     target: str | None = None,
     actor: str | None = None,
 ) -> Page[AuditEvent]:
-    """Events, newest first; the filters are exact."""
+    """One page of entries, newest first; the filters are exact."""
     query = select(AuditEvent)
     if action is not None:
         query = query.where(AuditEvent.action == action)

@@ -1,4 +1,4 @@
-"""How a change in the registry reaches every worker: a version that grows, and what changed since a version."""
+"""The statements of the change feed: the registry version, and the tenants that changed since a version."""
 
 from __future__ import annotations
 
@@ -26,30 +26,28 @@ from tenants_api.role_rules import RoleRule
 
 
 async def lock_tenant_of(session: AsyncSession, *, realm_id: uuid.UUID) -> uuid.UUID | None:
-    """Hold the row of the tenant that owns this realm until the transaction ends; its id, None if the realm is gone.
-
-    `key_share` (PostgreSQL: FOR NO KEY UPDATE) lets rows that only refer to the tenant, such as items, be written.
-    """
+    """Lock the tenant of this realm until the transaction ends; returns its id, None if the realm does not exist."""
     query = select(Tenant.id).join(Realm, Realm.tenant_id == Tenant.id).where(Realm.id == realm_id)
+    # `key_share` (PostgreSQL: FOR NO KEY UPDATE) does not block writes of rows that refer to the tenant, such as items.
     found: uuid.UUID | None = await session.scalar(query.with_for_update(of=Tenant, key_share=True))
     return found
 
 
-# Which tenants, said of a column that holds the id of one.
+# Makes the condition of a query from its column with tenants' ids.
 Within = Callable[[InstrumentedAttribute[uuid.UUID]], ColumnElement[bool]]
 _REALM = names_of(RealmRow)
 REGISTRY_BATCH_SIZE = 1000  # tenants in one read, ids in one query: every database has a bound on parameters
 
 
 async def current_version(session: AsyncSession) -> int:
-    """The number of the last committed change."""
+    """The version of the last committed change."""
     return (await session.execute(select(RegistryVersion.version))).scalar_one()
 
 
 async def bump_version(session: AsyncSession, *, tenant_id: uuid.UUID) -> int:
-    """The number of this change of a tenant. The row's lock makes writers queue, so versions commit in their order.
+    """The version of this change of a tenant. The row's lock serializes writers, so versions commit in their order.
 
-    PostgreSQL sends the notification when the transaction commits, and none if it does not.
+    PostgreSQL sends the notification when the transaction commits.
     """
     statement = update(RegistryVersion).values(version=RegistryVersion.version + 1).returning(RegistryVersion.version)
     version = (await session.execute(statement)).scalar_one()
@@ -59,7 +57,7 @@ async def bump_version(session: AsyncSession, *, tenant_id: uuid.UUID) -> int:
 
 
 async def load_all(session: AsyncSession) -> AsyncGenerator[list[TenantRow], None]:
-    """Every tenant in the order of the ids, some at a time."""
+    """Every tenant in the order of the ids, in batches."""
     where: ColumnElement[bool] = true()
     while ids := (
         await session.scalars(select(Tenant.id).where(where).order_by(Tenant.id).limit(REGISTRY_BATCH_SIZE))
@@ -70,14 +68,12 @@ async def load_all(session: AsyncSession) -> AsyncGenerator[list[TenantRow], Non
 
 
 async def changed_since(session: AsyncSession, *, version: int) -> list[TenantRow]:
-    """The tenants that changed after `version`, in the order of their changes; purged ones first.
-
-    First, because their slugs and issuers may have been given to others since.
-    """
-    purged = await session.scalars(select(PurgedTenant).where(PurgedTenant.changed_version > version))
-    gone = [TenantRow(row.id, "", "", TenantState.DELETED, row.changed_version, False, (), ()) for row in purged]
+    """The tenants that changed after `version`, in the order of their changes; purged ones first."""
+    # First, because their slugs and issuers may belong to other tenants since.
+    found = await session.scalars(select(PurgedTenant).where(PurgedTenant.changed_version > version))
+    purged = [TenantRow(row.id, "", "", TenantState.DELETED, row.changed_version, False, (), ()) for row in found]
     changed = select(Tenant.id).where(Tenant.changed_version > version)
-    return gone + await _load(session, within=lambda tenant_id: tenant_id.in_(changed), order=Tenant.changed_version)
+    return purged + await _load(session, within=lambda tenant_id: tenant_id.in_(changed), order=Tenant.changed_version)
 
 
 async def organization_issuers(session: AsyncSession, *, since: int) -> list[str]:
@@ -87,19 +83,19 @@ async def organization_issuers(session: AsyncSession, *, since: int) -> list[str
 
 
 async def mark_organization_issuers(session: AsyncSession, issuers: Collection[str], *, version: int) -> None:
-    """Keep for ever that an organization was registered on these issuers."""
+    """Record for ever that an organization was registered on these issuers."""
     for issuer in sorted(issuers):  # in one order for all writers, which avoids deadlocks
         values = {"issuer": issuer, "changed_version": version}
         await session.execute(upsert(session, OrganizationIssuer).values(values).on_conflict_do_nothing())
 
 
 async def mark_purged(session: AsyncSession, *, tenant_id: uuid.UUID, version: int) -> None:
-    """Leave a trace of a purged tenant: a replica that missed its deletion would serve it for ever."""
+    """Record a purged tenant, for replicas that missed its deletion."""
     await session.execute(insert(PurgedTenant).values(id=tenant_id, changed_version=version))
 
 
 async def _load(session: AsyncSession, *, within: Within, order: InstrumentedAttribute[Any]) -> list[TenantRow]:
-    """By columns, not by objects: the ORM takes twelve times as long for 100,000 tenants."""
+    # By columns, not by ORM objects, which take twelve times as long for 100,000 tenants.
     tenants = await session.execute(
         select(Tenant.id, Tenant.slug, Tenant.name, Tenant.state, Tenant.changed_version, Tenant.resource_metadata)
         .where(within(Tenant.id))
@@ -112,9 +108,9 @@ async def _load(session: AsyncSession, *, within: Within, order: InstrumentedAtt
         members = dict(zip(_REALM, map(frozen, values), strict=True))
         realms[tenant_id].append(RealmRow(**members | {"organization": members["organization"] or None}))
     rules: dict[uuid.UUID, list[RoleRule]] = defaultdict(list)
-    said = select(RoleRuleRow.tenant_id, RoleRuleRow.source, RoleRuleRow.value, RoleRuleRow.role)
+    query = select(RoleRuleRow.tenant_id, RoleRuleRow.source, RoleRuleRow.value, RoleRuleRow.role)
     for tenant_id, *rule in await session.execute(
-        said.where(within(RoleRuleRow.tenant_id)).order_by(RoleRuleRow.tenant_id, RoleRuleRow.position)
+        query.where(within(RoleRuleRow.tenant_id)).order_by(RoleRuleRow.tenant_id, RoleRuleRow.position)
     ):
         rules[tenant_id].append(RoleRule(*rule))
     return [TenantRow(*row, tuple(rules.get(row.id, ())), tuple(realms.get(row.id, ()))) for row in tenants]

@@ -1,6 +1,6 @@
-"""What is observed of realms: the outcome of checks, their health, and who looks at which realm next.
+"""Conditions and health of realms, and the claims of checks by replicas.
 
-An observation is no change by an admin: it moves no version. A change of health is in the audit trail all the same.
+They change no version, because no admin changed anything. A change of health is in the audit log.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.registry import audit
-from tenants_api.registry.audit import HEALTH_CHANGED, OBSERVER, health_words
+from tenants_api.registry.audit import HEALTH_CHANGED, OBSERVER
 from tenants_api.registry.changes import lock_tenant_of
 from tenants_api.registry.models import Realm, RealmCondition, Tenant
 from tenants_api.registry.values import ConditionValue, Health, TenantState
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class ConditionChange:
     """A condition whose status changed; `before` is None for one that is new."""
 
     type: str
@@ -38,10 +38,10 @@ async def store_conditions(
     conditions: Sequence[ConditionValue],
     health: Health | None,
     now: datetime,
-) -> list[Moved] | None:
-    """Keep what the checks found of this version of the realm; None when the realm is gone or was changed meanwhile.
+) -> list[ConditionChange] | None:
+    """Store the result of checks of this version of the realm; None when the realm was removed or changed meanwhile.
 
-    A condition's transition time moves only when its status does.
+    A condition's transition time changes only with its status.
     """
     await lock_tenant_of(session, realm_id=realm_id)  # two checks at once would add the same rows
     realm = await session.get(Realm, realm_id, populate_existing=True)
@@ -49,7 +49,7 @@ async def store_conditions(
         return None
     realm.checked_at = now
     if health is not None and health != realm.health:
-        # Before the last one, which has the reason of the failure, may stand warnings.
+        # The last one has the reason of the failure; those before it may be warnings.
         last = next((condition.reason for condition in reversed(conditions) if condition.status == "False"), None)
         reason = last if health != Health.HEALTHY else None
         await _record_health(session, realm_id=realm_id, before=realm.health, after=health, reason=reason)
@@ -68,9 +68,9 @@ async def set_health(
     health: Health,
     reason: str | None = None,
 ) -> None:
-    """Keep what is observed of a realm with this issuer and URL; a change makes its checks due.
+    """Store the health of a realm with this issuer and URL; a change makes its checks due.
 
-    Of replicas that see it, one records it. Nothing is kept for a realm that has another issuer or URL meanwhile.
+    Of several replicas one records the change. Nothing is stored when the realm has another issuer or URL by now.
     """
     same = (Realm.id == realm_id, Realm.issuer == issuer, Realm.realm_url == realm_url)
     before = await session.scalar(select(Realm.health).where(*same))
@@ -81,9 +81,9 @@ async def set_health(
 
 
 async def claim_due(session: AsyncSession, *, since: datetime, now: datetime, limit: int) -> list[Realm]:
-    """Enabled realms of active tenants that were not checked since then, the longest waiting first.
+    """Claim enabled realms of active tenants that were not checked since then, the longest waiting first.
 
-    Each is given to one caller only: they count as checked now.
+    Each is claimed by one caller only: they count as checked now.
     """
     waiting = or_(Realm.checked_at.is_(None), Realm.checked_at < since)
     due = (
@@ -93,18 +93,18 @@ async def claim_due(session: AsyncSession, *, since: datetime, now: datetime, li
         .order_by(Realm.checked_at.nulls_first())
         .limit(limit)
     )
-    mine = []
+    claimed = []
     for realm_id, seen in (await session.execute(due)).all():
         same = Realm.checked_at.is_(None) if seen is None else Realm.checked_at == seen
         claim = update(Realm).where(Realm.id == realm_id, same).values(checked_at=now).returning(Realm.id)
         if await session.scalar(claim) is not None:
-            mine.append(realm_id)
-    return list(await session.scalars(select(Realm).where(Realm.id.in_(mine)).order_by(Realm.id)))
+            claimed.append(realm_id)
+    return list(await session.scalars(select(Realm).where(Realm.id.in_(claimed)).order_by(Realm.id)))
 
 
 async def _replace(
     session: AsyncSession, *, realm_id: uuid.UUID, conditions: Sequence[ConditionValue], now: datetime
-) -> list[Moved]:
+) -> list[ConditionChange]:
     rows = await session.scalars(select(RealmCondition).where(RealmCondition.realm_id == realm_id))
     before = {row.type: row for row in rows}
     moved = []
@@ -114,7 +114,7 @@ async def _replace(
             row = RealmCondition(realm_id=realm_id, type=condition.type)
             session.add(row)
         if row.status != condition.status:
-            moved.append(Moved(condition.type, row.status, condition.status, condition.reason))
+            moved.append(ConditionChange(condition.type, row.status, condition.status, condition.reason))
             row.last_transition_time = now
         row.position, row.status = position, condition.status
         row.reason, row.message = condition.reason, condition.message
@@ -133,5 +133,5 @@ async def _record_health(
         target_id=str(realm_id),
         change=OBSERVER,
         before={"health": before},
-        after=health_words(after, reason=reason),
+        after={"health": str(after), "reason": reason},
     )

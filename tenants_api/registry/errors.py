@@ -1,4 +1,4 @@
-"""What the registry refuses, with facts as arguments."""
+"""Errors of the registry, raised with values as arguments."""
 
 from __future__ import annotations
 
@@ -35,45 +35,43 @@ class ApiKeyNotFound(ApiError):
 class SlugTaken(ApiError):
     status = 409
     code = "slug_taken"
-    title = "The slug is taken"
+    title = "The slug already exists"
     cause = "Another tenant (also a deleted one, until it is purged) has this slug."
     hint = "Choose another slug."
 
     def __init__(self, slug: str) -> None:
-        super().__init__(f"the slug {slug!r} is taken")
+        super().__init__(f"the slug {slug!r} already exists")
 
 
 class ExternalIdTaken(ApiError):
     status = 409
     code = "external_id_taken"
-    title = "The external id is taken"
+    title = "The external id already exists"
     cause = "Another tenant has this external_id."
     hint = "Find it with GET /admin/v1/tenants?external_id=…"
 
     def __init__(self, external_id: str) -> None:
-        super().__init__(f"the external_id {external_id!r} is taken")
+        super().__init__(f"the external_id {external_id!r} already exists")
 
 
 class IssuerTaken(ApiError):
     status = 409
     code = "issuer_taken"
-    title = "The issuer is taken"
-    cause = (
-        "This issuer (with this organization) is registered already; a deleted tenant keeps its issuers until purge."
-    )
+    title = "The issuer is already registered"
+    cause = "A tenant has this issuer (with this organization); a deleted tenant has its issuers until it is purged."
     hint = "Find its tenant with GET /admin/v1/tenants?issuer=…; remove the realm there or purge the tenant."
 
     def __init__(self, issuer: str, *, organization: str | None = None) -> None:
         of = f" with the organization {organization!r}" if organization else ""
-        super().__init__(f"the issuer {issuer!r}{of} is registered already")
+        super().__init__(f"the issuer {issuer!r}{of} is already registered")
 
 
 class InvalidStateTransition(ApiError):
     status = 409
     code = "invalid_state_transition"
     title = "The state does not allow this"
-    cause = "Tenants go draft → active ⇄ suspended → deleted → (restore) suspended; nothing else."
-    hint = "`allowed` lists the transitions from the present state."
+    cause = "The only transitions are draft → active ⇄ suspended → deleted → (restore) suspended."
+    hint = "Use one of the transitions that `allowed` lists."
 
     def __init__(self, state: str, *, wanted: str, allowed: Iterable[str]) -> None:
         names = sorted(allowed)
@@ -87,7 +85,7 @@ class RealmNotReady(ApiError):
     status = 422
     code = "realm_not_ready"
     title = "The realm is not ready"
-    cause = "A check of the realm failed; the report names it, with both values and the cure."
+    cause = "A check of the realm failed; the report names it, with both values and what to do."
     hint = "Do what the failed condition's message says, then call again."
 
     def __init__(self, detail: str, *, report: Mapping[str, Any]) -> None:
@@ -97,7 +95,7 @@ class RealmNotReady(ApiError):
 class IdempotencyInFlight(ApiError):
     status = 409
     code = "idempotency_in_flight"
-    title = "The first request with this key still runs"
+    title = "The first request with this key is still running"
     cause = "Two requests carry the same Idempotency-Key at the same time."
     hint = "Repeat it after the seconds in Retry-After."
 

@@ -25,7 +25,7 @@ async def load_keys(session: AsyncSession, *, realm_ids: Collection[uuid.UUID]) 
 
 
 async def load_all_keys(session: AsyncSession) -> AsyncGenerator[list[StoredKeys], None]:
-    """All stored sets, some at a time."""
+    """All stored sets, in batches."""
     query = _KEYS.order_by(RealmKeysRow.realm_id).limit(REGISTRY_BATCH_SIZE)
     rows = (await session.execute(query)).all()
     while rows:
@@ -33,12 +33,11 @@ async def load_all_keys(session: AsyncSession) -> AsyncGenerator[list[StoredKeys
         rows = (await session.execute(query.where(RealmKeysRow.realm_id > rows[-1].realm_id))).all()
 
 
-async def store_keys(session: AsyncSession, keys: StoredKeys, *, tell: bool = False) -> bool:
-    """Keep a set that was just fetched; True when it says something new.
+async def store_keys(session: AsyncSession, keys: StoredKeys, *, notify: bool = False) -> bool:
+    """Store a set that was just fetched; True when it differs from the stored one.
 
-    Every replica learns of it then, and with `tell` also of one that says nothing new.
-    A realm that is gone meanwhile, or has another issuer or URL, is no error: nothing is kept for it. An older set
-    never replaces a newer one of the same origin.
+    All replicas are notified then, and with `notify` in any case. Nothing is stored when the realm was removed
+    meanwhile, has another issuer or URL, or has a newer set of the same origin.
     """
     tenant_id = await lock_tenant_of(session, realm_id=keys.realm_id)
     if tenant_id is None or not await _is_origin(session, keys=keys):
@@ -46,26 +45,26 @@ async def store_keys(session: AsyncSession, keys: StoredKeys, *, tell: bool = Fa
     row = await session.get(RealmKeysRow, keys.realm_id, populate_existing=True)
     if row is not None and _origin(row) == _origin(keys) and row.fetched_at > keys.fetched_at:
         return False
-    changed = row is None or _says(row) != _says(keys)
+    changed = row is None or _content(row) != _content(keys)
     if row is None:
         row = RealmKeysRow(realm_id=keys.realm_id)
         session.add(row)
     for name in StoredKeys.__slots__:
         setattr(row, name, getattr(keys, name))
     await session.flush()
-    if changed or tell:
+    if changed or notify:
         version = await bump_version(session, tenant_id=tenant_id)
         await session.execute(update(Tenant).where(Tenant.id == tenant_id).values(changed_version=version))
     return changed
 
 
 async def forget_keys(session: AsyncSession, *, realm_id: uuid.UUID) -> None:
-    """Drop what is stored for a realm: it was fetched for another issuer or URL than the realm has now."""
+    """Delete the stored set of a realm, whose issuer or URL has changed."""
     await session.execute(delete(RealmKeysRow).where(RealmKeysRow.realm_id == realm_id))
 
 
 async def _is_origin(session: AsyncSession, *, keys: StoredKeys) -> bool:
-    """Whether the set was fetched for what the realm is now. The lock of its tenant is held: it stays so."""
+    """Whether the set was fetched for the realm's present issuer and URL. The caller holds the lock of its tenant."""
     now = await session.execute(select(Realm.issuer, Realm.realm_url).where(Realm.id == keys.realm_id))
     return tuple(now.one()) == _origin(keys)
 
@@ -79,5 +78,5 @@ def _slices(realm_ids: Collection[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
     return (listed[start : start + REGISTRY_BATCH_SIZE] for start in range(0, len(listed), REGISTRY_BATCH_SIZE))
 
 
-def _says(keys: StoredKeys | RealmKeysRow) -> tuple[Any, ...]:
+def _content(keys: StoredKeys | RealmKeysRow) -> tuple[Any, ...]:
     return keys.digest, keys.not_before, keys.realm_enabled, *_origin(keys)

@@ -1,6 +1,6 @@
-"""The tables of the registry. Relations are never loaded behind a query's back (`lazy="raise"`).
+"""The tables of the registry. Relations are never loaded implicitly (`lazy="raise"`).
 
-They stand outside row-level security: they are read before a tenant is known.
+They have no row-level security, because they are read before a tenant is known.
 """
 
 from __future__ import annotations
@@ -101,10 +101,9 @@ class Realm(Base):
 
 
 class RealmKeysRow(Base):
-    """The last known good key set of a realm, and what its status said with it.
+    """The last good key set of a realm, with the realm's status.
 
-    `issuer` and `realm_url` are what it was fetched for: for a realm that has another one since it is worth nothing.
-    NULL is a set whose origin is not known, which is not used.
+    It is used only for the `issuer` and `realm_url` that it was fetched for; where they are NULL, it is not used.
     """
 
     __tablename__ = "realm_keys"
@@ -120,9 +119,9 @@ class RealmKeysRow(Base):
 
 
 class OrganizationIssuer(Base):
-    """An issuer with a registered organization, now or ever: a token that names one is never the whole realm's.
+    """An issuer with a registered organization, now or ever: tokens that name one never belong to the whole realm.
 
-    It outlives the organization, its tenant and their purge. `changed_version` is the registry version that added it.
+    The row outlives organization and tenant. `changed_version` is the registry version that added it.
     """
 
     __tablename__ = "organization_issuers"
@@ -133,7 +132,7 @@ class OrganizationIssuer(Base):
 
 
 class RealmCondition(Base):
-    """The outcome of one onboarding check of a realm."""
+    """The result of one onboarding check of a realm."""
 
     __tablename__ = "realm_conditions"
 
@@ -159,7 +158,7 @@ class RoleRuleRow(Base):
 
 
 class PurgedTenant(Base):
-    """What is left of a purged tenant: a replica that knows it from before learns that it is gone."""
+    """A purged tenant, for replicas that missed its deletion."""
 
     __tablename__ = "purged_tenants"
     __table_args__ = (Index(None, "changed_version"),)
@@ -169,7 +168,7 @@ class PurgedTenant(Base):
 
 
 class AdminApiKey(Base):
-    """An admin key: `tak_<id>_<secret>`; only the SHA-256 of the whole key is kept."""
+    """An admin key, `tak_<id>_<secret>`; only the SHA-256 of the whole key is stored."""
 
     __tablename__ = "admin_api_keys"
     __table_args__ = (UniqueConstraint("key_id"),)
@@ -203,9 +202,9 @@ class AuditEvent(Base):
 
 
 class RegistryVersion(Base):
-    """One row: the number that grows with every committed change of a tenant; replicas compare it.
+    """One row: the version, which grows with every committed change of a tenant and with nothing else.
 
-    Nothing else moves it: a number that is no tenant's last change makes every replica compare the whole registry.
+    A version that is no tenant's last change makes every replica compare the whole registry.
     """
 
     __tablename__ = "registry_version"
@@ -216,7 +215,7 @@ class RegistryVersion(Base):
 
 
 class IdempotencyKey(Base):
-    """The first answer to a POST that carried an Idempotency-Key (kept 24 h). `status` is NULL while it runs."""
+    """The first response to a POST with an Idempotency-Key, stored for 24 h. `status` is NULL while it runs."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index(None, "created_at"),)
@@ -231,7 +230,7 @@ class IdempotencyKey(Base):
 
 
 class LoginTries(Base):
-    """Tries of one kind in one minute. `digest` is of whom they concern, so that no user name stands here."""
+    """Login attempts of one kind in one minute. `digest` is of the user or address, so that no user name is stored."""
 
     __tablename__ = "login_tries"
     __table_args__ = (Index(None, "minute"),)
@@ -242,7 +241,7 @@ class LoginTries(Base):
 
 
 class Rejection(Base):
-    """Refused tokens of one tenant that look alike, counted. `digest` is of what makes them alike; never of a token."""
+    """The number of refused tokens of one tenant with equal values; `digest` is of these values, never of a token."""
 
     __tablename__ = "rejections"
     __table_args__ = (UniqueConstraint("tenant_id", "digest"), Index(None, "tenant_id", "last_at"))

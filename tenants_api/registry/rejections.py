@@ -1,4 +1,4 @@
-"""Refused tokens of the tenants, counted by what they have in common; at most a hundred rows a tenant."""
+"""The statements of rejections: counts of refused tokens with equal values, at most a hundred rows a tenant."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ from tenants_api.database.engine import upsert
 from tenants_api.ids import new_id
 from tenants_api.registry.models import Rejection, Tenant
 from tenants_api.registry.repository import get_tenant
-from tenants_api.registry.values import KEPT_REJECTIONS, Refused
+from tenants_api.registry.values import MAX_REJECTIONS_PER_TENANT, Refused
 
-ROWS_PER_STATEMENT = 500  # rows in one statement
+ROWS_PER_STATEMENT = 500
 
 
 async def add_rejections(session: AsyncSession, counts: Mapping[Refused, int], *, now: datetime) -> None:
-    """Add the counts to those that are kept, and let go of the oldest beyond a tenant's hundred.
-
-    What concerns a tenant that is gone meanwhile is dropped.
-    """
-    # In one order for all writers: two replicas that wait for each other's rows would never end.
+    """Add the counts to the stored ones, and delete a tenant's oldest beyond a hundred; unknown tenants are ignored."""
+    # In one order for all writers, which avoids deadlocks.
     tenants = sorted({refused.tenant_id for refused in counts})
     known = set(await session.scalars(select(Tenant.id).where(Tenant.id.in_(tenants))))
     rows = [_row(refused, counts[refused], now=now) for refused in sorted(counts) if refused.tenant_id in known]
@@ -33,15 +30,17 @@ async def add_rejections(session: AsyncSession, counts: Mapping[Refused, int], *
         await session.execute(adding.on_conflict_do_update(index_elements=["tenant_id", "digest"], set_=more))
     for tenant_id in tenants:
         if tenant_id in known:
-            await _forget_oldest(session, tenant_id=tenant_id)
+            await _delete_oldest(session, tenant_id=tenant_id)
 
 
 async def list_rejections(session: AsyncSession, *, ref: str) -> list[Rejection]:
-    """What is kept of a tenant, the latest first. Raises TenantNotFound."""
+    """The rejections of a tenant, the latest first. Raises TenantNotFound."""
     tenant = await get_tenant(session, ref=ref)
     mine = select(Rejection).where(Rejection.tenant_id == tenant.id)
     return list(
-        await session.scalars(mine.order_by(Rejection.last_at.desc(), Rejection.id.desc()).limit(KEPT_REJECTIONS))
+        await session.scalars(
+            mine.order_by(Rejection.last_at.desc(), Rejection.id.desc()).limit(MAX_REJECTIONS_PER_TENANT)
+        )
     )
 
 
@@ -60,7 +59,7 @@ def _row(refused: Refused, count: int, *, now: datetime) -> dict[str, object]:
     }
 
 
-async def _forget_oldest(session: AsyncSession, *, tenant_id: uuid.UUID) -> None:
+async def _delete_oldest(session: AsyncSession, *, tenant_id: uuid.UUID) -> None:
     mine = select(Rejection.id).where(Rejection.tenant_id == tenant_id)
-    surplus = mine.order_by(Rejection.last_at.desc(), Rejection.id.desc()).offset(KEPT_REJECTIONS)
+    surplus = mine.order_by(Rejection.last_at.desc(), Rejection.id.desc()).offset(MAX_REJECTIONS_PER_TENANT)
     await session.execute(delete(Rejection).where(Rejection.id.in_(surplus)))

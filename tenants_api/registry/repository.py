@@ -1,4 +1,4 @@
-"""The SQL of tenants and realms. Uniqueness is the database's to decide; here it becomes our error, in one place."""
+"""The statements of tenants and realms. The database enforces uniqueness; `unique` translates its error."""
 
 from __future__ import annotations
 
@@ -41,11 +41,8 @@ def new_realm(draft: RealmDraft) -> Realm:
     return realm
 
 
-def in_one_order(realms: Iterable[Realm]) -> list[Realm]:
-    """By issuer, for the inserts: two tenants that name the same issuers in another order each would wait for ever.
-
-    Their ids, by which they are read, keep the order in which they were made.
-    """
+def in_issuer_order(realms: Iterable[Realm]) -> list[Realm]:
+    """Sort for inserts, so that two writers with the same issuers do not deadlock."""
     return sorted(realms, key=lambda realm: (realm.issuer, realm.organization))
 
 
@@ -62,12 +59,12 @@ def fill_realm(realm: Realm, *, draft: RealmDraft) -> None:
 
 
 def registered_draft(realm: Realm) -> RealmDraft:
-    """A registered realm as somebody would ask for it again."""
+    """The draft from which a registered realm could be created again."""
     values = {name: frozen(getattr(realm, name)) for name in _MEMBERS}
     return RealmDraft(**values | {"organization": realm.organization or None})
 
 
-def tenant_facts(tenant: Tenant) -> dict[str, Any]:
+def tenant_fields(tenant: Tenant) -> dict[str, Any]:
     """The fields of a tenant and its realms that an admin sets, for the audit log."""
     return {
         "slug": tenant.slug,
@@ -77,20 +74,20 @@ def tenant_facts(tenant: Tenant) -> dict[str, Any]:
         "metadata": tenant.metadata_,
         "resource_metadata": tenant.resource_metadata,
         "issuers": sorted(realm.issuer for realm in tenant.realms),
-        "realms": [realm_facts(realm) for realm in in_one_order(tenant.realms)],
+        "realms": [realm_fields(realm) for realm in in_issuer_order(tenant.realms)],
         "role_mapping": [{"from": rule.source, "value": rule.value, "role": rule.role} for rule in tenant.role_rules],
     }
 
 
-def realm_facts(realm: Realm) -> dict[str, Any]:
+def realm_fields(realm: Realm) -> dict[str, Any]:
     """The fields of a realm that an admin sets, for the audit log; the CA bundle by its SHA-256."""
-    facts = {name: getattr(realm, name) for name in _MEMBERS}
+    members = {name: getattr(realm, name) for name in _MEMBERS}
     bundle = realm.ca_bundle
-    return {**facts, "ca_bundle": f"sha256:{sha256(bundle.encode()).hexdigest()}" if bundle is not None else None}
+    return {**members, "ca_bundle": f"sha256:{sha256(bundle.encode()).hexdigest()}" if bundle is not None else None}
 
 
 async def find_tenant(session: AsyncSession, *, ref: str, for_update: bool = False) -> Tenant | None:
-    """The tenant of this id or slug with all that belongs to it."""
+    """The tenant of this id or slug, with realms, conditions and rules."""
     query = _whole().where(_named(ref)).execution_options(populate_existing=True)
     found: Tenant | None = await session.scalar(
         query.with_for_update(of=Tenant, key_share=True) if for_update else query
@@ -107,7 +104,7 @@ async def get_tenant(session: AsyncSession, *, ref: str, for_update: bool = Fals
 
 
 async def list_tenants(session: AsyncSession, *, where: TenantFilter, page: PageRequest) -> Page[Tenant]:
-    """One page of the tenants that fit, oldest first."""
+    """One page of the tenants that match, oldest first."""
     return await fetch_page(session, _filtered(_whole(), where=where), column=Tenant.id, page=page)
 
 
@@ -123,7 +120,7 @@ async def get_realm(session: AsyncSession, *, tenant_id: uuid.UUID, realm_id: uu
 
 
 async def shares_issuer(session: AsyncSession, *, issuer: str, organization: str | None) -> bool:
-    """Whether the issuer is registered in both ways: as a whole realm, and now or ever for an organization of it."""
+    """Whether the issuer is registered in the other way too: as a whole realm, or now or ever for an organization."""
     whole = exists().where(Realm.issuer == issuer, Realm.organization == "")
     parts = exists().where(OrganizationIssuer.issuer == issuer)
     return bool(await session.scalar(select(whole if organization else parts)))
@@ -131,25 +128,21 @@ async def shares_issuer(session: AsyncSession, *, issuer: str, organization: str
 
 @asynccontextmanager
 async def unique(session: AsyncSession, *, tenant: Tenant, realms: list[Realm]) -> AsyncIterator[None]:
-    """Flush what the block changed; a broken unique key becomes the error that names it.
-
-    Raises:
-        SlugTaken, ExternalIdTaken, IssuerTaken
-    """
+    """Flush the changes of the block. Raises SlugTaken, ExternalIdTaken or IssuerTaken for a broken unique key."""
     yield
-    # Read before the flush: the rows cannot be read any more once it has failed, for the transaction is lost with it.
+    # Read before the flush: after a failed one the rows cannot be read, because the transaction is lost.
     slug, external_id = tenant.slug, tenant.external_id
     issuers = [(realm.issuer, realm.organization) for realm in realms]
     try:
         await session.flush()
     except IntegrityError as error:
-        taken = _taken(error, slug=slug, external_id=external_id, issuers=issuers)
-        if taken is None:
+        conflict = _conflict(error, slug=slug, external_id=external_id, issuers=issuers)
+        if conflict is None:
             raise
-        raise taken from error
+        raise conflict from error
 
 
-def _taken(
+def _conflict(
     error: IntegrityError, *, slug: str, external_id: str | None, issuers: list[tuple[str, str]]
 ) -> ApiError | None:
     match _broken_key(error):
@@ -158,7 +151,7 @@ def _taken(
         case "uq_tenants_external_id" | "tenants.external_id":
             return ExternalIdTaken(external_id or "")
         case "uq_realms_issuer_organization" | "realms.issuer, realms.organization" if issuers:
-            # Which of several it was is in PostgreSQL's text alone.
+            # Which of several issuers it was is only in PostgreSQL's text.
             text = str(error.orig)
             issuer, organization = next((one for one in issuers if f"=({one[0]}, {one[1]})" in text), issuers[0])
             return IssuerTaken(issuer, organization=organization)
@@ -166,7 +159,7 @@ def _taken(
 
 
 def _broken_key(error: IntegrityError) -> str | None:
-    """PostgreSQL names the constraint, SQLite its columns. Values, which a caller chooses, are never looked at."""
+    """The constraint (PostgreSQL) or its columns (SQLite). Values, which a caller chooses, are never parsed."""
     diagnosis = getattr(error.orig, "diag", None)
     if diagnosis is not None:
         name: str | None = diagnosis.constraint_name
@@ -203,12 +196,12 @@ def _filtered(query: Select[Tenant], *, where: TenantFilter) -> Select[Tenant]:
     return query
 
 
-TENANTS_PER_QUERY = 200  # tenants in one query
+TENANTS_PER_QUERY = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds a name that must be unique, and in which state."""
+    """The tenant that has a unique value, and its state."""
 
     slug: str
     state: str
@@ -222,14 +215,14 @@ async def tenants_by_slug(session: AsyncSession, *, slugs: Collection[str]) -> d
 
 
 async def owners_of_issuers(session: AsyncSession, *, issuers: Collection[str]) -> dict[tuple[str, str], Owner]:
-    """Who has these issuers, by issuer and organization ('' for the whole realm)."""
+    """The tenants of these issuers, by issuer and organization ('' for the whole realm)."""
     query = select(Realm.issuer, Realm.organization, Tenant.slug, Tenant.state).join(Tenant)
     found = await session.execute(query.where(Realm.issuer.in_(issuers)))
     return {(row.issuer, row.organization): Owner(row.slug, row.state) for row in found}
 
 
 async def owners_of_external_ids(session: AsyncSession, *, external_ids: Collection[str]) -> dict[str, Owner]:
-    """Who has these external ids."""
+    """The tenants of these external ids."""
     query = select(Tenant.external_id, Tenant.slug, Tenant.state).where(Tenant.external_id.in_(external_ids))
     return {row.external_id or "": Owner(row.slug, row.state) for row in await session.execute(query)}
 
@@ -237,7 +230,7 @@ async def owners_of_external_ids(session: AsyncSession, *, external_ids: Collect
 async def living_slugs(session: AsyncSession) -> list[str]:
     """The slugs of all tenants that are not deleted, in the order of their bytes on every database."""
     found = await session.scalars(select(Tenant.slug).where(Tenant.state != TenantState.DELETED))
-    return sorted(found)  # not by the database: its order of texts depends on its locale
+    return sorted(found)  # not by the database, whose order depends on its locale
 
 
 async def living_tenants(session: AsyncSession) -> AsyncIterator[Sequence[Tenant]]:

@@ -1,4 +1,4 @@
-"""What goes into the registry and comes out of it, as plain values. Knows no database."""
+"""The registry's plain values. Knows no database."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from tenants_api.database.pagination import Page, PageRequest
 from tenants_api.role_rules import RoleRule
 
 
 class TenantState(StrEnum):
-    """What the admin wants."""
+    """The state that an admin chose."""
 
     DRAFT = "draft"
     ACTIVE = "active"
@@ -43,7 +42,7 @@ class Transition(StrEnum):
     RESTORE = "restore"
 
 
-# state → {transition: next state}. A restored tenant comes back suspended: an admin looks before it serves again.
+# state → {transition: next state}. A restored tenant is suspended until an admin resumes it.
 TRANSITIONS: Mapping[TenantState, Mapping[Transition, TenantState]] = {
     TenantState.DRAFT: {Transition.ACTIVATE: TenantState.ACTIVE, Transition.DELETE: TenantState.DELETED},
     TenantState.ACTIVE: {Transition.SUSPEND: TenantState.SUSPENDED, Transition.DELETE: TenantState.DELETED},
@@ -51,14 +50,14 @@ TRANSITIONS: Mapping[TenantState, Mapping[Transition, TenantState]] = {
     TenantState.DELETED: {Transition.RESTORE: TenantState.SUSPENDED},
 }
 
-CHANNEL = "tenants_api_registry"  # of NOTIFY; the payload is `<version> <tenant id>` and nothing else
-KEPT_REJECTIONS = 100  # rows a tenant
+CHANNEL = "tenants_api_registry"  # of NOTIFY; the payload is `<version> <tenant id>`
+MAX_REJECTIONS_PER_TENANT = 100  # rows
 SCOPES = ("tenants:read", "tenants:write", "keys:write", "audit:read")
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who changes something: `api_key` (its id), `platform_user` (issuer and subject), `cli` or `system`."""
+    """The author of a change: `api_key` (its id), `platform_user` (issuer and subject), `cli` or `system`."""
 
     type: str
     id: str
@@ -66,7 +65,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the audit trail keeps beside a change: who, in which request, and why."""
+    """The context of a change for the audit log."""
 
     actor: Actor
     request_id: str | None = None
@@ -75,7 +74,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealmMembers:
-    """What an admin sets of a realm and the verifier needs of it, in the order of the contract."""
+    """The members of a realm that an admin sets and the verifier needs, in the order of the contract."""
 
     issuer: str
     realm_url: str
@@ -92,19 +91,19 @@ class RealmMembers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealmDraft(RealmMembers):
-    """A realm as an admin describes it, already checked for form (`onboarding.realm_draft`).
+    """A realm as an admin describes it, its form already checked (`control.drafts.realm_draft`).
 
-    What an admin sets and the verifier does not need is declared here. Each field is a column of `realms` and a member
-    of the API's and the files' realms, by its name.
+    It adds the members that the verifier does not need. Each field is a column of `realms` and a member of realms in
+    API and files, by its name.
     """
 
-    # `discovery`: the discovery document must state the issuer. `sample`: it need not, the tokens' `iss` alone counts.
+    # `discovery`: the discovery document must state the issuer. `sample`: only the tokens' `iss` must.
     issuer_check: str = "discovery"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealmRow(RealmMembers):
-    """What the verifier needs of a realm row."""
+    """A row of a realm with the members that the verifier needs."""
 
     id: uuid.UUID
     not_before: int
@@ -116,7 +115,7 @@ def names_of(kind: type[RealmMembers | TenantRow]) -> tuple[str, ...]:
 
 
 def frozen(value: Any) -> Any:
-    """A list of JSON, which the values hold as a tuple; anything else as it is."""
+    """Convert a list to a tuple; return anything else as it is."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -135,7 +134,7 @@ class TenantDraft:
 
 @dataclass(frozen=True, slots=True)
 class ConditionValue:
-    """One named check of a realm (`type`) with its outcome (`status`: True, False, Unknown) and a stable `reason`."""
+    """The result of one check of a realm: `type` names it, `status` is True, False or Unknown, `reason` is stable."""
 
     type: str
     status: str
@@ -145,9 +144,9 @@ class ConditionValue:
 
 @dataclass(frozen=True, slots=True)
 class StoredKeys:
-    """A realm's last known good key set as it was fetched, for this `issuer` at this `realm_url` and no other.
+    """A realm's last good key set, for the `issuer` and `realm_url` that it was fetched for and no others.
 
-    Both are None for a set whose origin is not known; it is not used.
+    Both are None for a set of unknown origin, which is not used.
     """
 
     realm_id: uuid.UUID
@@ -162,7 +161,7 @@ class StoredKeys:
 
 @dataclass(frozen=True, slots=True)
 class TenantRow:
-    """A tenant with its realms and rules as plain values. Of a purged one only the id is left, as state `deleted`."""
+    """A tenant with its realms and rules. A purged one has only its id, and the state `deleted`."""
 
     id: uuid.UUID
     slug: str
@@ -176,7 +175,7 @@ class TenantRow:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Refused:
-    """What refused tokens have in common. The texts are the sender's and say what he likes."""
+    """The values by which refused tokens are counted. They are unverified."""
 
     tenant_id: uuid.UUID
     reason: str
@@ -186,8 +185,8 @@ class Refused:
 
     @property
     def digest(self) -> str:
-        told = [self.reason, self.kid, self.authorized_party, self.audience]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        values = [self.reason, self.kid, self.authorized_party, self.audience]
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,29 +198,3 @@ class TenantFilter:
     issuer: str | None = None
     external_id: str | None = None
     q: str | None = None
-
-
-__all__ = [
-    "CHANNEL",
-    "KEPT_REJECTIONS",
-    "SCOPES",
-    "TRANSITIONS",
-    "Actor",
-    "Change",
-    "ConditionValue",
-    "Health",
-    "Page",
-    "PageRequest",
-    "RealmDraft",
-    "RealmMembers",
-    "RealmRow",
-    "Refused",
-    "StoredKeys",
-    "TenantDraft",
-    "TenantFilter",
-    "TenantRow",
-    "TenantState",
-    "Transition",
-    "frozen",
-    "names_of",
-]

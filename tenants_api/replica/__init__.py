@@ -1,1 +1,1 @@
-"""A process's copy of the registry: change feed, snapshot, stored key sets, health."""
+"""The replica, a process's copy of the registry: change feed, register, stored key sets, health."""

@@ -1,4 +1,4 @@
-"""Builds what verifies the tokens of all registered realms, for the whole API and for standalone forward auth."""
+"""Composes the verification of tokens of all registered realms, for the API and for standalone forward auth."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = structlog.get_logger("tenants_api.replica")
 
 @dataclass(frozen=True, slots=True)
 class Verifying:
-    """`verifier` and what it stands on. Whoever built it closes `trust` and `client`."""
+    """The verifier and its dependencies. The caller closes `trust` and `client`."""
 
     policy: TargetPolicy
     client: RealmClient
@@ -52,7 +52,7 @@ def build_verifying(
     metrics: Metrics,
     resolver: Resolver | None = None,
 ) -> Verifying:
-    """Nothing is opened, read or fetched yet; `trust.load()` reads the registry."""
+    """Compose them without I/O; `trust.load()` reads the registry."""
     policy = target_policy(
         insecure_http_hosts=settings.insecure_http_hosts,
         allowed_private_networks=settings.allowed_private_networks,
@@ -78,7 +78,7 @@ def build_verifying(
     )
     rejections = Rejections(storage, clocks=clocks)
     signed = SignedTokens(lookup=trust, jwks_cache=trust.jwks_cache, roles=roles.names, policy=claims, clocks=clocks)
-    others: tuple[Authenticator, ...] = ()  # further kinds of tokens, in the order in which they are asked
+    others: tuple[Authenticator, ...] = ()  # further kinds of tokens, in their order
     outcomes = VerificationReporter(metrics, rejections=rejections)
     cache = VerifiedTokens(settings.verified_tokens, clocks=clocks) if settings.verified_tokens else None
     verifier = TokenVerifier(signed, others=others, cache=cache, reporter=outcomes)
@@ -87,7 +87,7 @@ def build_verifying(
 
 
 def observer(metrics: Metrics) -> Callable[[RealmKeys, str], None]:
-    """Counts every fetch of keys and logs the failed ones."""
+    """A `KeySetEvent` that counts every fetch of keys and logs the failed ones."""
 
     def observe(realm_keys: RealmKeys, event: str) -> None:
         state = realm_keys.state
@@ -104,7 +104,7 @@ def observer(metrics: Metrics) -> Callable[[RealmKeys, str], None]:
 
 
 def watch(metrics: Metrics, *, trust: RegistryReplica, verifier: TokenVerifier) -> None:
-    """What is read at each scrape; of several workers the one that is worst off counts, or their sum."""
+    """Register the gauges that are read at each scrape: of several workers the worst value, or the sum."""
     gauge = metrics.watch
     gauge(
         "registry_version", lambda: trust.version, across="livemin",
@@ -116,13 +116,13 @@ def watch(metrics: Metrics, *, trust: RegistryReplica, verifier: TokenVerifier) 
     )  # fmt: skip
     gauge(
         "registry_listening", lambda: trust.feed.state == "listening", across="livemin",
-        about="1 while PostgreSQL notifies of changes, 0 while they are polled for alone",
+        about="1 while PostgreSQL notifies of changes, 0 while the change feed only polls",
     )  # fmt: skip
     gauge(
         "verified_tokens", lambda: verifier.cached_tokens, across="livesum",
         about="Tokens in the verified-token cache",
     )  # fmt: skip
-    gauge("realms", lambda: trust.realm_count, across="livemax", about="Realms whose tokens are read")
+    gauge("realms", lambda: trust.realm_count, across="livemax", about="Realms whose tokens are verified")
     gauge(
         "jwks_in_flight", trust.jwks_cache.in_flight, across="livesum", about="Fetches of key sets that are under way"
     )  # fmt: skip
@@ -135,7 +135,7 @@ def watch(metrics: Metrics, *, trust: RegistryReplica, verifier: TokenVerifier) 
     metrics.watch_each(
         "jwks_realms", lambda: realms_by_health_and_source(trust.jwks_cache),
         labels=("health", "source"), across="livemax",
-        about="Realms that were used, by the health of their keys and where those come from",
+        about="Realms that were used, by the health and the source of their keys",
     )  # fmt: skip
     metrics.watch_each(
         "tenants",

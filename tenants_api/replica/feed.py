@@ -1,6 +1,6 @@
-"""How a worker follows the registry: it looks at the version every half second, sooner when PostgreSQL says so.
+"""The change feed: polls the registry version every half second, and at once after a notification of PostgreSQL.
 
-Knows no tenant: what changed is read by those who are told.
+Knows no tenant: its callbacks read what changed.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import structlog
 from tenants_api.database.errors import StorageBusy, StorageError, cause_of
 from tenants_api.replica.storage import FileMark, RegistryStorage
 
-LOOK_DEADLINE = 30.0  # seconds for reading the version and applying what changed
+POLL_DEADLINE_SECONDS = 30.0  # for reading the version and applying the changes
 log = structlog.get_logger("tenants_api.registry")
 
 
 class ChangeFeed:
-    """Looks at the registry version every `interval` seconds, and at once on a notification.
+    """Polls the registry version every `interval` seconds, and at once on a notification.
 
-    `on_change` is called when the version has moved. `on_doubt` is called instead when changes may have passed unseen
-    (a connection was lost, the database was away, the version fell): it must compare everything. With `listen` (a
+    Calls `on_change` when the version has grown. Calls `on_resync` instead when changes may have been missed (a
+    connection was lost, the database was unreachable, the version fell): it must compare everything. With `listen` (a
     PostgreSQL URL past any pooler) notifications shorten the wait.
     """
 
@@ -38,12 +38,13 @@ class ChangeFeed:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage, self._interval, self._clock = storage, interval, clock
-        self._on_change, self._on_doubt = on_change, on_resync
-        self._looking = asyncio.Lock()
-        self._news = asyncio.Event()
-        self._doubt, self._announced, self._unannounced = False, -1, False
-        hear, connected = self._hear, self._connected
-        self._listener = storage.listener(listen, on_news=hear, on_connect=connected) if listen else None
+        self._on_change, self._on_resync = on_change, on_resync
+        self._polling = asyncio.Lock()
+        self._notified = asyncio.Event()
+        self._resync_due, self._announced, self._unannounced = False, -1, False
+        self._listener = (
+            storage.listener(listen, on_notify=self._on_notify, on_connect=self._on_connect) if listen else None
+        )
         self._connects = 0
         self._file: FileMark | None = None
         self.version = -1
@@ -51,7 +52,7 @@ class ChangeFeed:
 
     @property
     def alive(self) -> bool:
-        """Whether the database answered lately; never before the first look, for the clock may count from boot."""
+        """Whether the last poll was recent; False before the first one."""
         return self.version >= 0 and self.lag < max(5.0, 5 * self._interval)
 
     @property
@@ -65,20 +66,20 @@ class ChangeFeed:
         return "listening" if self._listener is not None and self._listener.listening else "polling"
 
     def loaded(self, version: int) -> None:
-        """The registry was just read as a whole at this version: that counts as a look."""
+        """Record that the whole registry was read at this version; it counts as a poll."""
         self.version, self.last_seen = version, self._clock()
 
     async def run(self) -> None:
-        """Look for ever; a database that is away is looked at again."""
+        """Poll for ever; a failed poll is logged and repeated."""
         listening = asyncio.create_task(self._listener.run(), name="registry listener") if self._listener else None
         self._file = self._storage.file_mark()
         try:
             while True:
                 await self._wait()
-                await self._look()
+                await self._poll_and_log()
         finally:
             if self._listener is not None and listening is not None:
-                self._listener.drop()  # a hanging server must not hold up the end of the process
+                self._listener.drop()  # a hanging server must not delay the end of the process
                 listening.cancel()
                 await asyncio.wait({listening})
             file, self._file = self._file, None
@@ -86,71 +87,70 @@ class ChangeFeed:
                 await file.aclose()
 
     async def poll(self) -> None:
-        """Look now.
+        """Poll now.
 
         Raises:
             StorageError: the database cannot be read.
         """
-        async with self._looking:  # one after the other: two that overtake each other would see the version fall
+        async with self._polling:  # one at a time: a poll that overtook another would see the version fall
             file = self._file
             mark = await file.read() if file is not None else None
-            if file is None or self._doubt or not file.unchanged(mark):
+            if file is None or self._resync_due or not file.unchanged(mark):
                 async with self._storage.read() as reading:
                     version = await reading.current_version()
-                await self._tell(version)
+                await self._notify(version)
                 self.version = version
             if file is not None:
                 file.seen(mark)
             self.last_seen = self._clock()
 
-    async def _tell(self, version: int) -> None:
-        doubt, self._doubt = self._doubt or version < self.version, False
-        if not doubt or self._on_doubt is None:
+    async def _notify(self, version: int) -> None:
+        resync, self._resync_due = self._resync_due or version < self.version, False
+        if not resync or self._on_resync is None:
             if version != self.version:
                 await self._on_change(version)
             return
         try:
-            await self._on_doubt(version)
+            await self._on_resync(version)
         except BaseException:
-            self._doubt = True
+            self._resync_due = True
             raise
 
     async def _wait(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._interval):
-                await self._news.wait()
+                await self._notified.wait()
         self._check_announced()
-        self._news.clear()
+        self._notified.clear()
 
-    async def _look(self) -> None:
+    async def _poll_and_log(self) -> None:
         try:
-            async with asyncio.timeout(LOOK_DEADLINE):
+            async with asyncio.timeout(POLL_DEADLINE_SECONDS):
                 await self.poll()
         except (StorageError, OSError, TimeoutError) as error:
-            # A full pool is our own load. Anything else may be a server that comes back with other data.
-            self._doubt = self._doubt or not isinstance(error, StorageBusy)
+            # A full pool is our own load. After any other failure the server may return with other data.
+            self._resync_due = self._resync_due or not isinstance(error, StorageBusy)
             detail = str(error) if isinstance(error, StorageError) else None
             log.warning("registry_not_read", error=cause_of(error), detail=detail, lag_seconds=round(self.lag, 1))
         except Exception as error:
-            # Nobody waits for this loop: if a mistake of ours ended it, this worker would follow no change any
-            # more, and a suspended tenant would go on here. It goes on instead, and says what happened.
+            # A bug must not end this loop: this worker would then accept tokens of suspended tenants.
             log.exception("registry_not_applied", error=type(error).__name__)
 
-    def _hear(self, version: int) -> None:
+    def _on_notify(self, version: int) -> None:
         self._announced = version
         if version != self.version:
-            self._news.set()
+            self._notified.set()
 
-    def _connected(self) -> None:
-        """Listening anew: what happened since the last connection was told to nobody."""
+    def _on_connect(self) -> None:
+        """Notifications between the last connection and this one are lost."""
         self._announced, self._unannounced = self.version, False
         self._connects += 1
         if self._connects > 1:
-            self._doubt = True
-        self._news.set()
+            self._resync_due = True
+        self._notified.set()
 
     def _check_announced(self) -> None:
-        """A version that stays unannounced for a whole interval was lost: this connection is deaf (a pooler's)."""
+        """Reconnect after a whole interval without the notification of a version: a pooler may have dropped LISTEN."""
         if self._listener is None or not self._listener.listening:
             return
         missing = self._announced < self.version

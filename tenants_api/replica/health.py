@@ -1,4 +1,4 @@
-"""What is observed of each realm in use, written when it changes. It never changes a tenant's state."""
+"""The health of each realm in use, stored when it changes. It never changes a tenant's state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = structlog.get_logger("tenants_api.replica")
 
 
 class HealthRecord:
-    """The health of every realm as this process last saw it."""
+    """The last health of every realm in this process."""
 
     def __init__(self, storage: RegistryStorage) -> None:
         self._storage = storage
@@ -27,7 +27,7 @@ class HealthRecord:
         self._writing = Background()
 
     def note(self, realm_keys: RealmKeys, *, tenant: str) -> None:
-        """Check a realm of the tenant with this slug after a fetch; a change is written and logged."""
+        """Record the health of a realm after a fetch; a change is stored and logged. `tenant` is a slug."""
         now = health_of(realm_keys)
         before = self._seen.get(realm_keys.realm.id)
         if now == before:
@@ -44,7 +44,7 @@ class HealthRecord:
         self._seen.pop(realm_id, None)
 
     async def written(self) -> None:
-        """Wait until everything is written, two seconds at most."""
+        """Wait for the writes under way, two seconds at most."""
         await self._writing.ended()
 
     async def _write(self, realm: KeyOwner, health: Health, *, reason: str | None) -> None:
@@ -58,14 +58,14 @@ class HealthRecord:
 
 
 def health_of(realm_keys: RealmKeys) -> Health:
-    """Healthy with keys from the last try, degraded with older ones, failing without any or when disabled."""
+    """Healthy after a successful fetch, degraded with older keys, failing without usable keys or when disabled."""
     if not realm_keys.usable or not realm_keys.state.enabled:
         return Health.FAILING
     return Health.HEALTHY if realm_keys.state.last_failure is None else Health.DEGRADED
 
 
 def reason_of(realm_keys: RealmKeys) -> str | None:
-    """Why it is not healthy: a stable reason as the conditions have them."""
+    """Why a realm is not healthy, as a stable reason of the conditions."""
     return "RealmDisabled" if not realm_keys.state.enabled else realm_keys.state.last_failure
 
 
@@ -73,12 +73,12 @@ _WORSE = (Health.HEALTHY, Health.DEGRADED, Health.FAILING)
 
 
 def realms_by_health(jwks_cache: Iterable[RealmKeys]) -> dict[str, int]:
-    """Realms that were used here: healthy, degraded, failing."""
+    """How many of the used realms are healthy, degraded and failing."""
     return {str(health): 0 for health in _WORSE} | Counter(str(health_of(realm_keys)) for realm_keys in jwks_cache)
 
 
 def realms_by_health_and_source(jwks_cache: Iterable[RealmKeys]) -> Counter[tuple[str, ...]]:
-    """The same, and where the keys come from: `live`, `stored` or `none`."""
+    """How many of the used realms have which health and which source of keys: `live`, `stored` or `none`."""
     return Counter((str(health_of(realm_keys)), realm_keys.state.source or "none") for realm_keys in jwks_cache)
 
 
@@ -88,9 +88,9 @@ def tenants_by_state_and_health(
     jwks_cache: Iterable[RealmKeys],
     realm_by_id: Callable[[uuid.UUID], TrustedRealm | None],
 ) -> Counter[tuple[str, ...]]:
-    """Tenants by state and by the worst health of their realms that were used here; `unknown` where none was.
+    """How many tenants are in which state, by the worst health of their used realms; `unknown` without any.
 
-    `states` counts all tenants by their state; `realm_by_id` gives a realm that was used as it is now.
+    `states` counts all tenants by state; `realm_by_id` returns a used realm as it is now.
     """
     worst: dict[uuid.UUID, tuple[str, ...]] = {}
     for health, realm_id in sorted(

@@ -1,7 +1,7 @@
-"""Listens for the registry's notifications on a PostgreSQL connection of its own. It only says that there is news.
+"""Listens for notifications of the registry on a PostgreSQL connection of its own: the change feed then polls at once.
 
-NOTIFY promises little: what is sent while nobody listens is lost, and a connection may be dead or deaf without a word.
-So nothing depends on it. The change feed looks every half second all the same; this makes it look sooner.
+Notifications while no connection listens are lost, and a dead connection may look alive. So the change feed also polls
+every half second.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from tenants_api.database.engine import connect_arguments
 from tenants_api.database.postgres import cut
 from tenants_api.registry.values import CHANNEL
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before the next try to connect; doubled after each that failed
-ANSWER_DEADLINE = 5.0  # seconds for the server to take a connection or to answer the heartbeat
-# A peer that vanished without a FIN is given up by the kernel, also while nothing is sent.
+FIRST_RECONNECT_PAUSE_SECONDS, MAX_RECONNECT_PAUSE_SECONDS = 0.5, 30.0  # doubled after each failure
+ANSWER_DEADLINE_SECONDS = 5.0  # for the server to accept a connection or to answer the heartbeat
+# The kernel closes the connection to a peer that vanished without a FIN, also while nothing is sent.
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
 log = structlog.get_logger("tenants_api.registry")
 
 
 class Listener:
-    """One connection that listens. `on_news` gets the version in each notification.
+    """One connection that listens. Calls `on_notify` with the version of each notification.
 
-    `on_connect` is called each time it listens anew: what was sent in between is lost.
+    Calls `on_connect` each time it has connected: notifications before that are lost.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        on_news: Callable[[int], None],
+        on_notify: Callable[[int], None],
         on_connect: Callable[[], None],
         heartbeat: float = 5.0,
-        patience: float = ANSWER_DEADLINE,
+        answer_deadline: float = ANSWER_DEADLINE_SECONDS,
     ) -> None:
-        self._url, self._heartbeat, self._patience = url, heartbeat, patience
-        self._on_news, self._on_connect = on_news, on_connect
+        self._url, self._heartbeat, self._answer_deadline = url, heartbeat, answer_deadline
+        self._on_notify, self._on_connect = on_notify, on_connect
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._answered = 0.0
 
@@ -50,17 +50,17 @@ class Listener:
     def listening(self) -> bool:
         """Whether the server answered on this connection within the last heartbeat."""
         silence = time.monotonic() - self._answered
-        return self._connection is not None and silence < self._heartbeat + self._patience
+        return self._connection is not None and silence < self._heartbeat + self._answer_deadline
 
     def drop(self) -> None:
-        """Give this connection up, and make another one after a pause."""
+        """Close this connection; another one is opened after a pause."""
         if self._connection is not None:
             cut(self._connection)
             self._connection = None
 
     async def run(self) -> None:
-        """Listen for ever; a connection that is lost or silent is made anew, after a pause that doubles."""
-        pause = FIRST_PAUSE
+        """Listen for ever; reconnect after a pause when the connection is lost or silent."""
+        pause = FIRST_RECONNECT_PAUSE_SECONDS
         while True:
             began = time.monotonic()
             try:
@@ -68,13 +68,13 @@ class Listener:
             except (psycopg.Error, OSError, TimeoutError) as error:
                 log.warning("registry_listener_lost", error=type(error).__name__, next_try_seconds=pause)
             self._connection = None
-            # Not all replicas at the same moment on a server that has just come back.
+            # With jitter, so that not all replicas connect at once to a server that has recovered.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            lasted = time.monotonic() - began > LONGEST_PAUSE
-            pause = FIRST_PAUSE if lasted else min(2 * pause, LONGEST_PAUSE)
+            lasted = time.monotonic() - began > MAX_RECONNECT_PAUSE_SECONDS
+            pause = FIRST_RECONNECT_PAUSE_SECONDS if lasted else min(2 * pause, MAX_RECONNECT_PAUSE_SECONDS)
 
     async def _listen(self) -> None:
-        async with asyncio.timeout(self._patience):
+        async with asyncio.timeout(self._answer_deadline):
             connection = await psycopg.AsyncConnection.connect(autocommit=True, **_parameters(self._url))
         try:
             await self._ask(connection, f"listen {CHANNEL}")
@@ -82,28 +82,29 @@ class Listener:
             self._on_connect()
             while self._connection is connection:
                 async for notice in connection.notifies(timeout=self._heartbeat):
-                    self._on_news(_version(notice.payload))
+                    self._on_notify(_version(notice.payload))
                 await self._ask(connection, "select 1")
         finally:
             await connection.close()
 
     async def _ask(self, connection: psycopg.AsyncConnection[Any], statement: str) -> None:
-        """A server that hangs keeps its sockets open, so only a question that must be answered finds it out."""
-        giving_up = asyncio.get_running_loop().call_later(self._patience, cut, connection)
+        """Execute a statement; without an answer in time the connection is cut. A hanging server keeps sockets open."""
+        timer = asyncio.get_running_loop().call_later(self._answer_deadline, cut, connection)
         try:
             await connection.execute(statement.encode())
         finally:
-            giving_up.cancel()
+            timer.cancel()
         self._answered = time.monotonic()
 
 
 def _parameters(url: str) -> dict[str, Any]:
-    """What the engine would connect with, hosts and TLS options included."""
-    _, told = connect_arguments(url)
-    return {"connect_timeout": int(ANSWER_DEADLINE), "application_name": "tenants-api feed", **KEEPALIVE, **told}
+    """The engine's parameters of this URL, hosts and TLS options included."""
+    _, parameters = connect_arguments(url)
+    timeout = int(ANSWER_DEADLINE_SECONDS)
+    return {"connect_timeout": timeout, "application_name": "tenants-api feed", **KEEPALIVE, **parameters}
 
 
 def _version(payload: str) -> int:
-    """The version in `<version> <tenant id>`; 0 for what somebody else sent on our channel: that is news of nothing."""
+    """The version in `<version> <tenant id>`; 0 for any other payload."""
     number = payload.partition(" ")[0]
     return int(number) if number.isascii() and number.isdigit() and len(number) <= 18 else 0

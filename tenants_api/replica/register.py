@@ -1,7 +1,7 @@
-"""Every tenant in memory, in a few hundred bytes until somebody asks for it.
+"""Every tenant in memory, in a few hundred bytes each.
 
-Of a hundred thousand tenants most are idle. As objects each takes three kilobytes, and the garbage collector looks at
-them again and again; so a row is kept as one text, which four dictionaries share. The collector looks into none.
+Of a hundred thousand tenants most are idle. As objects each would take three kilobytes, which the garbage collector
+traverses repeatedly; so a row is one `bytes` of JSON, which four dictionaries share.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tenants_api.tokens.realms import MUTABLE_FIELDS, TrustedRealm
 
 
 def trusted_rows(tenant: TenantRow) -> Iterable[RealmRow]:
-    """The realms whose tokens are read at all: a draft's are unknown, a suspended tenant's are refused later."""
+    """The realms that the verifier must know: none of a draft; those of a suspended tenant, for the precise refusal."""
     if tenant.state not in (TenantState.ACTIVE, TenantState.SUSPENDED):
         return ()
     return (realm for realm in tenant.realms if realm.enabled)
 
 
 def trusted_realms(tenant: TenantRow) -> Iterable[TrustedRealm]:
-    """The same as the verifier wants them."""
+    """The same as values of the verifier."""
     reference = TenantRef(tenant.id, tenant.slug, tenant.name)
     suspended = tenant.state == TenantState.SUSPENDED
     for realm in trusted_rows(tenant):
@@ -50,7 +50,7 @@ def trusted_realm(
     not_before: int = 0,
     suspended: bool = False,
 ) -> TrustedRealm:
-    """A realm as the verifier wants it: the one place that says which members it gets."""
+    """A realm as a value of the verifier."""
     return TrustedRealm(
         id=realm_id,
         tenant=tenant,
@@ -70,21 +70,21 @@ def trusted_realm(
     )
 
 
-def facts(realm: TrustedRealm) -> tuple[Any, ...]:
-    """All that the registry says; what changes while the realm lives is left out."""
+def registry_fields(realm: TrustedRealm) -> tuple[Any, ...]:
+    """The values of all fields from the registry, without `MUTABLE_FIELDS`."""
     names = (name for name in TrustedRealm.__slots__ if name not in MUTABLE_FIELDS)
     return tuple(getattr(realm, name) for name in names)
 
 
 _TENANT, _REALM = names_of(TenantRow), names_of(RealmRow)
-# A row is written as its values in the order of its fields: their names would take as much memory again.
+# A row is serialized as its values in the order of its fields: names would double the size.
 _VALUES: dict[type, Callable[[Any], Any]] = {
     TenantRow: attrgetter(*_TENANT),
     RealmRow: attrgetter(*_REALM),
     RoleRule: attrgetter("source", "value", "role"),
     uuid.UUID: attrgetter("hex"),
 }
-_written = json.JSONEncoder(separators=(",", ":"), default=lambda value: _VALUES[type(value)](value)).encode
+_to_json = json.JSONEncoder(separators=(",", ":"), default=lambda value: _VALUES[type(value)](value)).encode
 
 
 class Register:
@@ -99,7 +99,7 @@ class Register:
 
     @property
     def realm_count(self) -> int:
-        """How many realms' tokens are read."""
+        """How many realms the verifier knows."""
         return len(self._realms)
 
     def tenant(self, tenant_id: uuid.UUID) -> TenantRow | None:
@@ -109,25 +109,25 @@ class Register:
         return _row(self._slugs.get(slug))
 
     def by_realm(self, realm_id: uuid.UUID) -> TenantRow | None:
-        """Whose the realm is, if its tokens are read."""
+        """The tenant of a realm that the verifier knows."""
         return _row(self._realms.get(realm_id.int))
 
     def by_issuer(self, issuer: str) -> TenantRow | None:
-        """Whose the issuer is as a whole, if its tokens are read."""
+        """The tenant of a realm that the verifier knows and that has this issuer and no organization."""
         return _row(self._issuers.get(issuer))
 
     def holds(self, tenant: TenantRow) -> bool:
-        """Whether this is what it says of the tenant already."""
+        """Whether the register has exactly this row."""
         if tenant.state == TenantState.DELETED:
             return tenant.id.int not in self._tenants
         return self._tenants.get(tenant.id.int) == _packed(tenant)
 
-    def numbers(self) -> set[int]:
-        """The ids of all tenants as numbers."""
+    def tenant_ids(self) -> set[int]:
+        """The ids of all tenants, as integers."""
         return set(self._tenants)
 
     def put(self, tenant: TenantRow) -> TenantRow | None:
-        """Add the tenant, or replace what was said of it; gives what that was."""
+        """Add or replace the tenant; returns its previous row."""
         before = self.remove(tenant.id)
         packed = _packed(tenant)
         self.states[tenant.state] += 1
@@ -139,7 +139,7 @@ class Register:
         return before
 
     def remove(self, tenant_id: uuid.UUID) -> TenantRow | None:
-        """Forget the tenant; gives what was said of it."""
+        """Remove the tenant; returns its previous row."""
         packed = self._tenants.pop(tenant_id.int, None)
         tenant = _row(packed)
         if tenant is None:
@@ -153,13 +153,12 @@ class Register:
 
 
 def _forget(index: dict[Any, bytes], key: Any, packed: bytes | None) -> None:
-    """Within one batch of changes another tenant may have taken the slug or the issuer: that one keeps it."""
-    if index.get(key) is packed:
+    if index.get(key) is packed:  # else another tenant got this slug or issuer in the same batch of changes
         del index[key]
 
 
 def _packed(tenant: TenantRow) -> bytes:
-    return _written(tenant).encode("ascii")
+    return _to_json(tenant).encode("ascii")
 
 
 def _row(packed: bytes | None) -> TenantRow | None:

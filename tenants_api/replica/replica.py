@@ -1,4 +1,4 @@
-"""The registry in memory, kept fresh by the change feed. A request never waits for the database here."""
+"""The registry in memory, updated by the change feed. Requests do not wait for the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tenants_api.jwks.realm_keys import KeyOwner, KeyPolicy, KeySource, RealmKey
 from tenants_api.registry.values import StoredKeys, TenantRow, TenantState
 from tenants_api.replica.feed import ChangeFeed
 from tenants_api.replica.health import HealthRecord
-from tenants_api.replica.register import Register, facts, trusted_realms, trusted_rows
+from tenants_api.replica.register import Register, registry_fields, trusted_realms, trusted_rows
 from tenants_api.replica.storage import RegistryStorage
 from tenants_api.replica.stored_keys import KeyReport, StoredKeySets, key_report, wall_time
 from tenants_api.tokens.errors import KeysUnavailable, Refusal
@@ -28,8 +28,8 @@ from tenants_api.tokens.realms import Snapshot, TrustedRealm
 
 
 @contextmanager
-def resting_collector() -> Iterator[None]:
-    """No collection while the block runs: what a start reads stays, and half of its time went into looking at it."""
+def paused_collector() -> Iterator[None]:
+    """Disable the garbage collector while the block runs: it would take half the time of loading the registry."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -40,8 +40,7 @@ def resting_collector() -> Iterator[None]:
 
 
 CATCH_UP_SECONDS = 5.0  # that a committed change waits for this replica to read it
-MANUAL_COOLDOWN = 5.0  # seconds between two manual refreshes of one realm
-
+MANUAL_REFRESH_COOLDOWN_SECONDS = 5.0  # of one realm
 
 Observer = Callable[[RealmKeys, str], None]
 log = structlog.get_logger("tenants_api.replica")
@@ -87,10 +86,10 @@ class RegistryReplica:
         return self.version >= 0
 
     def find(self, issuer: str, *, organization: Any = None, tenant: str | None = None) -> TrustedRealm | None:
-        """See `RealmLookup`. A realm that is asked for the first time is taken out of the register."""
+        """See `RealmLookup`. A realm of the register gets into the snapshot when it is first used."""
         realm = self._snapshot.find(issuer, organization=organization, tenant=tenant)
         if realm is None and (row := self._register.by_issuer(issuer)) is not None:
-            self._wake(row)
+            self._put_in_snapshot(row)
             realm = self._snapshot.find(issuer, organization=organization, tenant=tenant)
         return realm
 
@@ -99,29 +98,25 @@ class RegistryReplica:
         return self._snapshot.serves(issuer)
 
     def tenant_by_slug(self, slug: str) -> TenantRow | None:
-        """The tenant of this slug in any state but deleted."""
+        """The tenant of this slug, in any state but deleted."""
         return self._register.by_slug(slug)
 
     def realm_by_id(self, realm_id: uuid.UUID) -> TrustedRealm | None:
-        """A realm that was asked for since start, as it is now."""
+        """A realm that was used since the start, as it is now."""
         return self._snapshot.get(realm_id)
 
     @property
     def realm_count(self) -> int:
-        """How many realms' tokens are read."""
+        """How many realms the verifier knows."""
         return self._register.realm_count
 
     @property
     def states(self) -> Mapping[str, int]:
-        """How many tenants are in which state; the deleted ones are left out."""
+        """How many tenants are in which state, without deleted ones."""
         return self._register.states
 
-    async def look(self) -> None:
-        """Read the first tenants and key sets and keep nothing: enough to see that the registry can be read.
-
-        Raises:
-            StorageError: it cannot.
-        """
+    async def check_readable(self) -> None:
+        """Read the first tenants and key sets, and discard them. Raises StorageError."""
         async with self._storage.read() as reading:
             await reading.current_version()
             async with aclosing(reading.load_all()) as tenants, aclosing(reading.load_all_keys()) as stored:
@@ -129,12 +124,8 @@ class RegistryReplica:
                 await anext(stored, None)
 
     async def load(self) -> None:
-        """Read the whole registry and all stored keys; at start.
-
-        Raises:
-            StorageError: the database cannot be read.
-        """
-        with resting_collector():
+        """Read the whole registry and all stored keys. Raises StorageError."""
+        with paused_collector():
             async with self._storage.read() as reading:
                 version = await reading.current_version()
                 self._share(await reading.organization_issuers(-1))
@@ -147,14 +138,13 @@ class RegistryReplica:
         self.feed.loaded(version)
 
     async def refresh(self) -> None:
-        """Look at the registry now; after a change of our own this worker is right at once."""
+        """Poll the registry now. Raises StorageError."""
         await self.feed.poll()
 
     async def catch_up(self) -> None:
-        """Bring this replica up to a change that is committed.
+        """Read a change that is committed; a failure is logged, and the change feed reads it later.
 
-        A failure is logged and left to the change feed, which looks again within its interval: it is never the answer
-        to the change. A process that never loaded the registry has nothing to bring up.
+        Does nothing in a process that has not loaded the registry.
         """
         if not self.loaded:
             return
@@ -167,7 +157,7 @@ class RegistryReplica:
             log.exception("registry_not_applied", error=type(error).__name__)
 
     async def refresh_keys(self, realm_id: uuid.UUID) -> KeyReport:
-        """Fetch a realm's keys and status now and share them with all replicas.
+        """Fetch a realm's keys and status now, and share them with all replicas.
 
         Raises:
             RateLimited: the last manual refresh was less than five seconds ago.
@@ -176,32 +166,35 @@ class RegistryReplica:
         realm = self._realm(realm_id)
         if realm is None:
             raise KeysUnavailable(Refusal("key", "realm_not_active"))
-        wait = self._refreshed.get(realm_id, -MANUAL_COOLDOWN) + MANUAL_COOLDOWN - self._clocks.monotonic()
+        wait = (
+            self._refreshed.get(realm_id, -MANUAL_REFRESH_COOLDOWN_SECONDS)
+            + MANUAL_REFRESH_COOLDOWN_SECONDS
+            - self._clocks.monotonic()
+        )
         if wait > 0:
             raise RateLimited(
-                f"the keys of this realm were refreshed less than {MANUAL_COOLDOWN:.0f} s ago",
+                f"the keys of this realm were refreshed less than {MANUAL_REFRESH_COOLDOWN_SECONDS:.0f} s ago",
                 headers={"Retry-After": str(max(1, round(wait)))},
             )
         self._refreshed[realm_id] = self._clocks.monotonic()
         realm_keys = self.jwks_cache.of(realm)
         failure = await realm_keys.refresh()
         if failure is not None:
-            raise KeysUnavailable(Refusal("key", failure), retry_after=MANUAL_COOLDOWN)
-        if (
-            self.jwks_cache.find(realm_id) is not realm_keys
-        ):  # its issuer or URL was changed, or it left, while it was asked
+            raise KeysUnavailable(Refusal("key", failure), retry_after=MANUAL_REFRESH_COOLDOWN_SECONDS)
+        if self.jwks_cache.find(realm_id) is not realm_keys:  # removed, or changed its issuer or URL, during the fetch
             raise KeysUnavailable(Refusal("key", "realm_changed"))
-        self._stored.save(realm_keys, tell=True)
+        self._stored.save(realm_keys, notify=True)
         await self._stored.written()
         await self.catch_up()
         return self.key_report(realm_id)
 
     def key_report(self, realm_id: uuid.UUID) -> KeyReport:
-        """The realm's keys as this worker holds them."""
-        return key_report(self._ring(realm_id), clocks=self._clocks)
+        """The realm's keys in this worker."""
+        realm = self._realm(realm_id)
+        return key_report(self.jwks_cache.of(realm) if realm is not None else None, clocks=self._clocks)
 
     def stored_at(self, realm_id: uuid.UUID, *, issuer: str, realm_url: str) -> datetime | None:
-        """When the keys were fetched that serve this issuer at this URL when it cannot be reached; None without any."""
+        """When the last good keys of this issuer and URL were fetched; None without any."""
         realm_keys = self.jwks_cache.find(realm_id)
         if (
             realm_keys is not None
@@ -214,18 +207,18 @@ class RegistryReplica:
     def adopt_keys(
         self, realm_id: uuid.UUID, *, issuer: str, realm_url: str, fetched: UsableKeys, asked_at: datetime
     ) -> None:
-        """Take keys that were just fetched for this issuer at this URL, so that the first token needs no fetch.
+        """Use keys that were just fetched, so that the first token needs no fetch.
 
-        A realm that has another issuer or URL meanwhile does not take them.
+        Ignored when the realm has another issuer or URL by now.
         """
         realm = self._realm(realm_id)
         if realm is not None and _is_of(realm, issuer=issuer, realm_url=realm_url):
             age = self._clocks.wall() - asked_at.timestamp()
-            # The same set was just stored: this one is live, and so the newer.
+            # A millisecond newer than the stored copy of the same set: this one is live.
             self.jwks_cache.adopt(realm, fetched, age=max(0.0, age - 0.001))
 
     def note_keys(self, keys: StoredKeys, *, issuer: str, realm_url: str, fetched: UsableKeys) -> None:
-        """Keys that were fetched without a token: a realm in use takes them, an idle one when it is asked for."""
+        """Use keys that the reconciler fetched: at once for a realm in use, at the first use for an idle one."""
         if self.jwks_cache.find(keys.realm_id) is not None:
             self.adopt_keys(
                 keys.realm_id, issuer=issuer, realm_url=realm_url, fetched=fetched, asked_at=keys.fetched_at
@@ -234,7 +227,7 @@ class RegistryReplica:
             self._stored.learn([keys])
 
     async def aclose(self) -> None:
-        """End what runs in the background; keys that are being stored are given a moment."""
+        """Cancel fetches, and wait briefly for writes of keys and health."""
         self.jwks_cache.cancel()
         await self._stored.written()
         await self._health.written()
@@ -255,25 +248,25 @@ class RegistryReplica:
             if max((tenant.changed_version for tenant in tenants), default=-1) >= version:
                 self.version = version
                 return
-        # Each version is the last change of a tenant, or of a later one: here a change is missing.
+        # The version is always the last change of some tenant: a change is missing.
         await self._compare_all(version)
 
     async def _compare_all(self, version: int) -> None:
-        """Changes may have passed unseen, or the database is another one: read every tenant, and all new keys."""
+        """Read every tenant, and the keys of those that differ: changes may be missing, or the database another one."""
         async with self._applying:
-            gone, count = self._register.numbers(), 0
+            removed, count = self._register.tenant_ids(), 0
             differing: list[TenantRow] = []
             async with self._storage.read() as reading:
                 version = await reading.current_version()
                 shared = await reading.organization_issuers(-1)
                 async for tenants in reading.load_all():
                     count += len(tenants)
-                    gone.difference_update(tenant.id.int for tenant in tenants)
+                    removed.difference_update(tenant.id.int for tenant in tenants)
                     differing += [tenant for tenant in tenants if not self._register.holds(tenant)]
                 stored = await reading.load_keys(_realm_ids(differing))
             self._share(shared)
-            for number in gone:
-                self._remove(uuid.UUID(int=number))
+            for tenant_id in removed:
+                self._remove(uuid.UUID(int=tenant_id))
             for tenant in differing:
                 self._put(tenant)
             self._learn(stored)
@@ -300,16 +293,16 @@ class RegistryReplica:
                 if realm.id not in trusted:
                     self._drop(realm.id)
         if any(self._snapshot.get(realm.id) or realm.organization is not None for realm in trusted_rows(tenant)):
-            self._wake(tenant)
+            self._put_in_snapshot(tenant)
 
-    def _wake(self, tenant: TenantRow) -> None:
-        """Tokens of this tenant's realms are looked for from now on; what did not change is left alone.
+    def _put_in_snapshot(self, tenant: TenantRow) -> None:
+        """Add this tenant's realms to the snapshot, or replace those that changed.
 
-        The organizations of a shared issuer are always awake: a token may name any of them.
+        Organizations of a shared issuer are always there: a token may name any of them.
         """
         for realm in trusted_realms(tenant):
             present = self._snapshot.get(realm.id)
-            if present is None or facts(present) != facts(realm):
+            if present is None or registry_fields(present) != registry_fields(realm):
                 self._snapshot.put(realm)
                 if self.jwks_cache.follow(realm):
                     self._health.forget(realm.id)
@@ -327,17 +320,13 @@ class RegistryReplica:
 
     def _realm(self, realm_id: uuid.UUID) -> TrustedRealm | None:
         if (tenant := self._register.by_realm(realm_id)) is not None:
-            self._wake(tenant)
+            self._put_in_snapshot(tenant)
         return self._snapshot.get(realm_id)
-
-    def _ring(self, realm_id: uuid.UUID) -> RealmKeys | None:
-        realm = self._realm(realm_id)
-        return self.jwks_cache.of(realm) if realm is not None else None
 
     def _key_event(self, realm_keys: RealmKeys, event: str) -> None:
         self._observe(realm_keys, event)
         if self.jwks_cache.find(realm_keys.realm.id) is not realm_keys:
-            return  # the realm left the registry, or got another issuer or URL, while its keys were fetched
+            return  # the realm was removed, or changed its issuer or URL, during the fetch
         realm = self._snapshot.get(realm_keys.realm.id)
         if realm is not None:
             self._health.note(realm_keys, tenant=realm.tenant.slug)

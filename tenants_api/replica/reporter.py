@@ -1,6 +1,7 @@
-"""Refused tokens, gathered in memory and written now and then: no flood of tokens becomes a flood of writes.
+"""Counts, logs and stores the results of verifications.
 
-A token's own words are kept short and without anything that looks like a secret, for an admin to read.
+Refused tokens are counted in memory and stored every two seconds, so that a flood of tokens is no flood of writes.
+Values of a token are shortened and redacted.
 """
 
 from __future__ import annotations
@@ -17,21 +18,20 @@ from tenants_api.clocks import Clocks
 from tenants_api.database.errors import StorageError
 from tenants_api.observability.logging import redacted
 from tenants_api.observability.metrics import Metrics
-from tenants_api.registry.values import KEPT_REJECTIONS, Refused
+from tenants_api.registry.values import MAX_REJECTIONS_PER_TENANT, Refused
 from tenants_api.replica.storage import RegistryStorage
 from tenants_api.tokens.errors import KeysUnavailable, Refusal, TokenError
 
-PAUSE = 2.0  # seconds between two writes
-MAX_TENANTS = 1000  # told apart between two writes; what comes after is in the metric and the log alone
-# Rows of one tenant in one write, so that a flood pushes out half of what is known at most.
-DISTINCT = KEPT_REJECTIONS // 2
-MAX_CLAIM_CHARACTERS = 100  # characters of a token's own words
+WRITE_INTERVAL_SECONDS = 2.0
+MAX_TENANTS_PER_WRITE = 1000  # refusals of further ones are only in metric and log
+MAX_ROWS_PER_TENANT = MAX_REJECTIONS_PER_TENANT // 2  # in one write: a flood evicts half of the stored ones at most
+MAX_CLAIM_CHARACTERS = 100
 MAX_AUDIENCES = 5
 log = structlog.get_logger("tenants_api.replica")
 
 
 class Rejections:
-    """What was refused since the last write."""
+    """Counts of refused tokens since the last write."""
 
     def __init__(self, storage: RegistryStorage, *, clocks: Clocks) -> None:
         self._storage, self._clocks = storage, clocks
@@ -39,31 +39,31 @@ class Rejections:
 
     @property
     def size(self) -> int:
-        """How many rows the next write would have."""
+        """How many rows the next write has."""
         return sum(len(counts) for counts in self._seen.values())
 
     def note(self, refusal: Refusal) -> None:
-        """Count one refused token; one whose issuer is nobody's is not kept at all."""
+        """Count one refused token; those of unknown issuers are ignored."""
         if refusal.tenant_id is None:
             return
         counts = self._seen.get(refusal.tenant_id)
         if counts is None:
-            if len(self._seen) >= MAX_TENANTS:
+            if len(self._seen) >= MAX_TENANTS_PER_WRITE:
                 return
             counts = self._seen[refusal.tenant_id] = Counter()
         refused = _refused(refusal, tenant_id=refusal.tenant_id)
-        if refused not in counts and len(counts) >= DISTINCT:
-            refused = Refused(refusal.tenant_id, refusal.reason)  # whoever invents kids gets one row for all of them
+        if refused not in counts and len(counts) >= MAX_ROWS_PER_TENANT:
+            refused = Refused(refusal.tenant_id, refusal.reason)  # one row for the rest, such as invented kids
         counts[refused] += 1
 
     async def run(self) -> None:
-        """Write what was gathered, for ever."""
+        """Flush for ever."""
         while True:
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(WRITE_INTERVAL_SECONDS)
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what was gathered. Where the database cannot, it is lost: it was a help, and tokens come again."""
+        """Store the counts; they are lost when the database cannot be written."""
         if not self._seen:
             return
         seen, self._seen = self._seen, {}
@@ -76,38 +76,38 @@ class Rejections:
 
 def _refused(refusal: Refusal, *, tenant_id: uuid.UUID) -> Refused:
     audience = refusal.audience if isinstance(refusal.audience, list) else [refusal.audience]
-    told = tuple(text for text in map(_short, audience[:MAX_AUDIENCES]) if text)
-    return Refused(tenant_id, refusal.reason, _short(refusal.kid), _short(refusal.authorized_party), told)
+    shown = tuple(text for text in map(_short, audience[:MAX_AUDIENCES]) if text)
+    return Refused(tenant_id, refusal.reason, _short(refusal.kid), _short(refusal.authorized_party), shown)
 
 
 def _short(value: Any) -> str:
-    """Text for people; whatever is no text is none."""
+    """A shortened and redacted string; empty for any other type."""
     return redacted(value, limit=MAX_CLAIM_CHARACTERS) if isinstance(value, str) else ""
 
 
 class VerificationReporter:
-    """The `Reporter` of the verifier; `explain`, which an admin asks, is no caller."""
+    """The `Reporter` of the verifier: metrics, log and rejections."""
 
     def __init__(self, metrics: Metrics, *, rejections: Rejections) -> None:
         self._metrics, self._rejections = metrics, rejections
 
     def malformed(self, refusal: Refusal) -> None:
-        """Count and log a credential that could not be read."""
+        """Count and log a malformed credential."""
         self._metrics.token_verified("refused", reason=refusal.reason)
         _log(refusal)
 
     def accepted(self, *, seconds: float) -> None:
-        """Count a token that was not known before."""
+        """Count an accepted token that was not in the cache."""
         self._metrics.token_verified("accepted", seconds=seconds)
 
     def refused(self, error: TokenError, *, seconds: float) -> None:
-        """Count and log a refusal, and keep it for the tenant's admin."""
+        """Count and log a refusal, and add it to the tenant's rejections."""
         refusal = error.refusal
         reason = refusal.reason if refusal is not None else error.code
         self._metrics.token_verified("refused", reason=reason, seconds=seconds)
         if refusal is None:
             return
-        if not isinstance(error, KeysUnavailable):  # the realm's trouble says nothing of the token
+        if not isinstance(error, KeysUnavailable):  # a fault of the realm, not of the token
             self._rejections.note(refusal)
         _log(refusal)
 

@@ -19,11 +19,11 @@ from tenants_api.registry import changes, conditions, keys, rejections
 from tenants_api.registry.values import Health, Refused, StoredKeys, TenantRow
 from tenants_api.replica.storage import Listening
 
-OPEN_TIMEOUT_SECONDS = 5.0  # that it waits for a writer
+OPEN_TIMEOUT_SECONDS = 5.0  # for a writer that holds the file
 
 
 class DataVersion:
-    """The number, and the last one after which the file was read. `path` is that of the URL's file."""
+    """See `FileMark`: SQLite's `PRAGMA data_version`. `path` is that of the URL's file."""
 
     def __init__(self, url: str, *, path: str) -> None:
         self._url, self._identity = url, FileIdentity(path)
@@ -31,11 +31,7 @@ class DataVersion:
         self._seen: int | None = None
 
     async def read(self) -> int:
-        """The number now. It means something only beside another one of the same connection.
-
-        Raises:
-            StorageError: the file cannot be read, or another one is at its path now.
-        """
+        """See `FileMark`. Raises StorageError also when another file is at the path now."""
         try:
             if self._connection is None:
                 self._connection = await self._open()
@@ -48,15 +44,12 @@ class DataVersion:
         return int(number)
 
     def unchanged(self, number: int | None) -> bool:
-        """Whether nobody wrote since the number that was `seen`."""
         return number is not None and self._seen == number
 
     def seen(self, number: int | None) -> None:
-        """The file was read after this number was."""
         self._seen = number
 
     async def aclose(self) -> None:
-        """Give the connection back."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -65,7 +58,7 @@ class DataVersion:
         (name,), options = connect_arguments(self._url)
         uri = options.get("uri", False)
         opening = aiosqlite.connect(name, uri=uri, timeout=OPEN_TIMEOUT_SECONDS, isolation_level=None)
-        opening._thread.daemon = True  # one that nobody could close any more must not hold up the end of a process
+        opening._thread.daemon = True  # an unclosed connection must not delay the end of the process
         return opening
 
 
@@ -102,7 +95,7 @@ class SessionStorage:
 
     def __init__(self, database: Database, *, write_turn: float = WRITE_TURN_SECONDS) -> None:
         self._database, self._write_turn = database, write_turn
-        self._writing = asyncio.Lock()  # of two connections one is always there to read
+        self._writing = asyncio.Lock()  # of two connections one is always free to read
 
     @property
     def is_postgresql(self) -> bool:
@@ -116,10 +109,10 @@ class SessionStorage:
 
     @asynccontextmanager
     async def _write(self) -> AsyncIterator[AsyncSession]:
-        """One transaction at a time that writes.
+        """A transaction that writes, one at a time.
 
         Raises:
-            StorageBusy: the write before it, which a server that hangs may hold up, did not end in time.
+            StorageBusy: the write before it did not end in time.
         """
         try:
             async with asyncio.timeout(self._write_turn):
@@ -133,9 +126,9 @@ class SessionStorage:
         finally:
             self._writing.release()
 
-    async def store_keys(self, stored: StoredKeys, *, tell: bool) -> bool:
+    async def store_keys(self, stored: StoredKeys, *, notify: bool) -> bool:
         async with self._write() as session:
-            return await keys.store_keys(session, stored, tell=tell)
+            return await keys.store_keys(session, stored, notify=notify)
 
     async def set_health(
         self, realm_id: uuid.UUID, *, issuer: str, realm_url: str, health: Health, reason: str | None
@@ -153,7 +146,7 @@ class SessionStorage:
         path = self._database.file
         return DataVersion(self._database.url, path=path) if path else None
 
-    def listener(self, url: str, *, on_news: Callable[[int], None], on_connect: Callable[[], None]) -> Listening:
-        # Only where the database is PostgreSQL: its driver takes as long to import as Alembic.
+    def listener(self, url: str, *, on_notify: Callable[[int], None], on_connect: Callable[[], None]) -> Listening:
+        # Imported only for PostgreSQL: its driver takes as long to import as Alembic.
         kind: Callable[..., Listening] = import_module("tenants_api.replica.listener").Listener
-        return kind(url, on_news=on_news, on_connect=on_connect)
+        return kind(url, on_notify=on_notify, on_connect=on_connect)

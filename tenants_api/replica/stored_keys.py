@@ -1,4 +1,4 @@
-"""The last known good keys of every realm, as the database holds them and replicas share them."""
+"""The stored key sets: the last good keys of every realm, which replicas share through the database."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class KeyReport:
 
 
 def key_report(realm_keys: RealmKeys | None, *, clocks: Clocks) -> KeyReport:
-    """What a realm's keys are; empty where none was ever fetched."""
+    """A report of a realm's keys; empty when none was ever fetched."""
     if realm_keys is None or realm_keys.state.keys is None:
         return KeyReport((), None, None, None)
     state = realm_keys.state
@@ -68,7 +68,7 @@ log = structlog.get_logger("tenants_api.replica")
 
 
 class _Known(NamedTuple):
-    """What the database holds of a realm."""
+    """The stored key set of a realm."""
 
     fetched_at: datetime
     not_before: int
@@ -80,56 +80,53 @@ class _Known(NamedTuple):
 class StoredKeySets:
     """Writes fetched key sets in the background, and restores stored ones.
 
-    Every realm has its set here, also those that nobody asks for: each is one `bytes` and no object of the collector's.
+    Each set, also of an idle realm, is one `bytes`, which the garbage collector does not traverse.
     """
 
     def __init__(self, storage: RegistryStorage, *, stale_limit: float, clocks: Clocks) -> None:
         self._storage, self._clocks = storage, clocks
         self._known: dict[int, bytes] = {}
         self._writing = Background()
-        # An unchanged set is written again now and then, so that its stored age stays true.
+        # An unchanged set is written again at this interval, so that its stored age stays correct.
         self._every = timedelta(seconds=min(3600.0, stale_limit / 10))
 
     def learn(self, stored: Iterable[StoredKeys]) -> list[uuid.UUID]:
-        """Take note of what the database holds; gives the ids of the realms of which that is news."""
+        """Add sets from the database; returns the ids of the realms whose set changed."""
         found = {keys.realm_id: _packed(keys) for keys in stored}
-        news = [realm_id for realm_id, packed in found.items() if self._known.get(realm_id.int) != packed]
-        self._known.update((realm_id.int, found[realm_id]) for realm_id in news)
-        return news
+        changed = [realm_id for realm_id, packed in found.items() if self._known.get(realm_id.int) != packed]
+        self._known.update((realm_id.int, found[realm_id]) for realm_id in changed)
+        return changed
 
     def forget(self, realm_id: uuid.UUID) -> None:
         self._known.pop(realm_id.int, None)
 
     def fetched_at(self, realm_id: uuid.UUID, *, issuer: str, realm_url: str) -> datetime | None:
-        """When the set that is stored for this issuer and URL was fetched."""
+        """When the stored set of this issuer and URL was fetched."""
         keys = self._of_realm(realm_id)
         return keys.fetched_at if keys is not None and keys.origin == _origin(issuer, realm_url) else None
 
     def restore(self, realm_keys: RealmKeys) -> None:
-        """Restore the stored keys of the same issuer and URL, if they are newer than the present ones."""
+        """Use the stored keys of the same issuer and URL, if they are newer than the present ones."""
         keys = self._of_realm(realm_keys.realm.id)
         if keys is not None and keys.origin == _origin(realm_keys.realm.issuer, realm_keys.realm.realm_url):
             age = max(0.0, self._clocks.wall() - keys.fetched_at.timestamp())
             realm_keys.restore(keys.jwks, age=age, not_before=keys.not_before, enabled=keys.enabled)
 
-    def save(self, realm_keys: RealmKeys, *, tell: bool = False) -> None:
-        """Write what was just fetched; no caller waits for it.
-
-        What the database says already is written with `tell` alone: that ends the back-off of the other replicas.
-        """
+    def save(self, realm_keys: RealmKeys, *, notify: bool = False) -> None:
+        """Store fetched keys in the background; unchanged ones only with `notify`, to end the back-off of replicas."""
         keys, known = self._of(realm_keys), self._of_realm(realm_keys.realm.id)
         if keys is None or (
-            not tell
+            not notify
             and known is not None
             and known[1:] == (keys.not_before, keys.realm_enabled, _origin(keys.issuer, keys.realm_url), keys.jwks)
             and keys.fetched_at - known.fetched_at < self._every
         ):
             return
         self._known[realm_keys.realm.id.int] = _packed(keys)
-        self._writing.start(self._write(keys, tell=tell))
+        self._writing.start(self._write(keys, notify=notify))
 
     async def written(self) -> None:
-        """Wait until everything is written, two seconds at most."""
+        """Wait for the writes under way, two seconds at most."""
         await self._writing.ended()
 
     def _of_realm(self, realm_id: uuid.UUID) -> _Known | None:
@@ -150,11 +147,11 @@ class StoredKeySets:
             fetched_at=datetime.fromtimestamp(fetched_at, UTC),
         )  # fmt: skip
 
-    async def _write(self, keys: StoredKeys, *, tell: bool) -> None:
+    async def _write(self, keys: StoredKeys, *, notify: bool) -> None:
         try:
-            await self._storage.store_keys(keys, tell=tell)
+            await self._storage.store_keys(keys, notify=notify)
         except StorageError as error:
-            # The keys serve from memory all the same; the next fetch tries to store them again.
+            # The keys are used from memory; the next fetch stores them.
             self._known.pop(keys.realm_id.int, None)
             log.warning("keys_not_stored", realm_id=str(keys.realm_id), error=error.cause)
 
@@ -162,7 +159,7 @@ class StoredKeySets:
 def to_stored(
     realm_id: uuid.UUID, *, issuer: str, realm_url: str, fetched: UsableKeys, fetched_at: datetime
 ) -> StoredKeys:
-    """What is worth keeping of an answer; `issuer` and `realm_url` are what it was fetched for."""
+    """The row of fetched keys; `issuer` and `realm_url` are those that they were fetched for."""
     jwks = fetched.keys.compact
     return StoredKeys(
         realm_id=realm_id,
@@ -182,5 +179,5 @@ def _packed(keys: StoredKeys) -> bytes:
 
 
 def _origin(issuer: str | None, realm_url: str | None) -> bytes:
-    """What a set was fetched for, in sixteen bytes; that of a set whose origin is not known equals no realm's."""
+    """A digest of issuer and URL in sixteen bytes; that of an unknown origin equals no realm's."""
     return hashlib.blake2b(f"{issuer}\n{realm_url}".encode(), digest_size=16).digest()

@@ -11,11 +11,11 @@ from sqlalchemy import text
 
 from tenants_api.control.admin_keys import create_admin_key, find_admin_key, list_admin_keys, revoke_admin_key
 from tenants_api.database.engine import Database
+from tenants_api.database.pagination import PageRequest
 from tenants_api.errors import ValidationFailed
 from tenants_api.registry import audit
 from tenants_api.registry.errors import ApiKeyNotFound
 from tenants_api.registry.models import AdminApiKey
-from tenants_api.registry.values import PageRequest
 from tests.registry.drafts import CHANGE
 
 pytestmark = pytest.mark.anyio

@@ -12,9 +12,10 @@ from sqlalchemy.exc import ProgrammingError
 from tenants_api.control import service
 from tenants_api.control.recording import create as create_tenant
 from tenants_api.database.engine import Database
+from tenants_api.database.pagination import PageRequest
 from tenants_api.registry import audit
 from tenants_api.registry.models import AuditEvent
-from tenants_api.registry.values import PageRequest, Transition
+from tenants_api.registry.values import Transition
 from tests.registry.drafts import CHANGE, RULES, create, draft, move, purge, realm
 
 pytestmark = pytest.mark.anyio

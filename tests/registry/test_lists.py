@@ -8,11 +8,11 @@ from itertools import chain
 import pytest
 
 from tenants_api.database.engine import Database
-from tenants_api.database.pagination import Page
+from tenants_api.database.pagination import Page, PageRequest
 from tenants_api.errors import ValidationFailed
 from tenants_api.registry import conditions, repository
 from tenants_api.registry.models import Tenant
-from tenants_api.registry.values import Health, PageRequest, TenantFilter, TenantState, Transition
+from tenants_api.registry.values import Health, TenantFilter, TenantState, Transition
 from tests.registry.drafts import create, issuer_of, move
 
 pytestmark = pytest.mark.anyio

@@ -12,9 +12,10 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.database.engine import Database
+from tenants_api.database.pagination import PageRequest
 from tenants_api.registry import repository
 from tenants_api.registry.changes import changed_since
-from tenants_api.registry.values import PageRequest, TenantFilter
+from tenants_api.registry.values import TenantFilter
 from tests.support.databases import postgres_copy
 from tests.support.postgres import APP, OWNER
 

@@ -11,6 +11,7 @@ import pytest
 
 from tenants_api.control import service
 from tenants_api.database.engine import Database
+from tenants_api.database.pagination import PageRequest
 from tenants_api.errors import EtagMismatch
 from tenants_api.registry import audit, repository
 from tenants_api.registry.changes import current_version
@@ -22,7 +23,7 @@ from tenants_api.registry.errors import (
     TenantNotFound,
 )
 from tenants_api.registry.models import Tenant
-from tenants_api.registry.values import TRANSITIONS, PageRequest, TenantFilter, TenantState, Transition
+from tenants_api.registry.values import TRANSITIONS, TenantFilter, TenantState, Transition
 from tenants_api.role_rules import RoleRule
 from tenants_api.web.preconditions import etag
 from tests.registry.drafts import CHANGE, RULES, create, draft, issuer_of, move, purge, read, realm

@@ -99,7 +99,7 @@ async def test_notification_carries_the_version_and_the_tenants_id_alone(
 async def test_change_that_is_rolled_back_is_not_announced(server_database: Database, told: Told) -> None:
     heard: list[int] = []
     url = server_database.engine.url.render_as_string(hide_password=False)
-    listener = Listener(url, on_news=heard.append, on_connect=lambda: None)
+    listener = Listener(url, on_notify=heard.append, on_connect=lambda: None)
     running = asyncio.create_task(listener.run())
     await until(lambda: listener.listening)
     async with server_database.sessions() as session:
@@ -155,10 +155,10 @@ async def test_listener_that_hangs_is_given_up_and_polling_goes_on_meanwhile(ser
         through = parsed.set(port=relay.port).render_as_string(hide_password=False)
         listener = Listener(
             through,
-            on_news=lambda version: None,
+            on_notify=lambda version: None,
             on_connect=lambda: connects.append(1),
             heartbeat=0.1,
-            patience=1.0,
+            answer_deadline=1.0,
         )
         running = asyncio.create_task(listener.run())
         await until(lambda: listener.listening)

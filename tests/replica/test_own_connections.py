@@ -73,7 +73,7 @@ async def test_writes_of_a_replica_leave_a_connection_to_read(database: Database
     storage = SessionStorage(own)
     async with database.begin() as session:  # holds the tenant's row, or the file's write lock
         await service.update_tenant(session, ref="acme", fields={"name": "Held"}, if_match=None, change=CHANGE)
-        waiting = [asyncio.create_task(storage.store_keys(keys, tell=True)) for _ in range(6)]
+        waiting = [asyncio.create_task(storage.store_keys(keys, notify=True)) for _ in range(6)]
         async with asyncio.timeout(60), storage.read() as reading:
             assert await reading.current_version() == 1
         assert not any(task.done() for task in waiting)
@@ -88,9 +88,9 @@ async def test_write_that_does_not_end_holds_up_no_other_for_ever(database: Data
     storage = SessionStorage(own, write_turn=0.05)
     async with database.begin() as session:
         await service.update_tenant(session, ref="acme", fields={"name": "Held"}, if_match=None, change=CHANGE)
-        waiting = {asyncio.create_task(storage.store_keys(keys, tell=True)) for _ in range(2)}
+        waiting = {asyncio.create_task(storage.store_keys(keys, notify=True)) for _ in range(2)}
         done, held = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     assert isinstance(done.pop().exception(), StorageBusy)
     assert await held.pop()
-    assert not await storage.store_keys(keys, tell=False)
+    assert not await storage.store_keys(keys, notify=False)
     await own.aclose()

@@ -51,7 +51,7 @@ def test_tenant_comes_out_as_it_went_in(register: Register) -> None:
     register.put(tenant)
     assert register.tenant(tenant.id) == tenant
     assert repr(register.tenant(tenant.id)) == repr(replace(tenant, state="active"))
-    assert register.numbers() == {tenant.id.int}
+    assert register.tenant_ids() == {tenant.id.int}
     assert register.holds(tenant)
     assert not register.holds(replace(tenant, name="another"))
 
@@ -98,7 +98,7 @@ def test_removed_tenant_leaves_nothing(register: Register) -> None:
     assert found == (None, None, None)
     assert (register.realm_count, register.states["active"]) == (0, 0)
     assert register.holds(replace(tenant, state=TenantState.DELETED))
-    assert register.numbers() == set()
+    assert register.tenant_ids() == set()
 
 
 def test_tenants_are_counted_by_state(register: Register) -> None:

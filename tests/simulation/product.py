@@ -64,7 +64,7 @@ __all__ = [
 class Announcements(Protocol):
     """Where a replica's listener hears of changes."""
 
-    def listener(self, *, on_news: Callable[[int], None], on_connect: Callable[[], None]) -> Listening: ...
+    def listener(self, *, on_notify: Callable[[int], None], on_connect: Callable[[], None]) -> Listening: ...
 
 
 class SimulatedStorage(SessionStorage):
@@ -81,8 +81,8 @@ class SimulatedStorage(SessionStorage):
     def file_mark(self) -> None:
         return None
 
-    def listener(self, url: str, *, on_news: Callable[[int], None], on_connect: Callable[[], None]) -> Listening:
-        return self._announcements.listener(on_news=on_news, on_connect=on_connect)
+    def listener(self, url: str, *, on_notify: Callable[[int], None], on_connect: Callable[[], None]) -> Listening:
+        return self._announcements.listener(on_notify=on_notify, on_connect=on_connect)
 
 
 def settings_of(path: str, *, hosts: tuple[str, ...]) -> Settings:

@@ -19,9 +19,9 @@ LATE = (0.001, 0.02)  # seconds of a notification
 class Listener:
     """Notifications as PostgreSQL sends them: most arrive; some late, twice, or never."""
 
-    def __init__(self, *, on_news: Callable[[int], None], on_connect: Callable[[], None], deaf: bool) -> None:
+    def __init__(self, *, on_notify: Callable[[int], None], on_connect: Callable[[], None], deaf: bool) -> None:
         self._deaf = deaf  # as behind a pooler, or with another database: changes are polled for alone
-        self._on_news, self._on_connect = on_news, on_connect
+        self._on_notify, self._on_connect = on_notify, on_connect
         self._connected = False
         self._dropped = asyncio.Event()
 
@@ -54,7 +54,7 @@ class Listener:
 
     def _hear(self, version: int) -> None:
         if self._connected:
-            self._on_news(version)
+            self._on_notify(version)
 
 
 @dataclass
@@ -81,8 +81,8 @@ class Replica:
     def wall(self) -> float:
         return self.epoch + self.loop.now + self.offset
 
-    def listener(self, *, on_news: Callable[[int], None], on_connect: Callable[[], None]) -> Listener:
-        listener = Listener(on_news=on_news, on_connect=on_connect, deaf=self.deaf)
+    def listener(self, *, on_notify: Callable[[int], None], on_connect: Callable[[], None]) -> Listener:
+        listener = Listener(on_notify=on_notify, on_connect=on_connect, deaf=self.deaf)
         self.listeners = [listener]
         return listener
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tenants_api.devkit.realms import DevRealmServer
-from tenants_api.replica.reporter import DISTINCT, MAX_TENANTS
+from tenants_api.replica.reporter import MAX_ROWS_PER_TENANT, MAX_TENANTS_PER_WRITE
 from tenants_api.tokens.errors import Refusal
 from tests.support.stack import ApiClient, onboard, running_app
 from tests.support.tokens import b64
@@ -65,9 +65,9 @@ async def test_flood_of_invented_kids_is_one_row_beyond_the_first_fifty(fresh: A
     kept = fresh.app.state.services.rejections
     for number in range(300):
         kept.note(Refusal("key", "unknown_key", tenant_id=uuid.UUID(tenant["id"]), kid=f"invented-{number}"))
-    assert kept.size == DISTINCT + 1
+    assert kept.size == MAX_ROWS_PER_TENANT + 1
     found = await rejections(fresh)
-    assert sorted(one["count"] for one in found) == [1] * DISTINCT + [300 - DISTINCT]
+    assert sorted(one["count"] for one in found) == [1] * MAX_ROWS_PER_TENANT + [300 - MAX_ROWS_PER_TENANT]
 
 
 async def test_what_the_sender_wrote_is_shortened_and_holds_no_token(fresh: ApiClient) -> None:
@@ -84,9 +84,9 @@ async def test_what_the_sender_wrote_is_shortened_and_holds_no_token(fresh: ApiC
 
 async def test_many_tenants_between_two_writes_are_bounded(fresh: ApiClient) -> None:
     kept = fresh.app.state.services.rejections
-    for _ in range(MAX_TENANTS + 50):
+    for _ in range(MAX_TENANTS_PER_WRITE + 50):
         kept.note(Refusal("key", "unknown_key", tenant_id=uuid.uuid4(), kid="k"))
-    assert kept.size == MAX_TENANTS
+    assert kept.size == MAX_TENANTS_PER_WRITE
     assert await rejections(fresh) == []  # none of them exists
 
 

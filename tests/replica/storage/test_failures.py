@@ -74,10 +74,10 @@ async def test_slow_statement_is_ended_and_leaves_no_lock_behind(served: Store, 
     async with server_database.begin() as session:
         await session.execute(text("update tenants set name = 'Acme' where slug = 'acme'"))
         with pytest.raises(StorageError) as slow:
-            await served.registry.store_keys(keys, tell=True)
+            await served.registry.store_keys(keys, notify=True)
     assert slow.value.cause == "QueryCanceled"
     assert (await served.version(), await served.stored()) == (1, [])
-    assert await served.registry.store_keys(keys, tell=True)
+    assert await served.registry.store_keys(keys, notify=True)
 
 
 async def test_server_that_became_read_only_is_left(
@@ -89,10 +89,10 @@ async def test_server_that_became_read_only_is_left(
     change = sql.SQL("alter database {} set default_transaction_read_only = {}")
     await asyncio.to_thread(as_superuser, postgres_server, change.format(name, sql.SQL("on")))
     with pytest.raises(StorageError) as refused:
-        await served.registry.store_keys(keys, tell=False)
+        await served.registry.store_keys(keys, notify=False)
     assert refused.value.cause == "ReadOnlySqlTransaction"
     await asyncio.to_thread(as_superuser, postgres_server, change.format(name, sql.SQL("off")))
-    assert await served.registry.store_keys(keys, tell=False)
+    assert await served.registry.store_keys(keys, notify=False)
     assert await served.stored() == [keys]
 
 
@@ -169,7 +169,7 @@ async def test_feed_follows_changes_outages_and_a_version_that_falls(store: Stor
         await until(lambda: told == ["change 0"])
         tenant = await create(database, "acme")
         await until(lambda: told[1:] == ["change 1"])
-        await store.registry.store_keys(stored_keys(tenant.realms[0].id), tell=False)
+        await store.registry.store_keys(stored_keys(tenant.realms[0].id), notify=False)
         await until(lambda: told[2:] == ["change 2"])
         await store.registry.set_health(tenant.realms[0].id, **origin_of("acme"), health=Health.FAILING, reason=None)
         async with database.begin() as session:

@@ -114,7 +114,7 @@ async def test_every_key_set_is_read_once_however_many_there_are(store: Store, d
 async def test_more_realms_than_a_query_takes_are_read_in_parts(store: Store, database: Database) -> None:
     tenant = await create(database, "acme")
     keys = stored_keys(tenant.realms[0].id)
-    await store.registry.store_keys(keys, tell=False)
+    await store.registry.store_keys(keys, notify=False)
     unknown = [new_id() for _ in range(2 * REGISTRY_BATCH_SIZE)]
     assert await store.stored(*unknown, keys.realm_id) == [keys]
     async with store.registry.read() as reading:

@@ -18,7 +18,7 @@ from tenants_api.control import service
 from tenants_api.database.engine import Database
 from tenants_api.ids import new_id
 from tenants_api.registry.models import AuditEvent, Realm, Rejection
-from tenants_api.registry.values import CHANNEL, KEPT_REJECTIONS, Health, Refused
+from tenants_api.registry.values import CHANNEL, MAX_REJECTIONS_PER_TENANT, Health, Refused
 from tests.registry.drafts import CHANGE, create, origin_of, purge, realm
 from tests.replica.storage.stores import NOON, Store, opened_store, rows_of, stored_keys
 
@@ -32,7 +32,7 @@ async def realm_of(database: Database, slug: str) -> uuid.UUID:
 async def test_new_keys_are_news_to_every_replica_in_the_same_transaction(store: Store, database: Database) -> None:
     keys = stored_keys(await realm_of(database, "acme"))
     await create(database, "globex")
-    assert await store.registry.store_keys(keys, tell=False)
+    assert await store.registry.store_keys(keys, notify=False)
     assert await store.stored() == [keys]
     assert await store.version() == 3
     assert [(row.slug, row.changed_version) for row in await store.since(2)] == [("acme", 3)]
@@ -40,37 +40,37 @@ async def test_new_keys_are_news_to_every_replica_in_the_same_transaction(store:
 
 async def test_same_keys_again_are_no_news_but_their_age_is_kept(store: Store, database: Database) -> None:
     keys = stored_keys(await realm_of(database, "acme"))
-    await store.registry.store_keys(keys, tell=False)
+    await store.registry.store_keys(keys, notify=False)
     later = replace(keys, fetched_at=NOON + timedelta(minutes=5))
-    assert not await store.registry.store_keys(later, tell=False)
+    assert not await store.registry.store_keys(later, notify=False)
     assert (await store.version(), await store.stored()) == (2, [later])
-    assert not await store.registry.store_keys(later, tell=True)
+    assert not await store.registry.store_keys(later, notify=True)
     assert (await store.version(), [row.slug for row in await store.since(2)]) == (3, ["acme"])
 
 
 @pytest.mark.parametrize("news", [{"digest": "b" * 64}, {"not_before": 8}, {"realm_enabled": True}], ids=str)
 async def test_each_thing_that_a_set_says_is_news(store: Store, database: Database, news: dict[str, Any]) -> None:
     keys = stored_keys(await realm_of(database, "acme"))
-    await store.registry.store_keys(keys, tell=False)
-    assert await store.registry.store_keys(replace(keys, **news), tell=False)
+    await store.registry.store_keys(keys, notify=False)
+    assert await store.registry.store_keys(replace(keys, **news), notify=False)
     assert (await store.version(), await store.stored()) == (3, [replace(keys, **news)])
 
 
 @pytest.mark.parametrize("tell", [False, True])
 async def test_older_set_never_replaces_a_newer_one(store: Store, database: Database, tell: bool) -> None:
     keys = stored_keys(await realm_of(database, "acme"))
-    await store.registry.store_keys(keys, tell=False)
+    await store.registry.store_keys(keys, notify=False)
     older = replace(keys, digest="b" * 64, fetched_at=NOON - timedelta(microseconds=1))
-    assert not await store.registry.store_keys(older, tell=tell)
+    assert not await store.registry.store_keys(older, notify=tell)
     assert (await store.version(), await store.stored()) == (2, [keys])
 
 
 async def test_keys_of_a_realm_that_is_gone_are_not_kept_and_are_no_error(store: Store, database: Database) -> None:
-    assert not await store.registry.store_keys(stored_keys(new_id()), tell=True)
+    assert not await store.registry.store_keys(stored_keys(new_id()), notify=True)
     gone = await realm_of(database, "acme")
     await purge(database, "acme")
     version = await store.version()
-    assert not await store.registry.store_keys(stored_keys(gone), tell=True)
+    assert not await store.registry.store_keys(stored_keys(gone), notify=True)
     await store.registry.set_health(gone, **origin_of("acme"), health=Health.FAILING, reason=None)
     assert (await store.version(), await store.stored()) == (version, [])
 
@@ -82,7 +82,7 @@ async def test_keys_fetched_for_another_origin_are_neither_kept_nor_stored(
     """An issuer that was changed must not get, or keep, the keys of the one before."""
     keys = stored_keys(await realm_of(database, "acme"))
     await create(database, "globex")
-    assert await store.registry.store_keys(keys, tell=False)
+    assert await store.registry.store_keys(keys, notify=False)
     new = {changed: "https://id.example/realms/moved"}
     async with database.begin() as session:
         await service.update_realm(
@@ -90,16 +90,16 @@ async def test_keys_fetched_for_another_origin_are_neither_kept_nor_stored(
         )
     assert await store.stored() == [], "the change drops what was stored"
     late = replace(keys, digest="b" * 64, fetched_at=NOON + timedelta(minutes=5))
-    assert not await store.registry.store_keys(late, tell=False), "a replica that has not read the change yet"
+    assert not await store.registry.store_keys(late, notify=False), "a replica that has not read the change yet"
     assert await store.stored() == []
     ours = replace(keys, **new, fetched_at=NOON - timedelta(minutes=5))
-    assert await store.registry.store_keys(ours, tell=False)
+    assert await store.registry.store_keys(ours, notify=False)
     assert await store.stored() == [ours]
 
 
 async def test_keys_go_with_their_realm(store: Store, database: Database) -> None:
     keys = stored_keys(await realm_of(database, "acme"))
-    await store.registry.store_keys(keys, tell=False)
+    await store.registry.store_keys(keys, notify=False)
     async with database.begin() as session:
         await service.remove_realm(session, ref="acme", realm_id=keys.realm_id, if_match=None, change=CHANGE)
     assert await store.stored() == []
@@ -118,7 +118,7 @@ async def test_replicas_at_the_same_instant_store_one_set_and_deadlock_with_no_c
     async with two_replicas(database_url) as (one, other), asyncio.timeout(60):
         for number in range(8):
             new = replace(keys, digest=f"{number:064}", fetched_at=NOON + timedelta(seconds=number))
-            stored = asyncio.gather(*(by.registry.store_keys(new, tell=False) for by in (one, other, one, other)))
+            stored = asyncio.gather(*(by.registry.store_keys(new, notify=False) for by in (one, other, one, other)))
             said, _ = await asyncio.gather(stored, rename(number))
             assert sorted(said) == [False, False, False, True]
         assert await other.version() == 1 + 2 * 8
@@ -135,7 +135,7 @@ async def test_new_keys_are_announced_when_they_are_committed(server_database: D
         await psycopg.AsyncConnection.connect(plain, autocommit=True) as hearing,
     ):
         await hearing.execute(f"listen {CHANNEL}".encode())
-        await store.registry.store_keys(stored_keys(tenant.realms[0].id), tell=False)
+        await store.registry.store_keys(stored_keys(tenant.realms[0].id), notify=False)
         heard = [notice.payload async for notice in hearing.notifies(timeout=60, stop_after=1)]
     assert heard == [f"2 {tenant.id}"]
 
@@ -157,10 +157,10 @@ async def test_refused_tokens_are_counted_and_bounded_by_tenant(store: Store, da
     acme, globex = await create(database, "acme"), await create(database, "globex")
     again, gone = Refused(globex.id, "expired", "k"), Refused(new_id(), "expired")
     await store.registry.add_rejections({again: 2, gone: 1}, now=NOON)
-    many = {Refused(acme.id, "unknown_key", f"kid-{number}"): 1 for number in range(KEPT_REJECTIONS + 20)}
+    many = {Refused(acme.id, "unknown_key", f"kid-{number}"): 1 for number in range(MAX_REJECTIONS_PER_TENANT + 20)}
     later = NOON + timedelta(hours=1)
     await store.registry.add_rejections({**many, again: 5}, now=later)
-    assert len(await rows_of(database, Rejection, tenant_id=acme.id)) == KEPT_REJECTIONS
+    assert len(await rows_of(database, Rejection, tenant_id=acme.id)) == MAX_REJECTIONS_PER_TENANT
     (row,) = await rows_of(database, Rejection, tenant_id=globex.id)
     assert (row["count"], row["first_at"], row["last_at"], row["kid"]) == (7, NOON, later, "k")
     await store.registry.add_rejections({}, now=later)
