@@ -1,7 +1,7 @@
-"""How Alembic reaches the database. Every way in passes here: the CLI, `alembic` in a checkout, the tests.
+"""Alembic's environment, for the CLI, `alembic` in a checkout, and the tests.
 
-One migration runs at a time: on PostgreSQL behind an advisory lock on a connection of its own (session-wide, so that
-it outlives the transactions of single revisions), on SQLite behind a lock on a file beside the database.
+One migration runs at a time: on PostgreSQL under a session-wide advisory lock on a connection of its own, on SQLite
+under a lock on a file beside the database.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tenants_api.database.migrations import MIGRATION_LOCK_TIMEOUT_SECONDS, sync
 from tenants_api.registry import models as registry_models
 from tenants_api.settings import load_settings
 
-LOCK = 7_406_114_583_105_001  # any number that no other application on this database uses
-LOCK_TIMEOUT = 2  # seconds
+ADVISORY_LOCK_ID = 7_406_114_583_105_001  # an arbitrary integer that no other application on this database uses
+TABLE_LOCK_TIMEOUT_SECONDS = 2
 LOCK_NOT_AVAILABLE = "55P03"
 MODELS = (registry_models, items_models, assertion_models)  # imported so that their tables are in the metadata
 
@@ -39,7 +39,7 @@ def _migrate(connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         compare_type=True,
-        render_as_batch=True,  # SQLite changes a table by making it anew
+        render_as_batch=True,  # SQLite changes a table by creating another one
         transaction_per_migration=True,
     )
     with context.begin_transaction():
@@ -64,29 +64,28 @@ def _run() -> None:
 
 
 def _on_postgresql(engine: Engine) -> None:
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as guard:
-        _wait_for(lambda: bool(guard.scalar(text("select pg_try_advisory_lock(:lock)"), {"lock": LOCK})))
+    lock = {"lock": ADVISORY_LOCK_ID}
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as holder:
+        _wait_for(lambda: bool(holder.scalar(text("select pg_try_advisory_lock(:lock)"), lock)))
         try:
-            _again_while_locked(lambda: _once_on_postgresql(engine))
+            _retry_while_locked(lambda: _once_on_postgresql(engine))
         finally:
-            guard.execute(text("select pg_advisory_unlock(:lock)"), {"lock": LOCK})
+            holder.execute(text("select pg_advisory_unlock(:lock)"), lock)
 
 
 def _once_on_postgresql(engine: Engine) -> None:
     with engine.connect() as connection:
-        connection.execute(text(f"set lock_timeout = '{LOCK_TIMEOUT}s'"))
+        connection.execute(text(f"set lock_timeout = '{TABLE_LOCK_TIMEOUT_SECONDS}s'"))
         connection.execute(text("set statement_timeout = '10min'"))
         connection.commit()
         _migrate(connection)
 
 
-def _again_while_locked(migrate: Callable[[], None]) -> None:
-    """A change that waits for a lock stops all who come behind it: it steps back after LOCK_TIMEOUT, and tries again.
-
-    A revision is one transaction: the tries before left nothing of it.
-    """
-    patience: float = context.config.attributes.get("patience", MIGRATION_LOCK_TIMEOUT_SECONDS)
-    deadline = time.monotonic() + patience
+def _retry_while_locked(migrate: Callable[[], None]) -> None:
+    # A statement that waits for a table's lock blocks all later ones: it fails after TABLE_LOCK_TIMEOUT_SECONDS, and is
+    # repeated. A revision is one transaction, so failed attempts leave nothing behind.
+    lock_timeout: float = context.config.attributes.get("lock_timeout", MIGRATION_LOCK_TIMEOUT_SECONDS)
+    deadline = time.monotonic() + lock_timeout
     while True:
         try:
             return migrate()
@@ -94,15 +93,15 @@ def _again_while_locked(migrate: Callable[[], None]) -> None:
             if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                 raise
             if time.monotonic() >= deadline:
-                raise TimeoutError(f"a transaction has held a table for {patience:g} s") from error
-            time.sleep(LOCK_TIMEOUT)
+                raise TimeoutError(f"a transaction has held a table for {lock_timeout:g} s") from error
+            time.sleep(TABLE_LOCK_TIMEOUT_SECONDS)
 
 
 def _on_sqlite(engine: Engine, *, path: str | None) -> None:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver would run DDL outside of every transaction: see _begin
-        # A table that is made anew would take its dependants' rows with it (ON DELETE CASCADE).
+        # Replacing a table would delete the rows that refer to it (ON DELETE CASCADE).
         connection.execute("PRAGMA foreign_keys=OFF")
         connection.execute("PRAGMA journal_mode=WAL")
 
@@ -135,11 +134,11 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _wait_for(acquire: Callable[[], bool]) -> None:
-    patience: float = context.config.attributes.get("patience", MIGRATION_LOCK_TIMEOUT_SECONDS)
-    deadline = time.monotonic() + patience
+    lock_timeout: float = context.config.attributes.get("lock_timeout", MIGRATION_LOCK_TIMEOUT_SECONDS)
+    deadline = time.monotonic() + lock_timeout
     while not acquire():
         if time.monotonic() >= deadline:
-            raise TimeoutError(f"another migration has held the lock for {patience:g} s")
+            raise TimeoutError(f"another migration has held the lock for {lock_timeout:g} s")
         time.sleep(0.1)
 
 

@@ -1,6 +1,6 @@
 """One API that accepts the bearer tokens of many Keycloak realms.
 
-The names of the library are loaded when they are first used, so that importing the package costs nothing.
+The names of the library are imported at their first use, so that importing the package is fast.
 """
 
 from __future__ import annotations

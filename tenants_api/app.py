@@ -1,7 +1,6 @@
-"""`create_app`: the API as one FastAPI application, with a team's own routers beside the sample's.
+"""`create_app`: the API as one FastAPI application, with your application's routers.
 
-Nothing is opened here: the lifespan opens the services, so importing this module and calling the factory touch
-neither a database nor a realm.
+The lifespan opens the services; importing this module and calling the factory need neither a database nor a realm.
 """
 
 from __future__ import annotations
@@ -44,20 +43,20 @@ def create_app(
     roles: RoleModel = SAMPLE_ROLES,
     sample: bool = True,
 ) -> FastAPI:
-    """The API.
+    """Create the API.
 
     Args:
         settings: read from the environment if not given.
-        routers: a team's own routes; they are served as they are and again below `/t/{tenant_slug}`. They become
-            `StrictRoute`s, unless they have a route class of their own. None takes a path of this API.
-        roles: the roles that the application knows, and what each includes.
-        sample: whether the sample resource `/v1/items` is served.
+        routers: your application's routes; they are served as they are and again below `/t/{tenant_slug}`. They become
+            `StrictRoute`s, unless they have a route class of their own. Paths of this API take precedence.
+        roles: the roles of your application, and what each includes.
+        sample: whether to serve the sample resource `/v1/items`.
 
-    Logs go to stderr as the settings say, unless the process configured structlog before.
+    Configures logs to stderr as the settings say, unless structlog is configured already.
 
     Raises:
         SettingsError: a setting is wrong.
-        ValueError: a team's route requires a role that `roles` does not know.
+        ValueError: a route requires a role that is not in `roles`.
     """
     chosen = settings if settings is not None else load_settings()
     app = FastAPI(
@@ -68,7 +67,7 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         telemetry=NO_TELEMETRY,
-        redirect_slashes=False,  # the redirect would go to whatever host the request names
+        redirect_slashes=False,  # it would redirect to the Host header of the request
         generate_unique_id_function=_operation_id,
         responses=problem_responses(InternalError, UriTooLong),
     )
@@ -78,7 +77,7 @@ def create_app(
         read_strictly(router.routes)
     install_problem_handlers(app)
     own = [tenant.router, *([items.router] if sample else [])]
-    _add_routes(app, own=own, team=routers, serves_docs=chosen.serves_docs)
+    _add_routes(app, own=own, routers=routers, serves_docs=chosen.serves_docs)
     document_security(app, needed=_needs_token)
     app.state.roles = roles
     _add_middleware(app, settings=chosen)
@@ -86,7 +85,7 @@ def create_app(
 
 
 def _operation_id(route: APIRoute) -> str:
-    """Unique also for routes that stand a second time below the tenant's path."""
+    """An operation id that is unique also for the routes below the tenant's path."""
     return operation_id(route) + ("OfTenant" if route.path_format.startswith(f"{TENANT_PATH}/v1") else "")
 
 
@@ -98,36 +97,36 @@ def _needs_token(path: str) -> bool:
     )
 
 
-def _add_routes(app: FastAPI, *, own: Sequence[APIRouter], team: Sequence[APIRouter], serves_docs: bool) -> None:
-    """FastAPI matches route by route: `team` comes first, but those routers that could take a path of ours last."""
+def _add_routes(app: FastAPI, *, own: Sequence[APIRouter], routers: Sequence[APIRouter], serves_docs: bool) -> None:
+    """Add `routers` first, because FastAPI matches in order; those that could match a path of this API come last."""
     others = (public.router, health.router, wellknown.router, login.router, docs.router)
-    ours = [f"{prefix}{path}" for path in _paths_of(own) for prefix in ("", TENANT_PATH)]
-    ours += [*_paths_of(others), *(f"{place}/{{rest:path}}" for place in (_ADMIN, _DOCS_FILES))]
-    behind = [router for router in team if _may_take(router, places=ours)]
-    _add_tenant_routes(app, [router for router in team if router not in behind])
+    paths = [f"{prefix}{path}" for path in _paths_of(own) for prefix in ("", TENANT_PATH)]
+    paths += [*_paths_of(others), *(f"{mount}/{{rest:path}}" for mount in (_ADMIN, _DOCS_FILES))]
+    last = [router for router in routers if _may_match(router, paths=paths)]
+    _add_tenant_routes(app, [router for router in routers if router not in last])
     app.mount(_ADMIN, create_admin_app(), name="admin")
     _add_tenant_routes(app, own)
     for router in others:
         app.include_router(router)
     if serves_docs:
         docs.mount_static(app)
-    _add_tenant_routes(app, behind)
+    _add_tenant_routes(app, last)
 
 
 def _paths_of(routers: Sequence[APIRouter]) -> list[str]:
     return [context.path or "" for router in routers for context in iter_route_contexts(router.routes)]
 
 
-def _may_take(router: APIRouter, *, places: Sequence[str]) -> bool:
-    """Whether a path that belongs to one of these places could match a route of the router."""
+def _may_match(router: APIRouter, *, paths: Sequence[str]) -> bool:
+    """Whether a route of the router could match one of these paths."""
     if any(not isinstance(context.original_route, APIRoute) for context in iter_route_contexts(router.routes)):
         return True  # a mount, whose path is only a beginning
-    theirs = [f"{prefix}{path}" for path in _paths_of([router]) for prefix in ("", TENANT_PATH)]
-    return any(may_meet(path, place) for path in theirs for place in places)
+    routed = [f"{prefix}{path}" for path in _paths_of([router]) for prefix in ("", TENANT_PATH)]
+    return any(may_meet(one, path) for one in routed for path in paths)
 
 
 def _add_tenant_routes(app: FastAPI, routers: Sequence[APIRouter]) -> None:
-    responses = problem_responses(*tenant.TOKEN_PROBLEMS)  # a team's routes meet the same guard
+    responses = problem_responses(*tenant.TOKEN_PROBLEMS)
     for router in routers:
         app.include_router(router, responses=responses)
         app.include_router(router, prefix=TENANT_PATH, dependencies=[Depends(_tenant_in_path)], responses=responses)
@@ -139,19 +138,19 @@ async def _tenant_in_path(tenant_slug: Annotated[str, Path(max_length=63, exampl
 
 
 def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
-    """The last one added is the outermost."""
+    # The last one added is the outermost.
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),  # exact origins; never a pattern
-            allow_credentials=False,  # a bearer token is no cookie
+            allow_credentials=False,  # no cookies: requests carry a bearer token
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-ID"],
             expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
         )
     app.add_middleware(RequestContext, before=(AUTHZ_PATH, ForwardAuth()))
     if settings.trusted_proxies:
-        # X-Forwarded-For from anybody else would forge the address that the login limits count by.
+        # X-Forwarded-For from other clients would forge the address that the login limits use.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
 
 
@@ -159,7 +158,7 @@ def _lifespan(settings: Settings, *, roles: RoleModel) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if not structlog.is_configured():
-            # Served by a team's own process: without our redaction the defaults would print whatever they are given.
+            # structlog's defaults would log secrets without redaction.
             logging.configure(format=settings.log_format, level=settings.log_level)
         async with open_services(settings, roles=roles) as services:
             app.state.services = services

@@ -1,4 +1,4 @@
-"""The two clocks. Lifetimes use the monotonic one, so that a step of the wall clock ends no key and no cached token."""
+"""The two clocks. Lifetimes use the monotonic one, which steps of the wall clock do not affect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """`wall` (epoch seconds) for claims, `monotonic` for lifetimes. Tests hand in their own."""
+    """`wall` (epoch seconds) for claims, `monotonic` (seconds) for lifetimes."""
 
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic

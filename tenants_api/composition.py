@@ -1,4 +1,4 @@
-"""Everything is built here, once, for the API, the CLI and the tests alike."""
+"""Composes all services, for the API, the CLI and the tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tenants_api.assertions import Assertions, build_assertions
+from tenants_api.assertions.minting import Assertions, build_assertions
 from tenants_api.assertions.storage import SessionKeys
 from tenants_api.clocks import Clocks
 from tenants_api.control.checks import SampleToken
@@ -46,8 +46,7 @@ _PLATFORM_ID = uuid.uuid5(uuid.NAMESPACE_URL, "tenants-api/platform-realm")
 class Services:
     """What the edges use. `platform` verifies tokens of the platform realm and of no other.
 
-    `database` is that of requests; `follower` has the connections of what follows the registry, and no request borrows
-    them.
+    Requests use the connections of `database`; the replica uses those of `follower`.
     """
 
     settings: Settings
@@ -78,10 +77,10 @@ async def open_services(
     resolver: Resolver | None = None,
     storage: Callable[[Database], RegistryStorage] = SessionStorage,
 ) -> AsyncIterator[Services]:
-    """Build everything, load the registry, and follow its changes while the block runs.
+    """Compose all services, load the registry, and follow its changes while the block runs.
 
-    No realm is asked for anything: the process starts with every realm unreachable. What verifies no token may leave
-    the registry where it is (`load` False): a hundred thousand tenants take seconds to read.
+    Fetches from no realm: the process starts with every realm unreachable. With `load` False the registry is not
+    loaded, and no token can be verified: loading a hundred thousand tenants takes seconds.
 
     Raises:
         NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production.
@@ -119,9 +118,9 @@ async def open_services(
 
 
 def _follower(settings: Settings, *, database: Database) -> Database:
-    """The connections of what follows the registry: a suspension is read also while requests have lent all of theirs.
+    """The replica's connections, one to read and one to write; a database in memory has only one connection.
 
-    One reads and one writes. A database in memory has one connection for everything.
+    With connections of its own the replica reads a suspension also while requests use all of theirs.
     """
     shared = not database.is_postgresql and database.file is None
     return database if shared else open_database(settings, pool_size=2)
@@ -207,12 +206,12 @@ def _platform(
 
 
 async def _follow(services: Services) -> list[asyncio.Task[None]]:
-    """What runs beside the requests."""
+    """Start the background loops."""
     loops = {"registry changes": services.trust.feed.run, "rejections": services.rejections.run}
     if services.reconciler is not None:
         loops["realm checks"] = services.reconciler.run
     if services.assertion is not None:
-        await services.assertion.renew()  # a first start makes the first key before anybody wants an assertion
+        await services.assertion.renew()  # the first start creates the first key before the first request
         loops["assertion keys"] = services.assertion.run
     if services.metrics.is_shared:
         loops["metrics"] = services.metrics.publish

@@ -1,13 +1,13 @@
-"""The family of errors that a caller may see. It knows no transport: the edge renders them once.
+"""The errors of the HTTP contract. The web edge renders them.
 
     ApiError
     ├── InvalidRequest · ValidationFailed · BodyTooLarge · UnsupportedMediaType · MethodNotAllowed · NotFound
     ├── UriTooLong · EtagMismatch · IfMatchRequired · RateLimited · InternalError
-    ├── verification.errors   what is wrong with a token or with a caller's roles
-    ├── registry.errors       what the registry refuses
-    └── items.errors          the sample resource
+    ├── tokens.errors     tokens and roles
+    ├── registry.errors   the registry
+    └── items             the sample resource
 
-Each class is one `code` of the HTTP contract; `GET /problems/<code>` shows its `cause` and `cure`.
+Each class is one `code`; `GET /problems/<code>` shows its `cause` and `hint`.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-MAX_QUERY_BYTES = 8192  # of a whole query string; reading 30 KB of one takes 76 ms, before anybody is known
+MAX_QUERY_BYTES = 8192  # parsing 30 KB of a query string takes 76 ms, before authentication
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One wrong place of a request: a JSON pointer (RFC 6901) and what is wrong there."""
+    """One wrong field of a request: its JSON pointer (RFC 6901) and what is wrong."""
 
     pointer: str
     detail: str
 
 
 class ApiError(Exception):
-    """A refusal with one public face (RFC 9457).
+    """An error response (RFC 9457).
 
     `detail` is public: it never holds a token, a secret or the body of another server. `headers` are added to
-    the answer, `extra` are extension members of the problem.
+    the response, `extra` are extension members of the problem.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
     cause: ClassVar[str] = "Something failed inside this API."
-    hint: ClassVar[str] = "Retry; if it stays, give the request id to the operator."
+    hint: ClassVar[str] = "Retry; if it fails again, give the request id to the operator."
     errors: tuple[FieldError, ...] = ()
     headers: Mapping[str, str] = MappingProxyType({})
     extra: Mapping[str, Any] = MappingProxyType({})
@@ -52,7 +52,7 @@ class ApiError(Exception):
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        # A flood of refused tokens makes a flood of these: what is not given costs nothing.
+        # Attributes only where given, because a flood of refused tokens makes a flood of errors.
         self.detail = self.title if detail is None else detail
         if headers:
             self.headers = dict(headers)
@@ -63,7 +63,7 @@ class ApiError(Exception):
         super().__init__(self.detail)
 
     def as_problem(self, *, request_id: str) -> dict[str, Any]:
-        """The body of the answer (RFC 9457)."""
+        """The body of the response (RFC 9457)."""
         body: dict[str, Any] = {
             "type": f"/problems/{self.code}",
             "title": self.title,
@@ -78,7 +78,7 @@ class ApiError(Exception):
 
 
 class InternalError(ApiError):
-    """The face of every unexpected exception; its text stays in the log."""
+    """The response to every unexpected exception, whose text is only in the log."""
 
 
 class InvalidRequest(ApiError):
@@ -95,7 +95,7 @@ class InvalidRequest(ApiError):
 class ValidationFailed(ApiError):
     status = 422
     code = "validation_failed"
-    title = "The request does not fit the contract"
+    title = "The request is not valid"
     cause = "A field is unknown, missing, of a wrong type or outside its range; `errors` points at each one."
     hint = "Correct the fields that `errors` names."
 
@@ -148,15 +148,15 @@ class EtagMismatch(ApiError):
     code = "etag_mismatch"
     title = "The resource has changed"
     cause = "If-Match names another version than the stored one (or If-None-Match: * met an existing one)."
-    hint = "Read the resource again, apply the change to what it is now, and send its ETag."
+    hint = "Read the resource again, apply the change to its present version, and send its ETag."
 
 
 class IfMatchRequired(ApiError):
     status = 428
     code = "if_match_required"
     title = "If-Match is required"
-    cause = "A change of a tenant or realm without If-Match could overwrite somebody else's."
-    hint = "Send the ETag that the last read gave as If-Match."
+    cause = "A change of a tenant or realm without If-Match could overwrite a concurrent one."
+    hint = "Send the ETag of the last read as If-Match."
 
 
 class RateLimited(ApiError):

@@ -1,4 +1,4 @@
-"""Ids of what we make. Knows no table."""
+"""Ids of rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid_utils.compat
 
 
 def is_id(text: str) -> bool:
-    """Whether the registry takes the text for an id; it then never looks for a slug."""
+    """Whether the registry reads the text as an id, and not as a slug."""
     try:
         uuid.UUID(text)
     except ValueError:
@@ -17,5 +17,5 @@ def is_id(text: str) -> bool:
 
 
 def new_id() -> uuid.UUID:
-    """A UUIDv7 (RFC 9562): sorts by time of creation, so keyset paging needs no second column."""
+    """A UUIDv7 (RFC 9562), which sorts by time of creation; keyset paging relies on it."""
     return uuid_utils.compat.uuid7()

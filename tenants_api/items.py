@@ -1,7 +1,4 @@
-"""The sample resource: a table and its queries.
-
-Every query names the tenant itself; row-level security is the second barrier, not the first.
-"""
+"""The sample resource: a table and its queries, which name the tenant although row-level security applies too."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ class ItemNotFound(ApiError):
     status = 404
     code = "item_not_found"
     title = "No such item"
-    cause = "Your tenant has no item with this id; another tenant's item looks exactly the same."
+    cause = "Your tenant has no item with this id."
     hint = "List your items with GET /v1/items."
 
 
 class Item(Base):
-    """One item of one tenant. On PostgreSQL row-level security guards the table as well."""
+    """One item of one tenant."""
 
     __tablename__ = "items"
 

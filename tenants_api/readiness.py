@@ -1,4 +1,4 @@
-"""Whether a process may serve: asked once at its start, where the refusal is `NotReady`, and at each probe."""
+"""Checks whether a process may serve: at its start, where it raises `NotReady`, and at each probe."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from tenants_api.assertions import UNREADABLE, Assertions, Unreadable
+from tenants_api.assertions.minting import Assertions
 from tenants_api.database.engine import Database, connect_arguments
 from tenants_api.database.errors import StorageError
 from tenants_api.database.revisions import is_migrated
 from tenants_api.database.row_security import why_not_serve
+from tenants_api.encoding.sealing import UNREADABLE, Unreadable
 from tenants_api.replica.replica import RegistryReplica
 from tenants_api.settings import Settings
 
-CHECK_TIMEOUT_SECONDS = 2.0  # a probe that waits longer is as good as failed
+CHECK_TIMEOUT_SECONDS = 2.0
 
 
 class NotReady(Exception):
-    """The database is absent or not migrated, or its role may not serve. The message is one line with the cure."""
+    """The database is absent or not migrated, or its role may not serve. The message is one line with a hint."""
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Database:
-    """The engine of the settings' database; nothing is connected yet.
+    """The engine of the settings' database, without a connection.
 
     Raises:
-        NotReady: its URL cannot be read, or there is no such SQLite file. Opening would make an empty one, and a wrong
-            path would look like a new start.
+        NotReady: its URL is not valid, or its SQLite file does not exist (opening it would create an empty one).
     """
     try:
         connect_arguments(settings.direct_url)
         limit = settings.database_statement_timeout
         database = Database(settings.database_url, pool_size=pool_size, statement_timeout=limit)
     except (ArgumentError, ValueError) as error:
-        raise NotReady(  # without what SQLAlchemy says of it: a password may stand in that
-            "TENANTS_DATABASE_URL cannot be read; expected sqlite+aiosqlite:///path or"
+        raise NotReady(  # without SQLAlchemy's message, which may contain a password
+            "TENANTS_DATABASE_URL is not valid; expected sqlite+aiosqlite:///path or"
             " postgresql+psycopg://user:password@host:port/database, several hosts as ?host=h1:p1&host=h2:p2"
         ) from error
     if database.file is not None and not Path(database.file).is_file():
@@ -48,7 +48,7 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
 async def load_registry(
     trust: RegistryReplica, *, database: Database, assertion: Assertions | None, environment: str, tenants: bool
 ) -> None:
-    """Read the registry and the keys of assertions; without `tenants` only see that both can be read.
+    """Load the registry and the keys of assertions; without `tenants` only check that the registry can be read.
 
     Raises:
         NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production.
@@ -60,7 +60,7 @@ async def load_registry(
             raise NotReady(reason)
         await (trust.load() if tenants else trust.check_readable())
         if assertion is not None:
-            await assertion.look()
+            await assertion.load()
     except Unreadable as error:
         raise NotReady(UNREADABLE) from error
     except (StorageError, SQLAlchemyError, OSError) as error:

@@ -1,4 +1,4 @@
-"""One rule of a tenant's role mapping: what the registry stores, the replica holds and the verifier applies."""
+"""One rule of a tenant's role mapping, as registry, replica and verifier use it."""
 
 from __future__ import annotations
 

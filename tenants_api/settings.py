@@ -1,6 +1,6 @@
 """Settings: environment variables `TENANTS_*` (each also as `TENANTS_*_FILE`) or a `.env` file, read once.
 
-The table in docs/settings.md is made from this class. A wrong value stops the start with one line.
+The table in docs/settings.md is generated from this class. A wrong value stops the start with one line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,
 
 
 class SettingsError(Exception):
-    """A variable is wrong. The message is one line: the variable, what it holds (secrets masked), what it may hold."""
+    """A variable is wrong. The message is one line: the variable, its value (secrets masked), the expected value."""
 
 
 def _split(value: Any) -> Any:
@@ -28,12 +28,12 @@ def _split(value: Any) -> Any:
     return value
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Ports = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """What a deployment may set; times are seconds, sizes are bytes."""
+    """The settings of a deployment; times are seconds, sizes are bytes."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     environment: Literal["production", "development"] = Field(
         "production", description="`development` allows SQLite with several workers, debug logs and the API docs"
     )
-    # Not in the repr: a password stands in the URL.
+    # Not in the repr, because the URL contains a password.
     database_url: str = Field("sqlite+aiosqlite:///tenants.db", repr=False, description="or `postgresql+psycopg://…`")
     database_direct_url: str | None = Field(
         None, repr=False, description="bypasses a pooler, for migrations and LISTEN; the database URL if empty"
@@ -57,10 +57,10 @@ class Settings(BaseSettings):
     platform_issuer: str | None = Field(None, description="issuer of the platform realm")
     platform_realm_url: str | None = Field(None, description="where the platform realm is reached; the issuer if empty")
     platform_client_id: str | None = Field(None, description="audience that a platform token must name")
-    insecure_http_hosts: Words = Field(
+    insecure_http_hosts: Strings = Field(
         (), description="hosts (`host` or `host:port`) that may be reached by plain http"
     )
-    allowed_private_networks: Words = Field((), description="CIDRs that realm URLs may resolve into")
+    allowed_private_networks: Strings = Field((), description="CIDRs that realm URLs may resolve into")
     allowed_realm_ports: Ports = Field((80, 443, 8080, 8443), description="ports of realm URLs")
     realm_timeout: float = Field(5, ge=0.5, le=30, description="seconds that one fetch from a realm may take in all")
     key_lifetime: float = Field(300, ge=1, le=86400, description="seconds after which a key set is fetched again")
@@ -79,16 +79,16 @@ class Settings(BaseSettings):
         8192, ge=1024, le=65_536, description="maximum size of the Authorization header's value, and so of a token"
     )
     verified_tokens: int = Field(
-        20_000, ge=0, le=10_000_000, description="verified tokens kept per worker, in at most 2 KiB each; 0 = none"
+        20_000, ge=0, le=10_000_000, description="verified tokens cached per worker, in at most 2 KiB each; 0 = none"
     )
     login_rate: int = Field(
         10, ge=1, le=100_000, description="logins a minute for one user; 10 times that for an address, 100 for a tenant"
     )
-    trusted_proxies: Words = Field(
+    trusted_proxies: Strings = Field(
         (), description="CIDRs of proxies whose X-Forwarded-For and -Proto are used; none if empty"
     )
     docs_enabled: bool | None = Field(None, description="serve /docs, /t/{slug}/docs; on in development if empty")
-    cors_origins: Words = Field((), description="origins (exact) that browsers may call from; none if empty")
+    cors_origins: Strings = Field((), description="origins (exact) that browsers may call from; none if empty")
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="serve /metrics there; on the main port if empty"
     )
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
         description="turns the internal assertion on and seals its keys; at least 32 characters; `new,old` to change",
     )
     assertion_issuer: str | None = Field(None, description="`iss` of assertions; the public URL if empty")
-    assertion_audiences: Words = Field(
+    assertion_audiences: Strings = Field(
         ("internal",), description="`aud` of assertions: the first, or the one of these that the request names"
     )
     assertion_key_lifetime: int = Field(
@@ -117,12 +117,12 @@ class Settings(BaseSettings):
 
     @property
     def serves_docs(self) -> bool:
-        """Whether the interactive documentation is on."""
+        """Whether the interactive documentation is served."""
         return self.docs_enabled if self.docs_enabled is not None else self.environment == "development"
 
     @property
     def direct_url(self) -> str:
-        """The database past any pooler."""
+        """The URL of the database that bypasses a pooler."""
         return self.database_direct_url or self.database_url
 
     @field_validator("admin_api_key")
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
         if value is None or not value.get_secret_value():
             return None
         if any(len(one.strip()) < 32 for one in value.get_secret_value().split(",")):
-            raise ValueError("must have at least 32 characters, each one of several too")
+            raise ValueError("must have at least 32 characters; each one of several must")
         return value
 
     @field_validator("database_url", "database_direct_url")
@@ -160,10 +160,10 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        # `*` would let every page in every browser read what a token opens.
+        # `*` would allow every page to read responses with a token.
         for origin in value:
             if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin[:200]!r} is no origin: give scheme://host[:port] in lower case, no pattern")
+                raise ValueError(f"{origin[:200]!r} is not an origin; expected scheme://host[:port] in lower case")
         return value
 
     @model_validator(mode="after")
@@ -179,7 +179,7 @@ class Settings(BaseSettings):
                 "TENANTS_ASSERTION_ISSUER or TENANTS_PUBLIC_URL is required beside TENANTS_ASSERTION_SECRET"
             )
         if self.assertion_secret and not self.assertion_audiences:
-            raise ValueError("TENANTS_ASSERTION_AUDIENCES must name one at least")
+            raise ValueError("TENANTS_ASSERTION_AUDIENCES must name at least one")
         return self
 
     @classmethod
@@ -195,7 +195,7 @@ class Settings(BaseSettings):
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """`TENANTS_X_FILE` names a file that holds the value of `TENANTS_X` (a mounted secret)."""
+    """Reads the value of `TENANTS_X` from the file that `TENANTS_X_FILE` names (a mounted secret)."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")

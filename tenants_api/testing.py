@@ -1,8 +1,8 @@
-"""For the tests of applications that stand on tenants-api: a principal without a token, a registry without a server.
+"""For tests of applications that use tenants-api: a principal without a token, a registry without a server.
 
-`as_principal(app, roles=["editor"])` asks nobody who calls. Where the real path should run (token, keys, registry,
-refusals), the fixtures of `tenants_api.devkit.plugin`, which pytest finds by itself, give development realms and
-settings with a registry in memory that knows them.
+`as_principal(app, roles=["editor"])` replaces authentication. To test it too (token, keys, registry, refusals), use the
+fixtures of `tenants_api.devkit.plugin`, which pytest loads: development realms, and settings with a registry in memory
+that has them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imported when first used: pytest loads the plugin in projects that never ask for it."""
+    # Imported at the first use, because pytest loads the plugin in every project.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

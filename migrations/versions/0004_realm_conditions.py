@@ -1,4 +1,4 @@
-"""The outcome of each check of a realm."""
+"""The result of each check of a realm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trail of changes."""
+"""The audit log."""
 
 from __future__ import annotations
 

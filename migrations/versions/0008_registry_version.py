@@ -1,4 +1,4 @@
-"""The number that grows with every committed change: one row."""
+"""The registry version, which grows with every committed change: one row."""
 
 from __future__ import annotations
 

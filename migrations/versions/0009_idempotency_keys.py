@@ -1,4 +1,4 @@
-"""The first answers to POSTs with an Idempotency-Key."""
+"""The first responses to POSTs with an Idempotency-Key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Row-level security on items: no query can reach another tenant's rows, also one that forgets its filter."""
+"""Row-level security on items: a query without its filter cannot reach another tenant's rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-# nullif: a pooled connection that once had a tenant reads '' and not NULL; with no tenant no row is seen.
+# nullif: on a pooled connection that once had a tenant the setting is '' and not NULL; without a tenant no row matches.
 _TENANT = "tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid"
 
 

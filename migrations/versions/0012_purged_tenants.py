@@ -1,4 +1,4 @@
-"""What is left of a purged tenant: its id and when it went."""
+"""Purged tenants: their ids and the versions of their purge."""
 
 from __future__ import annotations
 

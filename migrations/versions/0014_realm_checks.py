@@ -1,4 +1,4 @@
-"""When a realm was last checked, so that replicas share the work of checking all realms now and then."""
+"""The time of a realm's last check, by which replicas share the periodic checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refused tokens of a tenant, counted by what they have in common, so that an admin sees why its users are refused."""
+"""Rejections: counts of a tenant's refused tokens with equal values."""
 
 from __future__ import annotations
 

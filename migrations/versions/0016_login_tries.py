@@ -1,4 +1,4 @@
-"""Tries to log in, counted by the minute, so that all replicas share one limit."""
+"""Login attempts by minute, so that all replicas share one limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a tenant publishes its protected-resource metadata (RFC 9728); no tenant does unless it is told to."""
+"""Whether a tenant publishes its protected resource metadata (RFC 9728); by default it does not."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a stored key set was fetched for: an issuer that changed must not get the keys of the one before.
+"""The issuer and the URL that a stored key set was fetched for: after a change of these it must not be used.
 
-A set is taken over only where the realm has not been changed since the set was fetched; any other is fetched again.
+Stored sets of realms that were changed after the fetch get none, and are fetched again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ down_revision = "0018"
 branch_labels = None
 depends_on = None
 
-# A minute more: a replica that had not heard of a change yet may have fetched for the issuer before it.
+# A minute more, because a replica that had not read a change yet may have fetched for the previous issuer.
 _LATER = {
     "postgresql": "realm_keys.fetched_at > realms.updated_at + interval '1 minute'",
     "sqlite": "julianday(realm_keys.fetched_at) > julianday(realms.updated_at) + 1.0 / 1440",

@@ -1,4 +1,4 @@
-"""Issuers that have, or had, a registered organization: a token that names one is never the whole realm's."""
+"""Issuers that have, or had, a registered organization: tokens that name one never belong to the whole realm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a realm's discovery document must state its issuer; it must unless an admin says otherwise."""
+"""Whether a realm's discovery document must state its issuer; by default it must."""
 
 from __future__ import annotations
 

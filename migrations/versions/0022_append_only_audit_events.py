@@ -1,6 +1,6 @@
-"""The role that serves adds entries to the audit log and, after their retention, removes them; it changes none.
+"""The role that serves may add and delete entries of the audit log, and not change them.
 
-PostgreSQL only. Which role that is, is known by its rights: whoever may insert and does not own the table.
+PostgreSQL only. It applies to every role that may insert and does not own the table.
 """
 
 from __future__ import annotations

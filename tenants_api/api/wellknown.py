@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 
-from tenants_api.assertions import CACHED
+from tenants_api.assertions.minting import JWKS_MAX_AGE_SECONDS
 from tenants_api.errors import NotFound
 from tenants_api.schemas.base import ResponseModel, example
 from tenants_api.web.dependencies import ServicesDep, resource_metadata
@@ -40,7 +40,7 @@ async def jwks(services: ServicesDep, response: Response) -> dict[str, Any]:
     """The keys that verify `X-Internal-Assertion`; 404 unless the assertion is enabled."""
     if services.assertion is None:
         raise NotFound
-    response.headers["Cache-Control"] = f"public, max-age={CACHED}"
+    response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE_SECONDS}"
     return services.assertion.jwks()
 
 

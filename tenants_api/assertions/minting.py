@@ -1,7 +1,7 @@
-"""Mints assertions and keeps their keys: `Assertions` is the one object that the edges use.
+"""Mints assertions and manages their signing keys.
 
-An assertion (RFC 7519, in the explicit typing of RFC 8725 section 3.11) lives for 60 s and says tenant, subject, mapped
-roles and the realm that the caller came from. It holds no `act` and nothing else of the caller's own token.
+An assertion (RFC 7519, explicitly typed by RFC 8725 section 3.11) is valid for 60 s and has tenant, subject, mapped
+roles and original issuer of the caller. It has no `act` and nothing else of the caller's own token.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from tenants_api.settings import Settings
 from tenants_api.tokens.principal import Principal
 
 ALGORITHM = "ES256"
-CACHED = 300  # seconds for which a verifier may keep the key set
-LOOK = 60.0  # seconds between two looks at the stored keys
-AHEAD = 900  # seconds for which a key is published before it signs
-KEPT = 900  # seconds for which a key stays published after its last signature; assertions live for 60
+JWKS_MAX_AGE_SECONDS = 300  # for which a client may cache the key set
+KEY_POLL_SECONDS = 60.0  # between two reads of the stored keys
+KEY_AHEAD_SECONDS = 900  # for which a key is published before it signs
+KEY_RETENTION_SECONDS = 900  # for which a key stays published after its last signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,11 @@ class SigningKey:
 
 
 def new_key(sequence: int, *, signs_from: int) -> SigningKey:
-    """A fresh key."""
     return _key(sequence, signs_from=signs_from, private=ec.generate_private_key(ec.SECP256R1()))
 
 
 def to_sealed(key: SigningKey, *, seal: Seal) -> bytes:
-    """The private half, for the database."""
+    """The sealed private key, for the database."""
     plain = key.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     return seal.close(plain, context=_context(key.sequence, signs_from=key.signs_from))
 
@@ -70,35 +69,35 @@ def from_sealed(sealed: bytes, *, sequence: int, signs_from: int, seal: Seal) ->
 
 
 def signing(keys: Sequence[SigningKey], *, now: float) -> SigningKey | None:
-    """The newest key whose time has come. It never expires by itself: without a successor it signs on."""
+    """The newest key whose `signs_from` has passed; without a successor it never expires."""
     return max((key for key in keys if key.signs_from <= now), key=lambda key: key.sequence, default=None)
 
 
 def published(keys: Sequence[SigningKey], *, now: float) -> list[SigningKey]:
-    """The keys that a verifier must know: the signing one, those to come, and those whose assertions may still live."""
+    """The keys that clients need: the signing one, future ones, and those whose assertions may still be valid."""
     current = signing(keys, now=now)
     return [key for key in keys if current is None or key.sequence >= current.sequence or _until(key, keys) > now]
 
 
 def next_key(keys: Sequence[SigningKey], *, now: float, lifetime: int) -> SigningKey | None:
-    """Return the key to make now, if any. The first one signs at once: no client can have cached a key set."""
+    """A new key when it is time for one. The first one signs at once: no client has cached a key set."""
     newest = max(keys, key=lambda key: key.sequence, default=None)
     if newest is None:
         return new_key(1, signs_from=int(now))
-    if newest.signs_from + lifetime - AHEAD > now:
+    if newest.signs_from + lifetime - KEY_AHEAD_SECONDS > now:
         return None
-    return new_key(newest.sequence + 1, signs_from=max(newest.signs_from + lifetime, int(now) + AHEAD))
+    return new_key(newest.sequence + 1, signs_from=max(newest.signs_from + lifetime, int(now) + KEY_AHEAD_SECONDS))
 
 
 def _until(key: SigningKey, keys: Sequence[SigningKey]) -> float:
-    """When the last assertion of an outdated key has surely expired, clocks and slow replicas included."""
-    return min(other.signs_from for other in keys if other.sequence > key.sequence) + KEPT
+    """When the last assertion of an outdated key has expired, with a margin for clocks and slow replicas."""
+    return min(other.signs_from for other in keys if other.sequence > key.sequence) + KEY_RETENTION_SECONDS
 
 
 def _key(sequence: int, *, signs_from: int, private: ec.EllipticCurvePrivateKey) -> SigningKey:
     numbers = private.public_key().public_numbers()
     public = {"crv": "P-256", "kty": "EC", "x": _coordinate(numbers.x), "y": _coordinate(numbers.y)}
-    # RFC 7638: the name of a key follows from the key.
+    # RFC 7638: the kid is the thumbprint.
     kid = _b64(sha256(json.dumps(public, separators=(",", ":"), sort_keys=True).encode()).digest())
     return SigningKey(sequence, signs_from, private, kid, {**public, "alg": ALGORITHM, "kid": kid, "use": "sig"})
 
@@ -115,16 +114,16 @@ def _b64(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-TYPE = "tenant-assertion+jwt"
-LIFETIME = 60  # seconds
+ASSERTION_TYPE = "tenant-assertion+jwt"
+ASSERTION_LIFETIME_SECONDS = 60
 log = structlog.get_logger("tenants_api.assertions")
 
 
 @dataclass(frozen=True, slots=True)
 class AssertionPolicy:
-    """Who we are (`issuer`), for whom we mint (`audiences`, the first by default), and times in seconds.
+    """Issuer, accepted audiences (the first is the default), and times in seconds.
 
-    `leeway` is the one that accepted the caller's token: an assertion must not outlive that token by more.
+    `leeway` is that of the verifier: an assertion must not outlive the caller's token by more.
     """
 
     issuer: str
@@ -145,23 +144,23 @@ class Assertions:
 
         Raises:
             ValueError: the audience is not one of the policy's, or the caller's token has expired meanwhile.
-            LookupError: no key was loaded (`look` or `renew`).
+            LookupError: no key was loaded (`load` or `renew`).
         """
         audience = self._policy.audiences[0] if audience is None else audience
         if audience not in self._policy.audiences:
-            raise ValueError(f"no assertion is minted for {audience!r}")
+            raise ValueError(f"{audience!r} is not one of {', '.join(self._policy.audiences)}")
         now = self._clocks.wall()
         key = signing(self._keys, now=now)
         if key is None:
-            raise LookupError("there is no signing key")
+            raise LookupError("no signing key is loaded")
         claims = self._claims(principal, audience=audience, now=int(now))
-        return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": key.kid})
+        return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"typ": ASSERTION_TYPE, "kid": key.kid})
 
     def jwks(self) -> dict[str, Any]:
         """The key set (RFC 7517 section 5) of `/.well-known/jwks.json`."""
         return {"keys": [key.jwk for key in published(self._keys, now=self._clocks.wall())]}
 
-    async def look(self) -> None:
+    async def load(self) -> None:
         """Read the stored keys.
 
         Raises:
@@ -174,8 +173,8 @@ class Assertions:
         ]
 
     async def renew(self) -> None:
-        """Read the stored keys, and make the next one when it is time. Raises as `look`."""
-        await self.look()
+        """Read the stored keys, and make the next one when it is time. Raises as `load`."""
+        await self.load()
         now = self._clocks.wall()
         made = next_key(self._keys, now=now, lifetime=self._policy.key_lifetime)
         if made is None:
@@ -185,12 +184,12 @@ class Assertions:
         row = SealedKey(made.sequence, made.signs_from, to_sealed(made, seal=self._seal))
         if await self._storage.add_assertion_key(row, outdated=outdated):
             log.info("assertion_key_made", kid=made.kid, signs_from=made.signs_from)
-        await self.look()
+        await self.load()
 
     async def run(self) -> None:
-        """Renew for ever. What cannot be read now is read later; until then the known keys sign on."""
+        """Renew for ever; after a failure the loaded keys stay in use."""
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(KEY_POLL_SECONDS)
             try:
                 await self.renew()
             except Unreadable:
@@ -198,12 +197,11 @@ class Assertions:
             except (StorageError, TimeoutError) as error:
                 log.warning("assertion_keys_not_read", error=cause_of(error))
             except Exception as error:
-                # Nobody waits for this loop: if a mistake of ours ended it, this replica would sign with a key that
-                # the others no longer publish. It goes on instead, and says what happened.
+                # A bug must not end this loop: this replica would then sign with a key that is no longer published.
                 log.exception("assertion_keys_not_renewed", error=type(error).__name__)
 
     def _claims(self, principal: Principal, *, audience: str, now: int) -> dict[str, Any]:
-        expires = min(now + LIFETIME, principal.expires_at + self._policy.leeway)
+        expires = min(now + ASSERTION_LIFETIME_SECONDS, principal.expires_at + self._policy.leeway)
         if expires <= now:
             raise ValueError("the caller's token has expired")
         return {
@@ -221,7 +219,7 @@ class Assertions:
 
 
 def build_assertions(settings: Settings, *, storage: KeyStorage, clocks: Clocks) -> Assertions | None:
-    """None unless the assertion is turned on. Nothing is read yet; `look` reads the keys."""
+    """Compose `Assertions` without I/O (`load` reads the keys); None unless they are enabled."""
     issuer = settings.assertion_issuer or settings.public_url
     if settings.assertion_secret is None or issuer is None:
         return None

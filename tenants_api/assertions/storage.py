@@ -1,4 +1,4 @@
-"""The SQL of signing keys. Which of two replicas made the next one is the database's to decide."""
+"""The table and the statements of signing keys. A unique key decides which of two replicas adds the next one."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class SealedKey:
 
 
 class KeyStorage(Protocol):
-    """All replicas on one database share it. Both raise StorageError."""
+    """Storage that all replicas share. Both methods raise StorageError."""
 
     async def assertion_keys(self) -> list[SealedKey]:
         """All stored keys, oldest first."""
 
     async def add_assertion_key(self, key: SealedKey, *, outdated: Collection[int]) -> bool:
-        """Store a key and remove the outdated ones; False when another replica took its place in the sequence."""
+        """Store a key and remove the outdated ones; False when another replica has stored this sequence number."""
 
 
 class AssertionKey(Base):
-    """One signing key, its private half sealed. `sequence` makes replicas that rotate at once agree on one key."""
+    """One signing key, sealed. `sequence` is unique, so that replicas which rotate at once agree on one key."""
 
     __tablename__ = "assertion_keys"
 

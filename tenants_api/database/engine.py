@@ -1,4 +1,4 @@
-"""The ground of everything stored: declarative base, column types, engine and sessions. Knows no table."""
+"""Declarative base, column types, engine and sessions. Knows no table."""
 
 from __future__ import annotations
 
@@ -38,36 +38,32 @@ if TYPE_CHECKING:
 
 
 class FileIdentity:
-    """Device and inode of a file, as they were when it was looked at first."""
+    """Device and inode of a file at the first check."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._first: tuple[int, int] | None = None
-        self._lost: str | None = None  # for good: a file that is made later may get the inode of the one that is gone
+        self._lost: str | None = None  # never reset: a later file may get the inode of a deleted one
 
     def check(self) -> None:
-        """Compare with the first look.
-
-        Raises:
-            sqlite3.OperationalError: another file is at the path now, or none.
-        """
-        self._first = self._first or self._look()
+        """Compare with the first check. Raises sqlite3.OperationalError when the path has another file now, or none."""
+        self._first = self._first or self._stat()
         self.check_again()
 
     def check_again(self) -> None:
-        """As `check`, but passes before the first look: for who is about to open the file, and may make it."""
+        """As `check`, but passes before the first one: opening the file may create it."""
         if self._first is None:
             return
-        found = self._look()
+        found = self._stat()
         if found != self._first:
-            self._lost = self._lost or ("is gone" if found is None else "was replaced")
+            self._lost = self._lost or ("was deleted" if found is None else "was replaced")
         if self._lost is not None:
             raise sqlite3.OperationalError(
                 f"the SQLite file {self._path!r} {self._lost} while this process had it open; restart the process, and "
                 "stop it before the file is replaced"
             )
 
-    def _look(self) -> tuple[int, int] | None:
+    def _stat(self) -> tuple[int, int] | None:
         try:
             found = os.stat(self._path)
         except OSError:
@@ -84,8 +80,8 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
-STATEMENT_TIMEOUT = 30.0  # seconds
-POOL_TIMEOUT_SECONDS = 5.0  # for one of our own connections
+STATEMENT_TIMEOUT_SECONDS = 30.0
+POOL_TIMEOUT_SECONDS = 5.0  # for a free connection
 CLOSE_TIMEOUT_SECONDS = 2.0
 LOCK_TIMEOUT_SECONDS = 10.0  # that a writer of an SQLite file waits for another one
 SQLITE_SET_UP = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON")
@@ -102,14 +98,14 @@ class Base(DeclarativeBase):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time on every database; SQLite would forget the zone."""
+    """An aware UTC time on every database; SQLite stores no zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is not None and value.tzinfo is None:
-            raise ValueError("a time without a zone is not stored")
+            raise ValueError(f"the time {value} has no zone; expected an aware datetime")
         return value.astimezone(UTC) if value is not None else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -123,15 +119,13 @@ def utc_now() -> datetime:
 
 
 class Database:
-    """One engine and its sessions. `sessions` is the seam that tests and services share.
-
-    `file` is the path of an SQLite file; None for a server and for a database in memory.
+    """One engine and its sessions. `file` is the path of an SQLite file, None for a server or a database in memory.
 
     Raises:
         ArgumentError, ValueError: the URL cannot be read. The message may repeat parts of it.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, statement_timeout: float = STATEMENT_TIMEOUT) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, statement_timeout: float = STATEMENT_TIMEOUT_SECONDS) -> None:
         self.url = url
         self.engine = _create_engine(url, pool_size=pool_size, statement_timeout=statement_timeout)
         limit = {"statement_timeout": f"{round(statement_timeout * 1000)}ms"}
@@ -143,13 +137,13 @@ class Database:
     async def begin(self, *, tenant_id: uuid.UUID | None = None) -> AsyncIterator[AsyncSession]:
         """One transaction: committed when the block ends, rolled back when it raises.
 
-        With `tenant_id` PostgreSQL's row-level security shows that tenant's rows alone.
+        With `tenant_id` PostgreSQL's row-level security shows only that tenant's rows.
         """
         async with self.sessions() as session:
             bind_tenant(session, tenant_id=tenant_id)
             async with session.begin():
-                # A deferred SQLite transaction that reads first and writes later fails at once when another
-                # writer came between; one that starts as a writer waits its turn.
+                # A deferred SQLite transaction that reads first and writes later fails when another connection has
+                # written in between; one that begins as a writer waits.
                 await session.connection(execution_options={"sqlite_begin": "BEGIN IMMEDIATE"})
                 yield session
 
@@ -162,12 +156,12 @@ class Database:
                 yield session
 
     async def ping(self) -> None:
-        """Ask the database for nothing. Raises SQLAlchemyError or OSError where it does not answer."""
+        """Execute `select 1`. Raises SQLAlchemyError or OSError."""
         async with self.engine.connect() as connection:
             await connection.execute(text("select 1"))
 
     async def aclose(self) -> None:
-        """Close it. A cancelled reader gives its connection back in a task of its own: that is waited for, a while."""
+        """Close the pool, after a short wait for cancelled readers, which return connections in tasks of their own."""
         pool = self.engine.pool
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
@@ -178,7 +172,7 @@ class Database:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """What SQLAlchemy says of the database as our own error, for those who do not know which of both speaks to it."""
+    """Translate errors of SQLAlchemy to StorageError."""
     try:
         yield
     except PoolTimeout as error:
@@ -188,12 +182,12 @@ def translated() -> Iterator[None]:
 
 
 def bind_tenant(session: AsyncSession, *, tenant_id: uuid.UUID | None) -> None:
-    """Say whose rows this session may see; `_set_up` repeats it at the start of each of its transactions."""
+    """Bind the session to a tenant's rows; `_set_up` applies it at the start of each transaction."""
     session.sync_session.info["tenant_id"] = tenant_id
 
 
 class TenantNeedsTransaction(Exception):
-    """A session that is bound to a tenant was given an AUTOCOMMIT connection, where no setting lasts."""
+    """A session that is bound to a tenant has an AUTOCOMMIT connection, where transaction-local settings are lost."""
 
 
 _LIMIT = text("select set_config('statement_timeout', :limit, true)")
@@ -202,14 +196,12 @@ _TENANT = text("select set_config('statement_timeout', :limit, true), set_config
 
 @event.listens_for(Session, "after_begin")
 def _set_up(session: Session, transaction: Any, connection: Any) -> None:
-    """Both settings are transaction-local: a pooled connection never carries them to the next borrower.
-
-    A `statement_timeout` among the connection's own parameters would be refused by PgBouncer.
-    """
+    # Both settings are transaction-local, so that the next user of a pooled connection does not inherit them. PgBouncer
+    # refuses `statement_timeout` among the connection's own parameters.
     if connection.dialect.name != "postgresql":
         return
     tenant_id = session.info.get("tenant_id")
-    limit = session.info.get("statement_timeout", f"{STATEMENT_TIMEOUT:.0f}s")
+    limit = session.info.get("statement_timeout", f"{STATEMENT_TIMEOUT_SECONDS:.0f}s")
     if tenant_id is None:
         connection.execute(_LIMIT, {"limit": limit})
         return
@@ -219,19 +211,15 @@ def _set_up(session: Session, transaction: Any, connection: Any) -> None:
 
 
 def upsert(session: AsyncSession, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that knows `on_conflict_do_update`: the same words, but of the database in use."""
-    # Only the dialect in use is imported: PostgreSQL's is a twentieth of the start of a process on SQLite.
+    """An INSERT of the dialect in use, with `on_conflict_do_update` and `on_conflict_do_nothing`."""
+    # Only this dialect is imported: PostgreSQL's takes a twentieth of the start of a process on SQLite.
     dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
     statement: postgresql.Insert | sqlite.Insert = dialect.insert(table)
     return statement
 
 
 def connect_arguments(url: str) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """What the driver is called with to connect to this URL, as the engine reads it.
-
-    Raises:
-        ArgumentError, ValueError: it cannot be read. The message may repeat parts of it.
-    """
+    """The driver's arguments of a URL. Raises ArgumentError or ValueError, whose messages may repeat parts of it."""
     parsed = make_url(url)
     return parsed.get_dialect()().create_connect_args(parsed)
 
@@ -247,13 +235,13 @@ def _create_engine(url: str, *, pool_size: int, statement_timeout: float) -> Asy
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         file = _file_of(parsed)
-        # In memory sessions take turns on one connection: two that share it would share a transaction.
-        turns: dict[str, Any] = {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
+        # In memory, sessions use one connection in turn: two at once would share a transaction.
+        one: dict[str, Any] = {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
         engine = create_async_engine(
             url,
             json_deserializer=_from_json,
             connect_args={"timeout": LOCK_TIMEOUT_SECONDS},
-            **({} if file else turns),
+            **({} if file else one),
         )
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
         event.listen(engine.sync_engine, "begin", _sqlite_begin)
@@ -262,7 +250,7 @@ def _create_engine(url: str, *, pool_size: int, statement_timeout: float) -> Asy
             event.listen(engine.sync_engine, "do_connect", lambda *_: identity.check_again())
             event.listen(engine.sync_engine, "checkout", lambda *_: identity.check())
         return engine
-    # Not imported at the top: a process on SQLite does without psycopg.
+    # Not imported at the top: a process on SQLite needs no psycopg.
     connect = import_module("tenants_api.database.postgres").watched_connect(statement_timeout=statement_timeout)
     engine = create_async_engine(
         url,
@@ -283,21 +271,19 @@ _read_json = json.JSONDecoder().decode
 
 
 def _from_json(text: str | bytes) -> Any:
-    """As `json.loads`, which looks for the encoding of each text first: a start reads three for each realm."""
+    """As `json.loads`, but without its detection of the encoding: loading the registry reads three texts a realm."""
     return _read_json(text if isinstance(text, str) else text.decode())
 
 
 def _leave_read_only_server(context: ExceptionContext) -> None:
-    """A primary that became a standby keeps its connections: only new ones find the new primary (several hosts)."""
+    """Invalidate connections to a primary that became a standby; new ones find the new primary (several hosts)."""
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
 
 
 def _leave_reader(connection: Any, record: Any, fairy: Any) -> None:
-    """Reads alone would never tell that the server is no primary any more: what they find there is old.
-
-    PostgreSQL (14 and later) reports both settings on each connection; the ping before this has read the last report.
-    """
+    """Invalidate connections to a server that is no longer the primary: its rows may be outdated."""
+    # PostgreSQL (14 and later) reports both settings on each connection; the ping before this read the last report.
     reported = connection.driver_connection.info.parameter_status
     if "on" in (reported("in_hot_standby"), reported("default_transaction_read_only")):
         raise InvalidatePoolError

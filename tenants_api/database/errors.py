@@ -1,12 +1,12 @@
-"""What goes wrong with a database, whatever driver or library speaks to it. Knows neither of them."""
+"""Errors of the database, independent of driver and library."""
 
 from __future__ import annotations
 
 
 class StorageError(Exception):
-    """The database cannot be read or written now.
+    """The database cannot be read or written.
 
-    The text is the first line of what the driver said, without the statement; `cause` names the driver's error.
+    The message is the first line of the driver's, without the statement; `cause` names the driver's error.
     """
 
     def __init__(self, cause: BaseException) -> None:
@@ -15,9 +15,9 @@ class StorageError(Exception):
 
 
 class StorageBusy(StorageError):
-    """All our own connections are in use: our load, and no sign that the server was away."""
+    """All connections of the pool are in use, which does not mean that the server is unreachable."""
 
 
 def cause_of(error: BaseException) -> str:
-    """The name of what went wrong, for logs."""
+    """The name of an error, for logs."""
     return error.cause if isinstance(error, StorageError) else type(error).__name__

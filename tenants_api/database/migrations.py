@@ -1,4 +1,4 @@
-"""Runs the migrations, from a checkout as from an installed wheel, for the CLI and the tests."""
+"""Runs Alembic's migrations, from a checkout or an installed wheel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenants_api.database.revisions import revision_of, script_location
 
 T = TypeVar("T")
-MIGRATION_LOCK_TIMEOUT_SECONDS = 60.0  # seconds to wait for another migration
+MIGRATION_LOCK_TIMEOUT_SECONDS = 60.0  # to wait for another migration
 
 
 class MigrationError(Exception):
@@ -35,42 +35,45 @@ class Revision:
     message: str
 
 
-def upgrade(url: str, *, revision: str = "head", patience: float = MIGRATION_LOCK_TIMEOUT_SECONDS) -> None:
-    """Bring the database to a revision; several processes may do so at once and wait `patience` seconds for each other.
-
-    Raises:
-        MigrationError
-    """
-    _run(lambda config: command.upgrade(config, revision), url=url, patience=patience)
+def upgrade(url: str, *, revision: str = "head", lock_timeout: float = MIGRATION_LOCK_TIMEOUT_SECONDS) -> None:
+    """Upgrade the database to a revision; concurrent upgrades wait `lock_timeout` seconds. Raises MigrationError."""
+    _run(lambda config: command.upgrade(config, revision), url=url, lock_timeout=lock_timeout)
 
 
-def downgrade(url: str, *, revision: str, patience: float = MIGRATION_LOCK_TIMEOUT_SECONDS) -> None:
-    """Take the database back to a revision. Raises MigrationError."""
+def downgrade(url: str, *, revision: str, lock_timeout: float = MIGRATION_LOCK_TIMEOUT_SECONDS) -> None:
+    """Downgrade the database to a revision. Raises MigrationError."""
     _require_file(url)
-    _run(lambda config: command.downgrade(config, revision), url=url, patience=patience)
+    _run(lambda config: command.downgrade(config, revision), url=url, lock_timeout=lock_timeout)
 
 
 def current(url: str) -> str | None:
-    """The revision of the database; None when it was never migrated. Raises MigrationError, also when it is absent."""
-    return _connected(url, revision_of)
+    """The revision of the database; None when it was never migrated. Raises MigrationError."""
+    return read(url, revision_of)
 
 
 def history() -> list[Revision]:
     """All revisions, oldest first."""
-    found = [
-        Revision(script.revision, _one(script.down_revision), script.doc) for script in _scripts().walk_revisions()
-    ]
+    scripts = ScriptDirectory.from_config(_config("", lock_timeout=MIGRATION_LOCK_TIMEOUT_SECONDS))
+    found = [Revision(script.revision, _one(script.down_revision), script.doc) for script in scripts.walk_revisions()]
     return found[::-1]
 
 
 def check(url: str, *, metadata: MetaData) -> list[str]:
-    """How the database differs from the models; empty when it does not. Raises MigrationError."""
+    """The differences between the database and the models. Raises MigrationError."""
     return read(url, lambda connection: _differences(connection, metadata=metadata))
 
 
 def read(url: str, query: Callable[[Connection], T]) -> T:
-    """What a query finds in the database, on a connection of its own. Raises MigrationError."""
-    return _connected(url, query)
+    """The result of a query, on a connection of its own. Raises MigrationError."""
+    _require_file(url)
+    engine = sync_engine(url)
+    try:
+        with engine.connect() as connection:
+            return query(connection)
+    except (SQLAlchemyError, OSError) as error:
+        raise _failed(error) from error
+    finally:
+        engine.dispose()
 
 
 def run(url: str, statements: Iterable[str]) -> None:
@@ -86,53 +89,37 @@ def run(url: str, statements: Iterable[str]) -> None:
         engine.dispose()
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config("", patience=MIGRATION_LOCK_TIMEOUT_SECONDS))
-
-
-def _config(url: str, *, patience: float) -> Config:
+def _config(url: str, *, lock_timeout: float) -> Config:
     config = Config()
     # Config reads % as the start of a placeholder.
     config.set_main_option("script_location", str(script_location()).replace("%", "%%"))
-    config.attributes.update(url=url, patience=patience)
+    config.attributes.update(url=url, lock_timeout=lock_timeout)
     return config
 
 
-def _run(action: Callable[[Config], None], *, url: str, patience: float) -> None:
+def _run(action: Callable[[Config], None], *, url: str, lock_timeout: float) -> None:
     try:
-        action(_config(url, patience=patience))
+        action(_config(url, lock_timeout=lock_timeout))
     except (CommandError, SQLAlchemyError, OSError) as error:
         raise _failed(error) from error
 
 
-def _connected(url: str, query: Callable[[Connection], T]) -> T:
-    _require_file(url)
-    engine = sync_engine(url)
-    try:
-        with engine.connect() as connection:
-            return query(connection)
-    except (SQLAlchemyError, OSError) as error:
-        raise _failed(error) from error
-    finally:
-        engine.dispose()
-
-
 def sync_url(url: str) -> str:
-    """The same database for a driver without an event loop: Alembic runs in none."""
+    """The URL of the same database for a synchronous driver, which Alembic needs."""
     parsed = make_url(url)
     driver = "sqlite" if parsed.get_backend_name() == "sqlite" else "postgresql+psycopg"
     return parsed.set(drivername=driver).render_as_string(hide_password=False)
 
 
 def sync_engine(url: str) -> Engine:
-    """An engine on it that gives up on a server that does not answer, and on a file that somebody keeps locked."""
+    """An engine of this URL with timeouts for a server that does not answer and for a locked file."""
     name = sync_url(url)
     limit = {"timeout": 10} if name.startswith("sqlite") else {"connect_timeout": 5, "prepare_threshold": None}
     return create_engine(name, connect_args=limit)
 
 
 def _require_file(url: str) -> None:
-    # SQLite would make an empty file of a mistyped path.
+    # SQLite would create an empty file at a mistyped path.
     path = make_url(url).database if sync_url(url).startswith("sqlite") else None
     if path and path != ":memory:" and not Path(path).exists():
         raise MigrationError(f"there is no database at {path}: run `tenants-api db upgrade`")
@@ -146,12 +133,12 @@ def _differences(connection: Connection, *, metadata: MetaData) -> list[str]:
 def _failed(error: Exception) -> MigrationError:
     origin = getattr(error, "orig", None) or error
     first = (str(origin).strip().splitlines() or [type(origin).__name__])[0]
-    return MigrationError(f"the database could not be migrated: {first}; {_cure(error)}")
+    return MigrationError(f"the database could not be migrated: {first}; {_hint(error)}")
 
 
-def _cure(error: Exception) -> str:
+def _hint(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return "let the other one end, then run `tenants-api db upgrade` again"
+        return "wait for it to end, then run `tenants-api db upgrade` again"
     if isinstance(error, CommandError):
         return "`tenants-api db history` lists the revisions that this version knows"
     return "check TENANTS_DATABASE_URL (or TENANTS_DATABASE_DIRECT_URL) and run `tenants-api db upgrade`"

@@ -1,4 +1,4 @@
-"""Keyset paging: one page of a query, ordered by a UUIDv7 column; the same for every list. Knows no table."""
+"""Keyset paging: one page of a query, ordered by a UUIDv7 column. Knows no table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A place in a keyset list: at most one of `after` and `before`, and a `limit` of 1 to 100."""
+    """The position of a page: at most one of `after` and `before`, and a `limit` of 1 to 100."""
 
     limit: int = 25
     after: str | None = None
@@ -37,7 +37,7 @@ class PageRequest:
 
 
 def cursor_of(row_id: uuid.UUID) -> str:
-    """An opaque cursor; it names a row and proves nothing, so every query keeps its own filters."""
+    """An opaque cursor; it names a row and grants nothing, so every query needs its own filters."""
     return base64.urlsafe_b64encode(row_id.bytes).rstrip(b"=").decode("ascii")
 
 
@@ -45,7 +45,7 @@ def parse_cursor(cursor: str, *, pointer: str) -> uuid.UUID:
     try:
         return uuid.UUID(bytes=parse_base64url(cursor.encode("ascii")))
     except ValueError as error:
-        raise ValidationFailed(errors=[FieldError(pointer, "not a cursor that this API gave")]) from error
+        raise ValidationFailed(errors=[FieldError(pointer, "not a cursor of this API")]) from error
 
 
 async def fetch_page(
@@ -56,11 +56,7 @@ async def fetch_page(
     page: PageRequest,
     descending: bool = False,
 ) -> Page[T]:
-    """Run the query for one page, ordered by the column.
-
-    Raises:
-        ValidationFailed: a cursor is broken, or both were given.
-    """
+    """Run the query for one page, ordered by the column. Raises ValidationFailed for a broken cursor, or two."""
     if page.after is not None and page.before is not None:
         raise ValidationFailed(errors=[FieldError("/before", "give after or before, not both")])
     backwards = page.before is not None

@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL that give up a server which hangs. Imported only where the database is PostgreSQL.
+"""Connections to PostgreSQL with a timeout for servers that hang. Imported only where the database is PostgreSQL.
 
-The kernel of a server that hangs with its sockets open goes on to acknowledge what it is sent: neither TCP keepalives
-nor `tcp_user_timeout` find it out, and psycopg waits for its answer without an end.
+The kernel of a server that hangs with open sockets still acknowledges packets: neither TCP keepalives nor
+`tcp_user_timeout` detect it, and psycopg waits for ever.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from typing import Any
 import psycopg
 from psycopg.abc import RV, PQGen
 
-GRACE_SECONDS = 5.0  # beyond the server's own limit of a statement
+ANSWER_MARGIN_SECONDS = 5.0  # beyond the server's own statement timeout
 
 
 def watched_connect(*, statement_timeout: float) -> Callable[..., Coroutine[Any, Any, psycopg.AsyncConnection[Any]]]:
-    """What opens an engine's connections (`async_creator_fn`), where the server ends a statement after these seconds.
+    """The `async_creator_fn` of an engine; `statement_timeout` (seconds) is the server's.
 
-    A connection is cut when the server has not answered a statement, a commit or a ping in five seconds more.
+    A connection is cut when the server has not answered a statement, a commit or a ping five seconds after that.
     """
-    limit = statement_timeout + GRACE_SECONDS
+    limit = statement_timeout + ANSWER_MARGIN_SECONDS
 
     class WatchedConnection(psycopg.AsyncConnection[Any]):
         async def wait(self, gen: PQGen[RV], *arguments: Any, **options: Any) -> RV:
-            giving_up = asyncio.get_running_loop().call_later(limit, cut, self)
+            timer = asyncio.get_running_loop().call_later(limit, cut, self)
             try:
                 return await super().wait(gen, *arguments, **options)
             finally:
-                giving_up.cancel()
+                timer.cancel()
 
     return WatchedConnection.connect
 
 
 def cut(connection: psycopg.AsyncConnection[Any]) -> None:
-    """End it from our side: who waits on it reads its end at once. A cancelled query would wait for the server."""
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
-        wire.shutdown(socket.SHUT_RDWR)
+    """Shut the socket down, so that waits on it end at once; cancelling a query would wait for the server."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)

@@ -1,7 +1,6 @@
-"""Which schema this package knows, and which one a database has.
+"""The revisions of this package, and the revision of a database.
 
-Reads no more of the migrations than their names, by which they follow one another. Alembic, which runs them, is in no
-process that serves: it would be a tenth of what such a process imports.
+Does not import Alembic, which would be a tenth of the imports of a process that serves.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ _NAME = re.compile(r'^(revision|down_revision) = (?:"(\w+)"|None)$', re.MULTILIN
 
 
 def script_location(package: Path = _PACKAGE) -> Path:
-    """The copy inside the installed package, or `migrations/` beside it in a checkout."""
+    """The path of the migrations: inside the installed package, or `migrations/` in a checkout."""
     shipped = package / "_migrations"
     return shipped if shipped.is_dir() else package.parent / "migrations"
 
 
 @cache
 def known() -> Mapping[str, str]:
-    """Every revision that this package knows, and the one before it; before the first stands an empty text."""
+    """Every revision of this package, with the one before it; '' for the first."""
     files = (script_location() / "versions").glob("*.py")
     named = (dict(_NAME.findall(file.read_text(encoding="utf-8"))) for file in files)
     return {names["revision"]: names["down_revision"] for names in named}
@@ -36,19 +35,15 @@ def known() -> Mapping[str, str]:
 
 @cache
 def head() -> str:
-    """The newest of them: the one that no other follows. ValueError when that are two."""
+    """The newest revision of this package. Raises ValueError when there are two."""
     (newest,) = known().keys() - set(known().values())
     return newest
 
 
 async def is_migrated(database: Database) -> bool:
-    """Whether the database is at the newest revision that this package knows, or at a newer one.
+    """Whether the database is at this package's newest revision, or at a newer one, which this package does not know.
 
-    A revision that this package does not know is newer: migrations run before the new version starts, and until it
-    took over, the old version serves on the new schema (expand, then contract).
-
-    Raises:
-        SQLAlchemyError: it cannot be read.
+    During a rolling update the old version serves on the new schema (expand, then contract). Raises SQLAlchemyError.
     """
     async with database.engine.connect() as connection:
         revision = await connection.run_sync(revision_of)
@@ -56,7 +51,7 @@ async def is_migrated(database: Database) -> bool:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The revision that a database is at; None when it was never migrated."""
+    """The revision of a database; None when it was never migrated."""
     if not inspect(connection).has_table(_VERSION_TABLE):
         return None
     return connection.execute(text(f"select version_num from {_VERSION_TABLE}")).scalar_one_or_none()  # noqa: S608

@@ -1,8 +1,7 @@
-"""What PostgreSQL must be like for row-level security to hold: the role that serves, and every table of tenant data.
+"""Checks and sets up PostgreSQL for row-level security: the role that serves, and every table of tenant data.
 
 Row-level security binds no superuser, no role with BYPASSRLS and, unless it is forced, no owner of the table
-(PostgreSQL 15, section 5.8). Alembic does not see policies, so a new table without one would pass unnoticed.
-Knows no table by itself but the registry's, which are read before a tenant is known.
+(PostgreSQL 15, section 5.8). Alembic does not compare policies, so it would not find a new table without one.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from pg_roles r where r.rolname = current_user
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRole:
-    """What PostgreSQL says of the role that is logged in."""
+    """The role of the connection."""
 
     role: str
     is_superuser: bool
@@ -47,7 +46,7 @@ class DatabaseRole:
 
 @dataclass(frozen=True, slots=True)
 class RoleFault:
-    """Why a role may not serve, and the SQL that cures it."""
+    """Why a role may not serve, and the SQL that corrects it."""
 
     fault: str
     hint: str
@@ -56,7 +55,7 @@ class RoleFault:
 def faults_of(found: DatabaseRole) -> list[RoleFault]:
     """Why this role may not serve tenants; empty when it may."""
     role = found.role
-    if found.is_superuser:  # a member of everything: the rest says nothing
+    if found.is_superuser:  # a member of every role: the rest is meaningless
         return [RoleFault(f"the role {role} is a superuser", f"alter role {quoted(role)} nosuperuser nobypassrls")]
     faults = []
     if found.passes:
@@ -73,13 +72,13 @@ def faults_of(found: DatabaseRole) -> list[RoleFault]:
 
 
 def reason_not_to_serve(faults: Sequence[RoleFault]) -> str | None:
-    """The faults in one line with the cure; None when there are none."""
+    """The faults in one line with a hint; None when there are none."""
     if not faults:
         return None
-    reasons, cures = " and ".join(one.fault for one in faults), "; ".join(one.hint for one in faults)
+    reasons, hints = " and ".join(one.fault for one in faults), "; ".join(one.hint for one in faults)
     return (
         f"{reasons}, so row-level security does not bind this API; use another role (`tenants-api db grant` makes"
-        f" one), or run as a superuser: {cures}"
+        f" one), or run as a superuser: {hints}"
     )
 
 
@@ -91,8 +90,8 @@ def quoted(name: str) -> str:
 
 
 _READ_FIRST = "the verifier reads it to find out whose token it is, so no tenant is known yet; no tenant route reads it"
-# Tables with a tenant_id that stand outside, each with the reason. A new table is guarded unless it is listed here.
-OUTSIDE: Mapping[str, str] = {
+# Tables with a tenant_id and without a policy, with the reason. `unguarded_tables` reports every other one.
+TABLES_WITHOUT_POLICY: Mapping[str, str] = {
     "realms": _READ_FIRST,
     "role_rules": _READ_FIRST,
     "rejections": "written for many tenants in one batch, from refused tokens; read by admins, by no tenant route",
@@ -122,7 +121,7 @@ _TABLES = text(
 )
 
 
-# Rows of these are added and in the end removed, never changed: the role that serves has no right to.
+# The role that serves may add and delete rows of this table, and not change them.
 APPEND_ONLY = "audit_events"
 _CHANGERS = text(
     f"""
@@ -149,15 +148,15 @@ async def role_faults(database: Database) -> list[RoleFault]:
 
 
 async def why_not_serve(database: Database, *, environment: str) -> str | None:
-    """Why this database's role may not serve in this environment, in one line with the cure; None when it may.
+    """Why this database's role may not serve in this environment, in one line with a hint; None when it may.
 
-    In production one row of another tenant is one too many: a role that policies do not bind does not serve.
+    Only in production: there a role that policies do not bind may not serve.
     """
     return reason_not_to_serve(await role_faults(database)) if environment == "production" else None
 
 
 def unguarded_tables(connection: Connection) -> list[str]:
-    """Each table with a `tenant_id` whose rows another tenant could reach, in words; empty on SQLite."""
+    """A description of each table with a `tenant_id` whose rows another tenant could reach; empty on SQLite."""
     if connection.dialect.name != "postgresql":
         return []
     found = []
@@ -169,13 +168,13 @@ def unguarded_tables(connection: Connection) -> list[str]:
             *(["a policy does not compare app.tenant_id"] if row.opened else []),
             *(["a unique key is shared by all tenants"] if row.shared_key else []),
         ]
-        if gaps and row.table_name not in OUTSIDE:
+        if gaps and row.table_name not in TABLES_WITHOUT_POLICY:
             found.append(f"{row.table_name}: {', '.join(gaps)}")
     return found
 
 
 def changeable_log(connection: Connection) -> list[str]:
-    """Each role that may change the audit log, in words; empty on SQLite."""
+    """A description of each role that may change the audit log; empty on SQLite."""
     if connection.dialect.name != "postgresql":
         return []
     hint = "run `tenants-api db grant --apply`"
@@ -183,9 +182,9 @@ def changeable_log(connection: Connection) -> list[str]:
 
 
 def role_setup(*, database: str, owner: str = OWNER, app: str = APP) -> list[str]:
-    """The statements that make both roles and their rights; each may run again and changes nothing then.
+    """The statements that create both roles and their rights; they are idempotent.
 
-    Run by a superuser they make everything. The owner itself may run them once the roles exist.
+    A superuser may run them; the owner too, once the roles exist.
 
     Raises:
         ValueError: a name is not an ordinary identifier.
@@ -246,7 +245,7 @@ def _hand_over(owner: str) -> str:
 
 
 def _append_only(app: str) -> str:
-    """A table that is made later gets its rights from the default ones; its migration takes this one away."""
+    # A table that is created later gets the default rights; its migration revokes these.
     return _block(
         f"if to_regclass('public.{APPEND_ONLY}') is not null then",
         f"    revoke update, truncate on public.{APPEND_ONLY} from {app};",

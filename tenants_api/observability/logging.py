@@ -1,7 +1,6 @@
-"""Logs as events with fields, one line each, on stderr; nothing secret and nothing endless gets through.
+"""Logs as events with fields, one line each, on stderr, with redacted secrets and bounded length.
 
-Redaction is the last processor before the renderer, so that also what a library logs, and the text of an exception,
-passes it. Knows no setting: `configure` is told.
+Redaction is the last processor before the renderer, so that it also applies to logs of libraries and to exceptions.
 """
 
 from __future__ import annotations
@@ -24,33 +23,29 @@ _VALID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """A valid incoming `X-Request-ID` is kept, anything else replaced; header names are in lower case, as in ASGI."""
-    given = b""
-    for name, value in headers:
-        if name == b"x-request-id":
-            given = bytes(value)  # the first of two counts
-            break
+    """The incoming `X-Request-ID` if it is valid, else a new one; header names are in lower case, as in ASGI."""
+    given = next((bytes(value) for name, value in headers if name == b"x-request-id"), b"")
     return given.decode("ascii") if _VALID.fullmatch(given) else str(uuid_utils.uuid7())
 
 
 def request_id_in(scope: MutableMapping[str, Any]) -> str:
-    """The id of the request with this scope, made when it is first asked for."""
+    """The id of the request with this scope, set at the first call."""
     found: str | None = scope.get(REQUEST_ID)
     if found is None:
         found = scope[REQUEST_ID] = request_id_of(scope["headers"])
     return found
 
 
-MAX_VALUE_CHARACTERS = 256  # characters of one value
+MAX_VALUE_CHARACTERS = 256
 MAX_TRACEBACK_CHARACTERS = 8192
-MAX_READ_CHARACTERS = 16_384  # nothing behind this is even looked at: a log line must not cost more than it tells
+MAX_READ_CHARACTERS = 16_384  # of a value that redaction searches; the rest is cut off first
 MAX_DEPTH = 4
 REDACTED = "[redacted]"
-# Libraries that tell every step: httpx each URL, Alembic each look at the schema.
-CHATTY = ("httpx", "httpcore", "alembic")
+# Libraries that log every step: httpx each URL, Alembic each inspection of the schema.
+VERBOSE_LIBRARIES = ("httpx", "httpcore", "alembic")
 
-# The first letters of a base64url JSON object with or without white space; at least one more segment must follow. Where
-# a token may be is looked for first, from whole word to whole word: a text of nothing but beginnings takes no longer.
+# The first letters of a base64url JSON object with or without white space; at least one more segment must follow.
+# Dotted words are matched first, with possessive quantifiers, so that a text of nothing but beginnings takes no longer.
 _JWT = re.compile(r"e(?:y[A-DI-L]|w[k-r0-3])[A-Za-z0-9_-]{8}")
 _DOTTED = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]*+)++")
 _ADMIN_KEY = re.compile(r"tak_[A-Za-z0-9]+_[A-Za-z0-9_-]+")
@@ -58,7 +53,7 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 _SECRET_KEY = re.compile(r"(?i)(?:^|[_\-.])(?:token|password|authorization|secret|cookie|api_key)$")
 # C1, line and paragraph separators, bidirectional controls, lone surrogates: with C0 and DEL what could forge a second
-# line, drive a terminal, show text in another order, or be no UTF-8.
+# line, control a terminal, reorder text, or be invalid UTF-8.
 _DRIVING = "\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _CONTROL = re.compile(f"[\x00-\x1f{_DRIVING}]")
 _CONTROL_BUT_LINES = re.compile(f"[\x00-\x09\x0b-\x1f{_DRIVING}]")
@@ -88,7 +83,7 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
 
 
 class _Stderr:
-    """stderr as it is at the moment of writing: who swaps it (a test, a daemon) is followed, not written past."""
+    """The present `sys.stderr`, which a test or a daemon may replace."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -98,12 +93,12 @@ class _Stderr:
 
 
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """The processor that takes secrets out, cuts long values and escapes control characters."""
+    """The processor that redacts secrets, shortens long values and escapes control characters."""
     return {_text(str(key), limit=MAX_VALUE_CHARACTERS): _clean(value, key=str(key)) for key, value in event.items()}
 
 
 def redacted(value: str, *, limit: int = MAX_VALUE_CHARACTERS) -> str:
-    """A stranger's text for people to read: without what looks like a secret, control characters, and an end."""
+    """An untrusted text without secrets and control characters, at most `limit` characters long."""
     return _text(value, limit=limit)
 
 
@@ -127,7 +122,7 @@ def _console() -> Processor:
 
 
 def _route_standard_library(processors: list[Processor], *, threshold: int) -> None:
-    """uvicorn, SQLAlchemy and others: the same fields, the same redaction."""
+    """Give records of uvicorn, SQLAlchemy and others the same fields and redaction."""
     handler = logging.StreamHandler(_Stderr())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -135,7 +130,7 @@ def _route_standard_library(processors: list[Processor], *, threshold: int) -> N
         )
     )
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.INFO), force=True)
-    for name in CHATTY:
+    for name in VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -175,7 +170,7 @@ def _text(value: str, *, limit: int, control: re.Pattern[str] = _CONTROL) -> str
 
 
 def _without_jwt(dotted: re.Match[str]) -> str:
-    """Words with dots between them, up to where a token begins."""
+    """The dotted words before a token, or all of them."""
     words = dotted[0].split(".")
     for place, (word, following) in enumerate(pairwise(words)):
         begin = _JWT.search(word)
@@ -185,10 +180,10 @@ def _without_jwt(dotted: re.Match[str]) -> str:
 
 
 def bind(**context: Any) -> Mapping[str, Token[Any]]:
-    """Add fields (`request_id`, `tenant`) to every event of this task, until `release` gets what this gives."""
+    """Add fields (`request_id`, `tenant`) to every event of this task, until `release` gets the result."""
     return structlog.contextvars.bind_contextvars(**context)
 
 
 def release(bound: Mapping[str, Token[Any]]) -> None:
-    """Take these fields away again; in the task that bound them."""
+    """Remove these fields, in the task that bound them."""
     structlog.contextvars.reset_contextvars(**bound)

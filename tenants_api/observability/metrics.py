@@ -1,10 +1,10 @@
-"""The Prometheus metrics of one process, in a registry of their own, so that two applications in one test differ.
+"""The Prometheus metrics of one application, in a registry of their own.
 
-Where a server has several workers they count into files in one folder (prometheus_client's multiprocess mode), and a
-scrape of any of them, or of their parent, answers for all.
+Several workers of a server count into files in one folder (prometheus_client's multiprocess mode), and a scrape of any
+of them, or of their parent, is of all.
 
 No metric has a tenant label: a hundred thousand tenants would be a hundred thousand series. Reasons and routes are
-from fixed lists; nothing that a caller sent becomes a label. Knows nothing of what it counts.
+from fixed lists; no value from a request becomes a label.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is imported
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is imported
 PUBLISH_SECONDS = 5.0  # between two readings of the gauges, where several workers share a folder
-# What a gauge is for several workers: the sum of those that live, their highest value, or their lowest.
+# How a gauge is aggregated over the live workers: their sum, their highest value, or their lowest.
 Across = Literal["livesum", "livemax", "livemin"]
 
 FETCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds; a fetch has 5 s
@@ -50,15 +50,15 @@ class Metrics:
     """Every metric of a process.
 
     token_verifications{result, reason}   result: accepted | refused; reason: `none` or the refusal's stable reason
-    verify_duration                       seconds of one verification of a token that was not known before
+    verify_duration                       seconds of one verification of a token that was not in the cache
     jwks_fetches{result}                  result: success | failure
-    jwks_fetch_duration                   seconds of one fetch, with the realm's status beside it
-    jwks_last_success                     epoch seconds of the last fetch that brought keys, of any realm
-    jwks_not_asked                        unknown kids for which the realm was not asked again, over its budget
-    background_restarts{task}             loops beside the requests that died and were started again
+    jwks_fetch_duration                   seconds of one fetch, status of the realm included
+    jwks_last_success                     epoch seconds of the last successful fetch, of any realm
+    jwks_not_asked                        unknown kids without a refetch at once, because of the refetch limiter
+    background_restarts{task}             restarts of background loops after an error
     http_requests{method, route, status}  route: the route's template, `none` where nothing matched
 
-    What can be read at any time is read when it is scraped, see `watch`.
+    Gauges are read at each scrape, see `watch`.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Metrics:
         )
         self.verify_duration = Histogram(
             "tenants_verify_duration_seconds",
-            "Time to verify a token that was not known before",
+            "Time to verify a token that was not in the cache",
             buckets=VERIFY_BUCKETS,
             registry=self.registry,
         )
@@ -89,15 +89,15 @@ class Metrics:
         )
         self.jwks_not_asked = Counter(
             "tenants_jwks_not_asked",
-            "Unknown kids for which the realm was not asked, over its budget",
+            "Unknown kids without a refetch at once, because of the refetch limiter",
             registry=self.registry,
         )
         self.background_restarts = Counter(
-            "tenants_background_restarts", "Background loops that died and were restarted", ["task"],
+            "tenants_background_restarts", "Restarts of background loops after an error", ["task"],
             registry=self.registry,
         )  # fmt: skip
         self.http_requests = Counter(
-            "tenants_http_requests", "Answered HTTP requests", ["method", "route", "status"], registry=self.registry
+            "tenants_http_requests", "HTTP responses", ["method", "route", "status"], registry=self.registry
         )
         self._watched: list[_Watched] = []
         self._children: dict[tuple[Counter, tuple[str | int, ...]], Counter] = {}
@@ -109,7 +109,7 @@ class Metrics:
         GCCollector(registry=self.registry)
 
     def watch(self, name: str, read: Callable[[], float], *, about: str, across: Across) -> None:
-        """A gauge `tenants_<name>` that is read at each scrape; `read` is called in another thread."""
+        """Add a gauge `tenants_<name>` that is read at each scrape; `read` is called in another thread."""
         self.watch_each(name, lambda: {(): read()}, about=about, labels=(), across=across)
 
     def watch_each(
@@ -121,82 +121,82 @@ class Metrics:
         labels: Sequence[str],
         across: Across,
     ) -> None:
-        """The same with labels: `read` gives all values of one scrape by their labels."""
+        """As `watch`, with labels: `read` returns all values by their labels."""
         watched = _Watched(f"tenants_{name}", about, labels=labels, read=read, across=across)
         self._watched.append(watched)
         self.registry.register(watched)
 
     @property
     def is_shared(self) -> bool:
-        """Whether this process counts into a folder that several workers share."""
-        return FOLDER in os.environ
+        """Whether several workers share the folder of metrics."""
+        return FOLDER_VARIABLE in os.environ
 
     async def publish(self) -> None:
-        """Write the watched gauges where a scrape of another process finds them, again and again."""
+        """Write the watched gauges to the shared folder every five seconds, for ever."""
         while True:
             for watched in self._watched:
                 await asyncio.to_thread(watched.publish)
             await asyncio.sleep(PUBLISH_SECONDS)
 
     def token_verified(self, result: str, *, reason: str = "none", seconds: float | None = None) -> None:
-        """One verification: `accepted`, or `refused` for a reason; and how long it took, where one was begun."""
+        """Count one verification, `accepted` or `refused` for a reason; `seconds` is None for malformed credentials."""
         self._child(self.token_verifications, result, reason).inc()
         if seconds is not None:
             self.verify_duration.observe(seconds)
 
     def jwks_fetched(self, result: str, *, seconds: float) -> None:
-        """One fetch of a key set: `success` or `failure`, and how long it took."""
+        """Count one fetch of a key set, `success` or `failure`."""
         self.jwks_fetches.labels(result).inc()
         self.jwks_fetch_duration.observe(seconds)
         if result == "success":
             self.jwks_last_success.set_to_current_time()
 
     def restarted(self, task: str) -> None:
-        """A background loop died."""
+        """Count one restart of a background loop."""
         self.background_restarts.labels(task).inc()
 
     def http_answered(self, *, method: str, route: str, status: int) -> None:
-        """One answer; `route` is the template, never the path that a caller sent."""
+        """Count one response; `route` is the template, never the path of the request."""
         self._child(self.http_requests, method, route, status).inc()
 
     def _child(self, counter: Counter, *labels: str | int) -> Counter:
-        """What `counter.labels` gives, which takes a lock and a text of each label every time."""
+        """`counter.labels(*labels)`, cached: that takes a lock and a string of each label."""
         child = self._children.get((counter, labels))
         if child is None:
             child = self._children[counter, labels] = counter.labels(*labels)
         return child
 
     def render(self) -> tuple[bytes, str]:
-        """The exposition for a scrape: body and content type."""
+        """Body and content type of a scrape."""
         return generate_latest(registry_of_workers() if self.is_shared else self.registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
 @contextmanager
 def shared_by(workers: int) -> Iterator[None]:
-    """Workers that are started in this block as new interpreters count into one folder, if they are several."""
+    """Make several workers that start in this block as new interpreters share one folder of metrics."""
     if workers == 1:
         yield
         return
     with TemporaryDirectory(prefix="tenants-metrics-") as folder:
-        os.environ[FOLDER] = folder
+        os.environ[FOLDER_VARIABLE] = folder
         try:
             yield
         finally:
-            del os.environ[FOLDER]
+            del os.environ[FOLDER_VARIABLE]
 
 
 def registry_of_workers() -> CollectorRegistry:
-    """What all workers of the folder counted; those of `process_` and `python_` are not in it."""
+    """The metrics of all workers of the folder, without those of `process_` and `python_`."""
     registry = CollectorRegistry()
     registry.register(_Workers())
     return registry
 
 
 class _Workers(Collector):
-    """Reads the folder. The gauges of a worker that has died are removed first; what it counted stays."""
+    """Reads the folder. Gauges of dead workers are removed first; their counters stay."""
 
     def collect(self) -> Iterator[Metric]:
-        folder = os.environ[FOLDER]
+        folder = os.environ[FOLDER_VARIABLE]
         for pid in {int(file.stem.rpartition("_")[2]) for file in Path(folder).glob("gauge_live*.db")}:
             if not _is_alive(pid):
                 with suppress(FileNotFoundError):  # another scrape removed them
@@ -205,7 +205,7 @@ class _Workers(Collector):
 
 
 class _Watched(Collector):
-    """A gauge that is read: at a scrape, or by `publish` into the folder of several workers."""
+    """A gauge that is read at a scrape, or by `publish` for several workers."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class _Watched(Collector):
         yield family
 
     def publish(self) -> None:
-        if self._gauge is None:  # not before there is a value: it would be 0, and that the lowest of all workers
+        if self._gauge is None:  # not before the first value: it would be 0, the lowest of all workers
             self._gauge = Gauge(
                 self._name, self._about, self._labels, registry=None, multiprocess_mode=self._across
             )  # fmt: skip
@@ -244,5 +244,5 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's, with the number of one that is gone or not
+        pass  # a process of another user has this pid
     return True

@@ -1,4 +1,4 @@
-"""What runs beside the requests: writes that nobody waits for, and loops that must never end."""
+"""Background tasks: writes that no request waits for, and supervised loops."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 import structlog
 
-SHUTDOWN_SECONDS = 2.0  # seconds at shutdown
-FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0  # seconds before a loop that died is started again
+SHUTDOWN_SECONDS = 2.0
+FIRST_RESTART_PAUSE_SECONDS, MAX_RESTART_PAUSE_SECONDS = 0.5, 30.0
 log = structlog.get_logger("tenants_api.replica")
 
 
 class Background:
-    """The writes under way. asyncio keeps no strong reference to a task, so they are kept here."""
+    """The writes under way. It holds the strong references to tasks that asyncio does not."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run it; it must catch what it expects to fail."""
+        """Start a task, which must handle its expected errors."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -32,11 +32,8 @@ class Background:
 
 
 async def supervised(name: str, run: Callable[[], Awaitable[None]], *, on_death: Callable[[str], None]) -> None:
-    """Run a loop for ever: when it dies of a mistake, say so, count it, and start it again after a pause.
-
-    Nobody waits for such a loop. Without this its death would be found when a suspended tenant still gets in.
-    """
-    pause = FIRST_PAUSE
+    """Run a loop for ever: when it ends or raises, log it, call `on_death`, and start it again after a pause."""
+    pause = FIRST_RESTART_PAUSE_SECONDS
     while True:
         begun = asyncio.get_running_loop().time()
         try:
@@ -46,21 +43,21 @@ async def supervised(name: str, run: Callable[[], Awaitable[None]], *, on_death:
         else:
             log.error("background_task_ended", task=name)
         on_death(name)
-        if asyncio.get_running_loop().time() - begun > LAST_PAUSE:
-            pause = FIRST_PAUSE
+        if asyncio.get_running_loop().time() - begun > MAX_RESTART_PAUSE_SECONDS:
+            pause = FIRST_RESTART_PAUSE_SECONDS
         await asyncio.sleep(pause)
-        pause = min(pause * 2, LAST_PAUSE)
+        pause = min(pause * 2, MAX_RESTART_PAUSE_SECONDS)
 
 
 def start_loops(
     loops: Mapping[str, Callable[[], Awaitable[None]]], *, on_death: Callable[[str], None]
 ) -> list[asyncio.Task[None]]:
-    """Each loop as a supervised task of its own."""
+    """Start each loop as a supervised task."""
     return [asyncio.create_task(supervised(name, run, on_death=on_death), name=name) for name, run in loops.items()]
 
 
 async def stop_loops(tasks: list[asyncio.Task[None]]) -> None:
-    """End them and wait until they have ended."""
+    """Cancel the tasks and wait for their end."""
     for task in tasks:
         task.cancel()
     if tasks:

@@ -1,4 +1,4 @@
-"""The kinds of fields that the admin plane reads: bounded, strict, without control characters. Knows no resource."""
+"""Types of fields: bounded, strict, without control characters. Knows no resource."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _rfc3339(value: datetime) -> str:
 
 
 def _plain(value: str) -> str:
-    """Control characters break logs, headers and PostgreSQL (NUL)."""
+    # Control characters break logs, headers and PostgreSQL (NUL).
     if any(character < " " or character == "\x7f" for character in value):
         raise ValueError("must not hold control characters")
     return value
@@ -32,18 +32,18 @@ PlainText = Annotated[str, AfterValidator(_plain)]
 
 
 def example(**members: Any) -> ConfigDict:
-    """The `model_config` of a model whose contract shows this example."""
+    """The `model_config` of a model with this example in its JSON schema."""
     return ConfigDict(json_schema_extra={"examples": [members]})
 
 
 class ResponseModel(BaseModel):
-    """What is answered: built from rows and values by attribute."""
+    """Base of response models, which are validated from attributes of rows and values."""
 
     model_config = ConfigDict(from_attributes=True, populate_by_name=True)
 
 
 class RequestModel(BaseModel):
-    """What is sent to us: strict types, no unknown fields, no echo of what was wrong."""
+    """Base of request models: strict types, no unknown fields, no input in errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, populate_by_name=True)
 
@@ -63,7 +63,7 @@ class Paged(ResponseModel, Generic[T]):
 
 
 def paged(page: Page[Any], *, convert: Callable[[Any], Any]) -> dict[str, Any]:
-    """A page in its envelope, ready for `Paged[…]`."""
+    """A page as the members of `Paged`."""
     return {
         "data": [convert(row) for row in page.items],
         "list_metadata": {"after": page.after, "before": page.before},
@@ -71,7 +71,7 @@ def paged(page: Page[Any], *, convert: Callable[[Any], Any]) -> dict[str, Any]:
 
 
 class Problem(ResponseModel):
-    """RFC 9457. `code` is stable; `errors` points at wrong fields (RFC 6901)."""
+    """A problem (RFC 9457). `code` is stable; `errors` points at wrong fields (RFC 6901)."""
 
     type: str = Field(examples=["/problems/invalid_token"])
     title: str
@@ -82,13 +82,13 @@ class Problem(ResponseModel):
     errors: list[dict[str, str]] = []
 
 
-MAX_METADATA = 16_384  # bytes of JSON
-MAX_DEPTH = 20
+MAX_METADATA_BYTES = 16_384  # of JSON
+MAX_JSON_DEPTH = 20
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 
 def is_slug(text: str) -> bool:
-    """Whether a tenant may have this slug, or had it before ids were refused as slugs."""
+    """Whether the text has the form of a slug; some slugs from before that rule are ids."""
     return _SLUG.fullmatch(text) is not None
 
 
@@ -107,23 +107,23 @@ def merge_patch(target: Mapping[str, Any], *, patch: Mapping[str, Any]) -> dict[
 
 
 def check_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    """Bounded in bytes and depth. Raises ValueError."""
+    """Check the bounds of bytes and depth. Raises ValueError."""
     check_depth(value)
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    if len(text.encode()) > MAX_METADATA:
-        raise ValueError(f"must be at most {MAX_METADATA} bytes of JSON")
+    if len(text.encode()) > MAX_METADATA_BYTES:
+        raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes of JSON")
     if "\\u0000" in text:
         raise ValueError("must not hold NUL characters")
     return value
 
 
 def check_depth(value: Any) -> Any:
-    """Refuse JSON that is nested deeper than any of our own functions should recurse."""
+    """Refuse JSON that is nested deeper than recursive functions should go. Raises ValueError."""
     layer, depth = [value], 0
     while layer:
         depth += 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")
+        if depth > MAX_JSON_DEPTH:
+            raise ValueError(f"must not be nested deeper than {MAX_JSON_DEPTH} levels")
         inner = [one for one in layer if isinstance(one, dict | list)]
         layer = [child for one in inner for child in (one.values() if isinstance(one, dict) else one)]
     return value
@@ -133,7 +133,7 @@ def _check_slug(value: str) -> str:
     if not is_slug(value):
         raise ValueError("must be 1 to 63 lower-case letters, digits and inner hyphens")
     if is_id(value):
-        raise ValueError("must not look like an id: ids and slugs stand at the same place in paths")
+        raise ValueError("must not be a UUID, because paths accept an id or a slug")
     return value
 
 
@@ -154,9 +154,9 @@ Slug = Annotated[str, AfterValidator(_check_slug), Field(max_length=63, examples
 Name = Annotated[_Trimmed, Field(min_length=1, max_length=200, examples=["Acme Ltd"])]
 ClientId = Annotated[_Trimmed, Field(min_length=1, max_length=255, examples=["tenants-api"])]
 ExternalId = Annotated[_Trimmed, Field(min_length=1, max_length=200, examples=["crm-4711"])]
-# A little longer than an issuer may be: a pasted well-known URL is stripped before it is measured.
+# Longer than an issuer may be: the suffix of a pasted well-known URL is removed before the check of the issuer.
 Url = Annotated[PlainText, Field(min_length=1, max_length=600, examples=["https://id.example/realms/acme"])]
 Metadata = Annotated[dict[str, Any], AfterValidator(check_metadata), Field(examples=[{"plan": "gold"}])]
 Claims = Annotated[dict[str, Any], AfterValidator(check_depth)]
-# Strict mode would refuse every time, for JSON has none; so anything but a text is refused first.
+# Not strict, because strict mode refuses strings; `_is_text` refuses everything else.
 Instant = Annotated[AwareDatetime, BeforeValidator(_is_text), Field(strict=False)]

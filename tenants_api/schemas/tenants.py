@@ -1,4 +1,4 @@
-"""Wire models of tenants, realms and rejections, and the way from them to drafts."""
+"""Schemas of tenants, realms and rejections, and their conversion to drafts."""
 
 from __future__ import annotations
 
@@ -34,16 +34,14 @@ _ISSUER_CHECK = (
     "URL at which it is reached (no KC_HOSTNAME)"
 )
 
-# From the best to the worst: a tenant is as healthy as its worst realm in use.
-_BY_HEALTH = (Health.HEALTHY, Health.UNKNOWN, Health.DEGRADED, Health.FAILING)
-
+_BY_HEALTH = (Health.HEALTHY, Health.UNKNOWN, Health.DEGRADED, Health.FAILING)  # from the best to the worst
 
 Issuer = Annotated[Url, Field(description="exactly the `iss` of the realm's tokens")]
 OurClient = Annotated[ClientId, Field(description="this API's client in the realm")]
 
 
 class RealmIn(RequestModel):
-    """A realm as an admin describes it; what is left out follows from the rest."""
+    """A realm as an admin describes it; omitted members get their defaults."""
 
     issuer: Issuer
     realm_url: Url | None = Field(default=None, description="where the realm is reached; the issuer if left out")
@@ -68,7 +66,7 @@ class RealmIn(RequestModel):
 
 
 class RealmPatch(RealmIn):
-    """A merge patch (RFC 7396) of a realm; null takes an optional member back to its default."""
+    """A merge patch (RFC 7396) of a realm; null resets an optional member to its default."""
 
     issuer: Issuer = ""
     client_id: OurClient = ""
@@ -77,10 +75,10 @@ class RealmPatch(RealmIn):
 class RuleIn(RequestModel):
     """`from` is `realm`, `client:<client_id>`, `group` or `scope`; `value` is compared exactly.
 
-    A client id may hold any character but control characters, as in Keycloak; white space not at its ends.
+    As in Keycloak, a client id may have any character but control characters, and no white space at its ends.
     """
 
-    model_config = ConfigDict(populate_by_name=False)  # `source` is our name for it, not the contract's
+    model_config = ConfigDict(populate_by_name=False)  # the contract's name is `from`
 
     source: PlainText = Field(
         alias="from", pattern=r"^(?:realm|group|scope|client:\S(?:.{0,253}\S)?)$", examples=["realm"]
@@ -92,11 +90,11 @@ class RuleIn(RequestModel):
 Rules = Annotated[list[RuleIn], Field(max_length=200)]
 
 
-_PUBLISHED = "whether everybody may read at which realms this tenant's tokens are issued (RFC 9728)"
+_PUBLISHED = "whether this tenant's protected resource metadata, with its issuers, is public (RFC 9728)"
 
 
 class TenantFields(RequestModel):
-    """What an admin says of a tenant."""
+    """The members of a tenant that an admin sets."""
 
     slug: Slug
     name: Name
@@ -114,9 +112,9 @@ class TenantIn(TenantFields):
 
 
 class TenantPut(TenantIn):
-    """The whole tenant; without `slug` the one in the path is meant."""
+    """The whole tenant; the default of `slug` is the one in the path."""
 
-    slug: Slug | None = None  # type: ignore[assignment]  # the path may name it instead
+    slug: Slug | None = None  # type: ignore[assignment]  # required in the base class
 
 
 class TenantPatch(RequestModel):
@@ -130,7 +128,7 @@ class TenantPatch(RequestModel):
 
 
 class ConditionOut(ResponseModel):
-    """One named check with its outcome; `reason` is a stable code."""
+    """The result of one check; `reason` is a stable code."""
 
     type: str = Field(examples=["IssuerMatches"])
     status: Literal["True", "False", "Unknown"]
@@ -140,7 +138,7 @@ class ConditionOut(ResponseModel):
 
 
 class RealmOut(ResponseModel):
-    """A registered realm; `conditions` are its last checks."""
+    """A registered realm; `conditions` are the results of its last checks."""
 
     id: uuid.UUID
     issuer: str
@@ -197,18 +195,18 @@ class TenantOut(ResponseModel):
 
 
 class Reason(RequestModel):
-    """Why; kept in the audit trail."""
+    """A reason for the audit log."""
 
     reason: PlainText | None = Field(default=None, max_length=500)
 
 
 def tenant_out(tenant: Tenant) -> TenantOut:
-    """The answer for a tenant."""
+    """The response model of a tenant."""
     return TenantOut.model_validate(tenant)
 
 
 def tenant_draft(body: TenantFields, *, vocabulary: Vocabulary, slug: str | None = None) -> TenantDraft:
-    """The tenant that the body describes; `slug` where the body has none. Raises ValidationFailed."""
+    """The draft of the body; `slug` is used where the body has none. Raises ValidationFailed."""
     return TenantDraft(
         slug=body.slug or slug or "",
         name=body.name,
@@ -226,7 +224,7 @@ def to_draft(realm: RealmIn, *, policy: TargetPolicy) -> RealmDraft:
 
 
 def to_drafts(realms: Sequence[RealmIn], *, policy: TargetPolicy) -> tuple[RealmDraft, ...]:
-    """Check several of one tenant. Raises ValidationFailed, also for a duplicate."""
+    """Check all realms of a tenant. Raises ValidationFailed, also for a duplicate."""
     drafts: list[RealmDraft] = []
     for n, realm in enumerate(realms):
         try:
@@ -235,7 +233,9 @@ def to_drafts(realms: Sequence[RealmIn], *, policy: TargetPolicy) -> tuple[Realm
             errors = [FieldError(f"/realms/{n}{error.pointer}", error.detail) for error in failed.errors]
             raise ValidationFailed(failed.detail, errors=errors) from failed
         if (draft.issuer, draft.organization) in [(one.issuer, one.organization) for one in drafts]:
-            raise ValidationFailed(errors=[FieldError(f"/realms/{n}/issuer", "the same realm stands here twice")])
+            raise ValidationFailed(
+                errors=[FieldError(f"/realms/{n}/issuer", "duplicate realm: same issuer and organization")]
+            )
         drafts.append(draft)
     return tuple(drafts)
 
@@ -255,7 +255,7 @@ def to_rules(
 
 
 class RejectionOut(ResponseModel):
-    """Refused tokens that look alike. `kid`, `azp` and `aud` are the sender's words: unsigned tokens have some too."""
+    """Refused tokens with equal values, counted. `kid`, `azp` and `aud` are unverified."""
 
     reason: str = Field(examples=["wrong_audience"])
     kid: str | None
@@ -267,7 +267,7 @@ class RejectionOut(ResponseModel):
 
 
 def rejection_out(row: Rejection) -> RejectionOut:
-    """The row as the contract has it."""
+    """The response model of a row."""
     return RejectionOut(
         reason=row.reason,
         kid=row.kid,

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from tenants_api.assertions import build_assertions
+from tenants_api.assertions.minting import build_assertions
 from tenants_api.assertions.storage import SessionKeys
 from tenants_api.clocks import Clocks
 from tenants_api.database.engine import Database

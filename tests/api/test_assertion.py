@@ -10,9 +10,10 @@ from typing import Any
 import jwt
 import pytest
 
-from tenants_api.assertions import TYPE, Assertions, Seal
+from tenants_api.assertions.minting import ASSERTION_TYPE, Assertions
 from tenants_api.composition import Services
 from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.encoding.sealing import Seal
 from tenants_api.readiness import NotReady
 from tenants_api.settings import SettingsError, load_settings
 from tenants_api.tokens.credentials import Credential
@@ -76,7 +77,7 @@ async def test_every_assertion_has_an_id_of_its_own_and_a_type_of_its_own(api: A
     first, second = (assertion(api).mint(someone) for _ in range(2))
     verifier = await published(api)
     assert verifier.claims(first)["jti"] != verifier.claims(second)["jti"]
-    assert jwt.get_unverified_header(first)["typ"] == TYPE
+    assert jwt.get_unverified_header(first)["typ"] == ASSERTION_TYPE
 
 
 async def test_assertion_is_for_one_audience(api: ApiClient) -> None:

@@ -9,10 +9,18 @@ import jwt
 import pytest
 from sqlalchemy import delete, func, select, update
 
-from tenants_api.assertions import AHEAD, CACHED, KEPT, Assertions, Unreadable
-from tenants_api.assertions.minting import LOOK, new_key, next_key
+from tenants_api.assertions.minting import (
+    JWKS_MAX_AGE_SECONDS,
+    KEY_AHEAD_SECONDS,
+    KEY_POLL_SECONDS,
+    KEY_RETENTION_SECONDS,
+    Assertions,
+    new_key,
+    next_key,
+)
 from tenants_api.assertions.storage import AssertionKey
 from tenants_api.database.engine import Database
+from tenants_api.encoding.sealing import Unreadable
 from tests.support.asserting import LIFETIME, OTHER_SECRET, SECRET, Verifier, caller, replica
 from tests.support.tokens import Clock
 
@@ -52,7 +60,7 @@ async def test_replicas_that_rotate_at_the_same_moment_make_one_key(database: Da
         await asyncio.gather(*(one.renew() for one in replicas))
         assert await count(database) == expected
         assert len({tuple(kids(one)) for one in replicas}) == 1
-        clock.pass_time(LIFETIME - AHEAD)
+        clock.pass_time(LIFETIME - KEY_AHEAD_SECONDS)
 
 
 async def test_next_key_is_published_before_it_signs_and_the_old_one_after(database: Database) -> None:
@@ -65,17 +73,17 @@ async def test_next_key_is_published_before_it_signs_and_the_old_one_after(datab
         await one.renew()
         return signer(one, clock), kids(one)
 
-    clock.pass_time(LIFETIME - AHEAD - 1)
+    clock.pass_time(LIFETIME - KEY_AHEAD_SECONDS - 1)
     assert await state() == (old, [old])
     clock.pass_time(1)
     assert (await state())[0] == old
     new = kids(one)[-1]
     assert kids(one) == [old, new]
-    clock.pass_time(AHEAD - 1)
+    clock.pass_time(KEY_AHEAD_SECONDS - 1)
     assert await state() == (old, [old, new])
     clock.pass_time(1)
     assert await state() == (new, [old, new])
-    clock.pass_time(KEPT - 1)
+    clock.pass_time(KEY_RETENTION_SECONDS - 1)
     assert kids(one) == [old, new]
     clock.pass_time(1)
     assert kids(one) == [new]
@@ -86,10 +94,11 @@ async def test_service_with_an_old_key_set_verifies_every_assertion_through_rota
     replicas = [replica(database, clock), replica(database, clock)]
     for one in replicas:
         await one.renew()
-    sets = [replicas[0].jwks()] * (CACHED // int(LOOK) + 1)  # what a service fetched up to CACHED seconds ago
+    # The key sets that a service may have cached.
+    sets = [replicas[0].jwks()] * (JWKS_MAX_AGE_SECONDS // int(KEY_POLL_SECONDS) + 1)
     signers = set()
-    for minute in range(4 * LIFETIME // int(LOOK)):
-        clock.pass_time(LOOK)
+    for minute in range(4 * LIFETIME // int(KEY_POLL_SECONDS)):
+        clock.pass_time(KEY_POLL_SECONDS)
         await replicas[minute % 2].renew()  # the other one is a whole look behind
         sets = [*sets[1:], replicas[(minute + 1) % 2].jwks()]
         for one in replicas:
@@ -112,7 +121,7 @@ async def test_key_outlives_a_database_that_is_away_and_a_long_stop(database: Da
     await restarted.renew()
     assert len(kids(restarted)) == 2
     assert signer(restarted, clock) == old, "the new one must become known first"
-    clock.pass_time(AHEAD)
+    clock.pass_time(KEY_AHEAD_SECONDS)
     assert signer(restarted, clock) != old
 
 
@@ -123,7 +132,7 @@ async def test_private_key_is_not_in_the_database(database: Database) -> None:
         (sealed,) = await session.scalars(select(AssertionKey.sealed))
     stranger = replica(database, clock, secrets=(OTHER_SECRET,))
     with pytest.raises(Unreadable):
-        await stranger.look()
+        await stranger.load()
     assert b"PRIVATE" not in sealed
     made = new_key(1, signs_from=0)
     assert made.private.private_numbers().private_value.to_bytes(32, "big") not in sealed
@@ -137,7 +146,7 @@ async def test_secret_is_changed_without_losing_the_keys(database: Database) -> 
     await both.renew()
     assert len(kids(both)) == 2
     with pytest.raises(Unreadable):
-        await replica(database, clock).look()
+        await replica(database, clock).load()
 
 
 @pytest.mark.parametrize("change", [{"signs_from": 1}, {"sequence": 7}, {"sealed": b"x" * 150}, {"sealed": b""}])
@@ -147,7 +156,7 @@ async def test_row_that_was_tampered_with_is_not_believed(database: Database, ch
     async with database.begin() as session:
         await session.execute(update(AssertionKey).values(**change))
     with pytest.raises(Unreadable):
-        await replica(database, clock).look()
+        await replica(database, clock).load()
 
 
 async def test_stored_keys_that_cannot_be_read_leave_the_known_ones_signing(database: Database) -> None:
@@ -179,6 +188,6 @@ async def test_place_in_the_sequence_is_taken_once(database: Database) -> None:
     made = next_key([], now=0, lifetime=LIFETIME)
     assert made is not None
     assert made.sequence == 1
-    following = next_key([replace(made, signs_from=0)], now=LIFETIME - AHEAD, lifetime=LIFETIME)
+    following = next_key([replace(made, signs_from=0)], now=LIFETIME - KEY_AHEAD_SECONDS, lifetime=LIFETIME)
     assert following is not None
     assert (following.sequence, following.signs_from) == (2, LIFETIME)

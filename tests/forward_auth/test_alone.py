@@ -79,7 +79,7 @@ def test_the_command_itself_imports_no_more_and_psycopg_only_for_postgresql(
     [
         ([], {"TENANTS_DATABASE_URL": "sqlite+aiosqlite:///none.db"}, 7, "tenants-api db upgrade"),
         (["--workers", "2"], {"TENANTS_ENVIRONMENT": "production"}, 2, "PostgreSQL"),
-        ([], {"TENANTS_DATABASE_URL": "sqlite+aiosqlite://host/tenants.db"}, 7, "TENANTS_DATABASE_URL cannot be read"),
+        ([], {"TENANTS_DATABASE_URL": "sqlite+aiosqlite://host/tenants.db"}, 7, "TENANTS_DATABASE_URL is not valid"),
         ([], {"TENANTS_DATABASE_URL": "postgresql+psycopg://h1:1,h2:2/tenants"}, 7, "several hosts as ?host="),
         (["--port", "0"], {}, 2, "1 to 65535"),
         ([], {"TENANTS_LEEWAY": "x"}, 1, "TENANTS_LEEWAY"),

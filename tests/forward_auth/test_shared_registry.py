@@ -114,5 +114,5 @@ async def test_what_it_refuses_is_kept_for_the_tenants_admin(pair: Pair) -> None
 
 async def test_both_sign_assertions_with_the_same_keys(pair: Pair) -> None:
     assert pair.api.assertion is not None
-    await pair.api.assertion.look()
+    await pair.api.assertion.load()
     assert len(pair.api.assertion.jwks()["keys"]) == 1

@@ -50,8 +50,8 @@ def test_eight_upgrades_of_an_empty_database_at_once_all_succeed(empty_url: str)
 
 def test_migration_waits_for_another_only_so_long(empty_url: str) -> None:
     with lock_held(empty_url), pytest.raises(MigrationError, match=r"another migration has held the lock for 0\.2 s"):
-        migrating.upgrade(empty_url, patience=0.2)
-    migrating.upgrade(empty_url, patience=0.2)
+        migrating.upgrade(empty_url, lock_timeout=0.2)
+    migrating.upgrade(empty_url, lock_timeout=0.2)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from tenants_api.observability.metrics import FOLDER, registry_of_workers, shared_by
+from tenants_api.observability.metrics import FOLDER_VARIABLE, registry_of_workers, shared_by
 
 # A worker: it counts, publishes its gauges once, says so, and lives until its stdin ends.
 WORKER = """
@@ -60,7 +60,7 @@ def worker(number: int) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with shared_by(2):
-        yield Path(os.environ[FOLDER])
+        yield Path(os.environ[FOLDER_VARIABLE])
 
 
 def scraped() -> dict[str, float]:
@@ -98,8 +98,8 @@ def test_gauges_of_a_dead_worker_go_and_what_it_counted_stays(folder: Path) -> N
 
 def test_folder_is_removed_and_one_worker_needs_none() -> None:
     with shared_by(2):
-        folder = Path(os.environ[FOLDER])
+        folder = Path(os.environ[FOLDER_VARIABLE])
         assert folder.is_dir()
     with shared_by(1):
-        assert FOLDER not in os.environ
+        assert FOLDER_VARIABLE not in os.environ
     assert not folder.exists()

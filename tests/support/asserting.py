@@ -8,10 +8,11 @@ from typing import Any
 
 import jwt
 
-from tenants_api.assertions import AssertionPolicy, Assertions, Seal
+from tenants_api.assertions.minting import AssertionPolicy, Assertions
 from tenants_api.assertions.storage import SessionKeys
 from tenants_api.clocks import Clocks
 from tenants_api.database.engine import Database
+from tenants_api.encoding.sealing import Seal
 from tenants_api.tokens.principal import Principal, TenantRef
 from tests.support.tokens import Clock
 

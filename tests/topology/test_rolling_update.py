@@ -111,7 +111,7 @@ def test_migration_steps_back_from_a_long_transaction_and_gets_through_after_it(
         with long_transaction(postgres_server, owner_url=owner_url):
 
             def migrate() -> None:
-                done.append(upgrade(new_version, url=owner_url, revision=EXPAND, patience=240))
+                done.append(upgrade(new_version, url=owner_url, revision=EXPAND, lock_timeout=240))
 
             migration = threading.Thread(target=migrate, daemon=True)
             migration.start()
@@ -134,7 +134,7 @@ def test_migration_that_never_gets_its_table_says_so_and_leaves_nothing(
     migrating.upgrade(owner_url)
     before = migrating.current(owner_url)
     with long_transaction(postgres_server, owner_url=owner_url):
-        failed = upgrade(new_version, url=owner_url, revision=EXPAND, patience=1)
+        failed = upgrade(new_version, url=owner_url, revision=EXPAND, lock_timeout=1)
     assert failed.returncode == 1
     assert "a transaction has held a table for 1 s" in failed.stderr
     assert migrating.current(owner_url) == before
@@ -145,14 +145,14 @@ def write_revision(tree: Path, revision: str, *, before: str, change: str, back:
     (tree / "migrations" / "versions" / f"{revision}_of_the_new_version.py").write_text(filled)
 
 
-def upgrade(tree: Path, *, url: str, revision: str, patience: float = 60) -> subprocess.CompletedProcess[str]:
+def upgrade(tree: Path, *, url: str, revision: str, lock_timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """Migrate with the new version's code, in a process of its own."""
     program = (
         "import sys; from tenants_api.database import migrations as migrating\n"
-        "try: migrating.upgrade(sys.argv[1], revision=sys.argv[2], patience=float(sys.argv[3]))\n"
+        "try: migrating.upgrade(sys.argv[1], revision=sys.argv[2], lock_timeout=float(sys.argv[3]))\n"
         "except migrating.MigrationError as error: sys.exit(str(error))\n"
     )
-    command = [sys.executable, "-c", program, url, revision, str(patience)]
+    command = [sys.executable, "-c", program, url, revision, str(lock_timeout)]
     return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=300, check=False)
 
 
