@@ -29,7 +29,7 @@ from tenants_api.database import migrations as migrating
 from tenants_api.database.engine import Database
 from tenants_api.observability.metrics import Metrics
 from tenants_api.registry.models import RealmKeysRow, Tenant
-from tenants_api.replica.factory import build_verifying
+from tenants_api.replica.factory import compose_verification
 from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.settings import Settings
 from tenants_api.tokens.principal import SAMPLE_ROLES
@@ -41,18 +41,18 @@ MOST = {"ours / ORM and PyJWKSet": 0.25}
 async def ours(url: str) -> int:
     """Load by `RegistryReplica.load()`; the number of realms."""
     database = Database(url)
-    parts = build_verifying(
+    parts = compose_verification(
         Settings(database_url=url),
         storage=SessionStorage(database),
         roles=SAMPLE_ROLES,
         clocks=Clocks(),
         metrics=Metrics(),
     )
-    await parts.trust.load()
-    await parts.trust.aclose()
+    await parts.replica.load()
+    await parts.replica.aclose()
     await parts.client.aclose()
     await database.aclose()
-    return parts.trust.realm_count
+    return parts.replica.realm_count
 
 
 async def eager(url: str) -> int:

@@ -25,7 +25,7 @@ from tenants_api.outbound.client import RealmClient
 from tenants_api.outbound.targets import Resolver, TargetPolicy
 from tenants_api.outbound.urls import lower_host
 from tenants_api.readiness import load_registry, open_database
-from tenants_api.replica.factory import build_verifying, observer
+from tenants_api.replica.factory import compose_verification, observer
 from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.reporter import Rejections
 from tenants_api.replica.sql_storage import SessionStorage
@@ -52,7 +52,7 @@ class Services:
     settings: Settings
     database: Database
     follower: Database
-    trust: RegistryReplica
+    replica: RegistryReplica
     verifier: TokenVerifier
     platform: TokenVerifier | None
     realms: RealmClient
@@ -87,7 +87,7 @@ async def open_services(
     """
     database = open_database(settings, pool_size=settings.database_pool_size)
     follower = _follower(settings, database=database)
-    services = _build(
+    services = _compose(
         settings,
         database=database,
         follower=follower,
@@ -98,7 +98,7 @@ async def open_services(
     )
     try:
         await load_registry(
-            services.trust,
+            services.replica,
             database=database,
             assertion=services.assertion,
             environment=settings.environment,
@@ -110,7 +110,7 @@ async def open_services(
         finally:
             await stop_loops(followers)
             await services.rejections.flush()
-            await services.trust.aclose()
+            await services.replica.aclose()
     finally:
         await services.realms.aclose()
         await follower.aclose()
@@ -126,7 +126,7 @@ def _follower(settings: Settings, *, database: Database) -> Database:
     return database if shared else open_database(settings, pool_size=2)
 
 
-def _build(
+def _compose(
     settings: Settings,
     *,
     database: Database,
@@ -137,13 +137,15 @@ def _build(
     resolver: Resolver | None,
 ) -> Services:
     metrics = Metrics()
-    parts = build_verifying(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver)
-    policy, client, source, trust, claims = parts.policy, parts.client, parts.source, parts.trust, parts.claims
+    parts = compose_verification(
+        settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics, resolver=resolver
+    )
+    policy, client, source, replica, claims = parts.policy, parts.client, parts.source, parts.replica, parts.claims
     verifier = parts.verifier
     jwks_cache = JwksCache(
         source=source, policy=parts.keys, clocks=clocks, on_new=lambda realm_keys: None, on_event=observer(metrics)
     )
-    runner = Runner(database, trust)
+    runner = Runner(database, replica)
     checks = RealmChecks(
         runner,
         client=client,
@@ -155,7 +157,7 @@ def _build(
     commands = Commands(runner, checks=checks, vocabulary=Vocabulary(policy, roles.names), clocks=clocks)
     reconciler = Reconciler(
         database,
-        trust=trust,
+        replica=replica,
         client=client,
         policy=policy,
         clocks=clocks,
@@ -166,9 +168,9 @@ def _build(
         settings=settings,
         database=database,
         follower=follower,
-        trust=trust,
+        replica=replica,
         verifier=verifier,
-        platform=_platform(settings, jwks_cache=jwks_cache, policy=claims, clocks=clocks, reporter=parts.outcomes),
+        platform=_platform(settings, jwks_cache=jwks_cache, policy=claims, clocks=clocks, reporter=parts.reporter),
         realms=client,
         policy=policy,
         commands=commands,
@@ -207,7 +209,7 @@ def _platform(
 
 async def _follow(services: Services) -> list[asyncio.Task[None]]:
     """Start the background loops."""
-    loops = {"registry changes": services.trust.feed.run, "rejections": services.rejections.run}
+    loops = {"registry changes": services.replica.feed.run, "rejections": services.rejections.run}
     if services.reconciler is not None:
         loops["realm checks"] = services.reconciler.run
     if services.assertion is not None:

@@ -46,7 +46,7 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
 
 
 async def load_registry(
-    trust: RegistryReplica, *, database: Database, assertion: Assertions | None, environment: str, tenants: bool
+    replica: RegistryReplica, *, database: Database, assertion: Assertions | None, environment: str, tenants: bool
 ) -> None:
     """Load the registry and the keys of assertions; without `tenants` only check that the registry can be read.
 
@@ -58,7 +58,7 @@ async def load_registry(
             raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")
         if (reason := await why_not_serve(database, environment=environment)) is not None:
             raise NotReady(reason)
-        await (trust.load() if tenants else trust.check_readable())
+        await (replica.load() if tenants else replica.check_readable())
         if assertion is not None:
             await assertion.load()
     except Unreadable as error:
@@ -71,22 +71,22 @@ async def load_registry(
         ) from error
 
 
-async def _answers(database: Database, trust: RegistryReplica) -> bool:
+async def _answers(database: Database, replica: RegistryReplica) -> bool:
     async with database.engine.connect() as connection:
         await connection.execute(text("select 1"))
     return True
 
 
-async def _migrations(database: Database, trust: RegistryReplica) -> bool:
+async def _migrations(database: Database, replica: RegistryReplica) -> bool:
     return await is_migrated(database)
 
 
-async def _registry(database: Database, trust: RegistryReplica) -> bool:
-    return trust.loaded
+async def _registry(database: Database, replica: RegistryReplica) -> bool:
+    return replica.loaded
 
 
-async def _feed(database: Database, trust: RegistryReplica) -> bool:
-    return trust.feed.alive
+async def _feed(database: Database, replica: RegistryReplica) -> bool:
+    return replica.feed.alive
 
 
 _CHECKS: Mapping[str, Callable[[Database, RegistryReplica], Awaitable[bool]]] = {
@@ -98,10 +98,10 @@ _CHECKS: Mapping[str, Callable[[Database, RegistryReplica], Awaitable[bool]]] = 
 CHECKS = tuple(_CHECKS)
 
 
-async def check(name: str, *, database: Database, trust: RegistryReplica) -> bool:
+async def check(name: str, *, database: Database, replica: RegistryReplica) -> bool:
     """Whether this one of `CHECKS` passes now."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            return await _CHECKS[name](database, trust)
+            return await _CHECKS[name](database, replica)
     except (SQLAlchemyError, OSError):
         return False

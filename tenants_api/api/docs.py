@@ -116,7 +116,7 @@ def must_serve(services: Services) -> None:
 
 def _tenant(services: Services, *, slug: str) -> tuple[TenantRow, RealmRow]:
     must_serve(services)
-    tenant = services.trust.tenant_by_slug(slug)
+    tenant = services.replica.tenant_by_slug(slug)
     realm = next((realm for realm in tenant.realms if realm.enabled), None) if tenant is not None else None
     if tenant is None or realm is None or tenant.state != TenantState.ACTIVE:
         raise NotFound

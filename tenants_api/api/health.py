@@ -25,7 +25,7 @@ async def livez() -> str:
 @router.get("/readyz", response_class=Response, responses={503: {"description": "A check failed"}})
 async def readyz(services: ServicesDep, request: Request) -> Response:
     """Database, schema, registry and change feed; `?verbose` lists them."""
-    outcomes = {name: await check(name, database=services.database, trust=services.trust) for name in CHECKS}
+    outcomes = {name: await check(name, database=services.database, replica=services.replica) for name in CHECKS}
     status = 200 if all(outcomes.values()) else 503
     if "verbose" in request.query_params:
         lines = [f"[{'+' if ok else '-'}]{name} {'ok' if ok else 'failed'}" for name, ok in outcomes.items()]
@@ -39,7 +39,7 @@ async def readyz_check(name: Annotated[str, Path(alias="check")], services: Serv
     """One of the checks."""
     if name not in CHECKS:
         raise NotFound(f"unknown check; the checks are {', '.join(CHECKS)}")
-    ok = await check(name, database=services.database, trust=services.trust)
+    ok = await check(name, database=services.database, replica=services.replica)
     return PlainTextResponse("ok" if ok else "failed", 200 if ok else 503)
 
 
@@ -53,5 +53,5 @@ async def metrics(services: ServicesDep) -> Response:
 
 
 def _registry_line(services: Services) -> str:
-    trust = services.trust
-    return f"registry version={trust.version} lag={trust.feed.lag:.1f}s feed={trust.feed.state}"
+    replica = services.replica
+    return f"registry version={replica.version} lag={replica.feed.lag:.1f}s feed={replica.feed.state}"

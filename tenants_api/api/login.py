@@ -127,7 +127,7 @@ async def login(
 
 
 def _login_realm(services: Services, *, slug: str) -> tuple[TenantRow, RealmRow]:
-    tenant = services.trust.tenant_by_slug(slug)
+    tenant = services.replica.tenant_by_slug(slug)
     if tenant is not None and tenant.state in (TenantState.ACTIVE, TenantState.SUSPENDED):
         for realm in tenant.realms:
             if realm.enabled and realm.login_client_id:

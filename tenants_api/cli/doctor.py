@@ -92,7 +92,7 @@ async def _registry(services: Services, *, realms: bool) -> AsyncGenerator[Findi
         tenants = [tenant async for some in load_all(session) for tenant in some]
     counts = Counter(tenant.state for tenant in tenants)
     states = ", ".join(f"{counts[state]} {state}" for state in TenantState)
-    yield Finding("registry", "ok", f"version {services.trust.version}; {states}")
+    yield Finding("registry", "ok", f"version {services.replica.version}; {states}")
     if realms:
         for tenant in tenants:
             for realm in tenant.realms if tenant.state == TenantState.ACTIVE else ():

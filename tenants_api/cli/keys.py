@@ -37,7 +37,7 @@ async def _reports(ref: str, *, realm_id: uuid.UUID | None, refresh: bool) -> li
         realms = await _realms(opened, ref=ref, realm_id=realm_id)
         if refresh:
             for realm in realms:
-                await opened.trust.refresh_keys(realm.id)
+                await opened.replica.refresh_keys(realm.id)
         return [_report(opened, realm=realm) for realm in realms]
 
 
@@ -49,7 +49,7 @@ async def _realms(opened: Services, *, ref: str, realm_id: uuid.UUID | None) -> 
 
 
 def _report(opened: Services, *, realm: Realm) -> dict[str, Any]:
-    return {"realm_id": str(realm.id), "issuer": realm.issuer, **asdict(opened.trust.key_report(realm.id))}
+    return {"realm_id": str(realm.id), "issuer": realm.issuer, **asdict(opened.replica.key_report(realm.id))}
 
 
 def _print(reports: list[dict[str, Any]], *, as_json: bool) -> None:

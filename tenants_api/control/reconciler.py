@@ -43,14 +43,14 @@ class Reconciler:
         self,
         database: Database,
         *,
-        trust: RegistryReplica,
+        replica: RegistryReplica,
         client: RealmClient,
         policy: TargetPolicy,
         clocks: Clocks,
         interval: float,
         stale_limit: float,
     ) -> None:
-        self._database, self._trust, self._client, self._policy = database, trust, client, policy
+        self._database, self._replica, self._client, self._policy = database, replica, client, policy
         self._clocks = clocks
         self._interval, self._stale_limit = timedelta(seconds=interval), timedelta(seconds=stale_limit)
 
@@ -91,7 +91,7 @@ class Reconciler:
             registered_draft(realm), client=self._client, policy=self._policy, clocks=self._clocks, shared=shared
         )
         origin = {"issuer": realm.issuer, "realm_url": realm.realm_url}
-        stored_at = self._trust.stored_at(realm.id, **origin)
+        stored_at = self._replica.stored_at(realm.id, **origin)
         health, reported = assess(report, fetched_at=stored_at, now=self._clocks.now(), stale_limit=self._stale_limit)
         keys = None
         if report.ready and report.fetched is not None:
@@ -123,7 +123,7 @@ class Reconciler:
                 reason=change.reason,
             )
         if keys is not None and report.fetched is not None:
-            self._trust.note_keys(keys, **origin, fetched=report.fetched)
+            self._replica.note_keys(keys, **origin, fetched=report.fetched)
 
 
 def assess(

@@ -29,21 +29,21 @@ log = structlog.get_logger("tenants_api.replica")
 
 
 @dataclass(frozen=True, slots=True)
-class Verifying:
-    """The verifier and its dependencies. The caller closes `trust` and `client`."""
+class Verification:
+    """The verifier and its dependencies. The caller closes `replica` and `client`."""
 
     policy: TargetPolicy
     client: RealmClient
     source: RealmKeySource
     keys: KeyPolicy
     claims: ClaimPolicy
-    trust: RegistryReplica
+    replica: RegistryReplica
     verifier: TokenVerifier
     rejections: Rejections
-    outcomes: VerificationReporter
+    reporter: VerificationReporter
 
 
-def build_verifying(
+def compose_verification(
     settings: Settings,
     *,
     storage: RegistryStorage,
@@ -51,8 +51,8 @@ def build_verifying(
     clocks: Clocks,
     metrics: Metrics,
     resolver: Resolver | None = None,
-) -> Verifying:
-    """Compose them without I/O; `trust.load()` reads the registry."""
+) -> Verification:
+    """Compose them without I/O; `replica.load()` reads the registry."""
     policy = target_policy(
         insecure_http_hosts=settings.insecure_http_hosts,
         allowed_private_networks=settings.allowed_private_networks,
@@ -67,7 +67,7 @@ def build_verifying(
         max_token_bytes=settings.max_token_bytes,
     )
     observe = observer(metrics)
-    trust = RegistryReplica(
+    replica = RegistryReplica(
         storage,
         source=source,
         keys=keys,
@@ -77,13 +77,15 @@ def build_verifying(
         listen=settings.direct_url if storage.is_postgresql else None,
     )
     rejections = Rejections(storage, clocks=clocks)
-    signed = SignedTokens(lookup=trust, jwks_cache=trust.jwks_cache, roles=roles.names, policy=claims, clocks=clocks)
+    signed = SignedTokens(
+        lookup=replica, jwks_cache=replica.jwks_cache, roles=roles.names, policy=claims, clocks=clocks
+    )
     others: tuple[Authenticator, ...] = ()  # further kinds of tokens, in their order
-    outcomes = VerificationReporter(metrics, rejections=rejections)
+    reporter = VerificationReporter(metrics, rejections=rejections)
     cache = VerifiedTokens(settings.verified_tokens, clocks=clocks) if settings.verified_tokens else None
-    verifier = TokenVerifier(signed, others=others, cache=cache, reporter=outcomes)
-    watch(metrics, trust=trust, verifier=verifier)
-    return Verifying(policy, client, source, keys, claims, trust, verifier, rejections, outcomes)
+    verifier = TokenVerifier(signed, others=others, cache=cache, reporter=reporter)
+    watch(metrics, replica=replica, verifier=verifier)
+    return Verification(policy, client, source, keys, claims, replica, verifier, rejections, reporter)
 
 
 def observer(metrics: Metrics) -> Callable[[RealmKeys, str], None]:
@@ -103,43 +105,45 @@ def observer(metrics: Metrics) -> Callable[[RealmKeys, str], None]:
     return observe
 
 
-def watch(metrics: Metrics, *, trust: RegistryReplica, verifier: TokenVerifier) -> None:
+def watch(metrics: Metrics, *, replica: RegistryReplica, verifier: TokenVerifier) -> None:
     """Register the gauges that are read at each scrape: of several workers the worst value, or the sum."""
     gauge = metrics.watch
     gauge(
-        "registry_version", lambda: trust.version, across="livemin",
+        "registry_version", lambda: replica.version, across="livemin",
         about="Registry version that this process applied",
     )  # fmt: skip
     gauge(
-        "registry_lag_seconds", lambda: trust.feed.lag, across="livemax",
+        "registry_lag_seconds", lambda: replica.feed.lag, across="livemax",
         about="Seconds since the change feed last saw the database",
     )  # fmt: skip
     gauge(
-        "registry_listening", lambda: trust.feed.state == "listening", across="livemin",
+        "registry_listening", lambda: replica.feed.state == "listening", across="livemin",
         about="1 while PostgreSQL notifies of changes, 0 while the change feed only polls",
     )  # fmt: skip
     gauge(
         "verified_tokens", lambda: verifier.cached_tokens, across="livesum",
         about="Tokens in the verified-token cache",
     )  # fmt: skip
-    gauge("realms", lambda: trust.realm_count, across="livemax", about="Realms whose tokens are verified")
+    gauge("realms", lambda: replica.realm_count, across="livemax", about="Realms whose tokens are verified")
     gauge(
-        "jwks_in_flight", trust.jwks_cache.in_flight, across="livesum", about="Fetches of key sets that are under way"
+        "jwks_in_flight", replica.jwks_cache.in_flight, across="livesum", about="Fetches of key sets that are under way"
     )  # fmt: skip
     gauge(
         "jwks_oldest_age_seconds",
-        trust.jwks_cache.oldest_age,
+        replica.jwks_cache.oldest_age,
         across="livemax",
         about="Age of the oldest key set in use",
     )
     metrics.watch_each(
-        "jwks_realms", lambda: realms_by_health_and_source(trust.jwks_cache),
+        "jwks_realms", lambda: realms_by_health_and_source(replica.jwks_cache),
         labels=("health", "source"), across="livemax",
         about="Realms that were used, by the health and the source of their keys",
     )  # fmt: skip
     metrics.watch_each(
         "tenants",
-        lambda: tenants_by_state_and_health(trust.states, jwks_cache=trust.jwks_cache, realm_by_id=trust.realm_by_id),
+        lambda: tenants_by_state_and_health(
+            replica.states, jwks_cache=replica.jwks_cache, realm_by_id=replica.realm_by_id
+        ),
         labels=("state", "health"), across="livemax",
         about="Tenants, by state and by the worst health of the keys of their realms that were used",
     )  # fmt: skip

@@ -233,9 +233,8 @@ def to_drafts(realms: Sequence[RealmIn], *, policy: TargetPolicy) -> tuple[Realm
             errors = [FieldError(f"/realms/{n}{error.pointer}", error.detail) for error in failed.errors]
             raise ValidationFailed(failed.detail, errors=errors) from failed
         if (draft.issuer, draft.organization) in [(one.issuer, one.organization) for one in drafts]:
-            raise ValidationFailed(
-                errors=[FieldError(f"/realms/{n}/issuer", "duplicate realm: same issuer and organization")]
-            )
+            duplicate = FieldError(f"/realms/{n}/issuer", "duplicate realm: same issuer and organization")
+            raise ValidationFailed(errors=[duplicate])
         drafts.append(draft)
     return tuple(drafts)
 

@@ -30,7 +30,7 @@ from tenants_api.observability.logging import request_id_of
 from tenants_api.observability.metrics import Metrics, shared_by
 from tenants_api.observability.tasks import start_loops, stop_loops
 from tenants_api.readiness import CHECKS, NotReady, check, load_registry, open_database
-from tenants_api.replica.factory import build_verifying
+from tenants_api.replica.factory import compose_verification
 from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.server.options import frozen, server_options
@@ -48,7 +48,7 @@ class Opened:
 
     authorizer: Authorizer
     database: Database
-    trust: RegistryReplica
+    replica: RegistryReplica
     metrics: Metrics
 
 
@@ -66,16 +66,16 @@ async def open_authorizer(
     metrics, clocks = Metrics(), Clocks()
     database = open_database(settings, pool_size=2)  # one connection reads and one writes
     storage = SessionStorage(database)
-    parts = build_verifying(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics)
+    parts = compose_verification(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics)
     assertion = build_assertions(settings, storage=SessionKeys(database), clocks=clocks)
-    loops = {"registry changes": parts.trust.feed.run, "rejections": parts.rejections.run}
+    loops = {"registry changes": parts.replica.feed.run, "rejections": parts.rejections.run}
     if assertion is not None:
         loops["assertion keys"] = assertion.run
     if metrics.is_shared:
         loops["metrics"] = metrics.publish
     try:
         await load_registry(
-            parts.trust, database=database, assertion=assertion, environment=settings.environment, tenants=load
+            parts.replica, database=database, assertion=assertion, environment=settings.environment, tenants=load
         )
         if load and assertion is not None:
             await assertion.renew()  # the first start creates the first key before any request
@@ -88,13 +88,13 @@ async def open_authorizer(
                     mint=assertion.mint if assertion is not None else None,
                 ),
                 database,
-                parts.trust,
+                parts.replica,
                 metrics,
             )
         finally:
             await stop_loops(followers)
             await parts.rejections.flush()
-            await parts.trust.aclose()
+            await parts.replica.aclose()
     finally:
         await parts.client.aclose()
         await database.aclose()
@@ -165,7 +165,7 @@ async def _livez(opened: Opened) -> tuple[int, str, bytes]:
 
 
 async def _readyz(opened: Opened) -> tuple[int, str, bytes]:
-    ready = all([await check(name, database=opened.database, trust=opened.trust) for name in CHECKS])
+    ready = all([await check(name, database=opened.database, replica=opened.replica) for name in CHECKS])
     return (200, "text/plain; charset=utf-8", b"ok") if ready else (503, "text/plain; charset=utf-8", b"failed")
 
 

@@ -60,7 +60,7 @@ def add_metadata(refused: TokenError, *, services: Services, slug: str | None) -
 
 
 def _published(services: Services, *, slug: str) -> TenantRow | None:
-    tenant = services.trust.tenant_by_slug(slug)
+    tenant = services.replica.tenant_by_slug(slug)
     if tenant is None or not tenant.resource_metadata or tenant.state != TenantState.ACTIVE:
         return None
     return tenant if services.settings.public_url and any(realm.enabled for realm in tenant.realms) else None

@@ -61,7 +61,7 @@ def _drop(path: Path, *tables: str) -> None:
 
 
 async def test_version_lag_and_state_of_the_feed_are_shown(client: ApiClient) -> None:
-    version = client.app.state.services.trust.version
+    version = client.app.state.services.replica.version
     lines = (await client.get("/readyz?verbose")).text.splitlines()
     shown = dict(part.split("=") for line in lines if line.startswith("registry ") for part in line.split()[1:])
     assert (shown["version"], shown["feed"]) == (str(version), "polling")

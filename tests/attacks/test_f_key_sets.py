@@ -24,9 +24,9 @@ POINT = {"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HL
 
 
 def ring_of(arena: Arena, realm: DevRealm) -> RealmKeys:
-    trusted = arena.services.trust.find(realm.issuer)
+    trusted = arena.services.replica.find(realm.issuer)
     assert trusted is not None
-    return arena.services.trust.jwks_cache.of(trusted)
+    return arena.services.replica.jwks_cache.of(trusted)
 
 
 async def fetched_anew(realm_keys: RealmKeys) -> str | None:

@@ -236,7 +236,7 @@ async def test_suspend_and_resume_are_explicit(services: Services, realms: DevRe
     for transition, expected in ((Transition.SUSPEND, "tenant_suspended"), (Transition.RESUME, "accepted")):
         async with services.database.begin() as session:
             await service.move(session, ref="acme", transition=transition, change=CHANGE)
-        await services.trust.refresh()
+        await services.replica.refresh()
         assert await accepted(services, token) == expected
     with pytest.raises(InvalidStateTransition):
         await services.commands.activate("acme", change=CHANGE)

@@ -128,7 +128,7 @@ async def test_check_of_an_idle_realm_leaves_it_idle_and_its_new_keys_serve(
     async with running_app(tmp_path, server, reconcile_interval=900) as after:
         await age_checks(after)
         assert await reconciler(after).check_due() == 1
-        assert list(after.app.state.services.trust.jwks_cache) == []
+        assert list(after.app.state.services.replica.jwks_cache) == []
         fetched = realm.requests["certs"]
         assert (await after.me(realm.mint())).status_code == 200
         assert realm.requests["certs"] == fetched

@@ -74,7 +74,7 @@ async def test_it_follows_onboarding_suspension_rotation_and_removal(pair: Pair)
     old = acme.mint()
     await becomes(200, lambda: pair.said(old))
     await becomes(200, lambda: pair.said(globex.mint()))
-    await replace_key(acme, trust=pair.api.trust)
+    await replace_key(acme, replica=pair.api.replica)
     await becomes(401, lambda: pair.said(old))
     for transition, expected in ((Transition.SUSPEND, 403), (Transition.DELETE, 401)):
         async with pair.api.database.begin() as session:

@@ -115,7 +115,7 @@ class RegistryMachine(RuleBasedStateMachine):
             draft = type(draft)(slug=slug, name=slug, realms=draft.realms)
             self.runner.run(self.here.commands.create(draft, activate="now", change=CHANGE))
             self.model.state[name], self.model.slugs[name] = "active", slug
-            self.runner.run(self.there.trust.refresh())
+            self.runner.run(self.there.replica.refresh())
 
     @rule(name=st.sampled_from(NAMES), transition=st.sampled_from(list(Transition)))
     def move(self, name: str, transition: Transition) -> None:
@@ -149,7 +149,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
     async def _follow(self) -> None:
         for services in (self.here, self.there):
-            await services.trust.refresh()
+            await services.replica.refresh()
 
     @rule(name=st.sampled_from(NAMES), keep_old=st.booleans())
     def rotate(self, name: str, keep_old: bool) -> None:
@@ -168,9 +168,9 @@ class RegistryMachine(RuleBasedStateMachine):
     async def _fetch_keys(self, name: str) -> None:
         """As `keys refresh`, or the end of the keys' lifetime, would."""
         for services in (self.here, self.there):
-            trusted = services.trust.find(self.realms.realm(name).issuer)
+            trusted = services.replica.find(self.realms.realm(name).issuer)
             if trusted is not None:
-                await services.trust.jwks_cache.of(trusted).refresh()
+                await services.replica.jwks_cache.of(trusted).refresh()
 
     @rule(name=st.sampled_from(NAMES))
     def log_in(self, name: str) -> None:

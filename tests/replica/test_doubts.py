@@ -38,7 +38,7 @@ async def replica(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[Servi
     async with services_for(settings_for(realms, tmp_path), background=False) as services:
         for name in ("acme", "globex"):
             await services.commands.create(tenant_draft(services, realms, name), activate="now", change=CHANGE)
-        await services.trust.refresh()
+        await services.replica.refresh()
         yield services
 
 
@@ -62,7 +62,7 @@ async def run_sql(services: Services, *statements: str) -> None:
 
 async def test_restored_backup_is_read_as_a_whole(replica: Services, realms: DevRealmServer) -> None:
     await move(replica, Transition.SUSPEND)
-    await replica.trust.refresh()
+    await replica.replica.refresh()
     assert await reasons(replica, realms) == ["tenant_suspended", "accepted"]
     await run_sql(
         replica,
@@ -70,9 +70,9 @@ async def test_restored_backup_is_read_as_a_whole(replica: Services, realms: Dev
         "delete from tenants where slug = 'globex'",
         "update registry_version set version = 1",
     )
-    await replica.trust.refresh()
+    await replica.replica.refresh()
     assert await reasons(replica, realms) == ["accepted", "unknown_issuer"]
-    assert replica.trust.version == 1
+    assert replica.replica.version == 1
 
 
 async def test_version_that_no_row_accounts_for_ends_in_a_full_compare(
@@ -83,27 +83,27 @@ async def test_version_that_no_row_accounts_for_ends_in_a_full_compare(
     async with replica.database.begin() as session:
         await service.purge_tenant(session, ref="acme", change=CHANGE)
         await session.execute(delete(PurgedTenant))
-    await replica.trust.refresh()
+    await replica.replica.refresh()
     assert await reasons(replica, realms) == ["unknown_issuer", "accepted"]
 
 
 async def test_full_compare_leaves_what_did_not_change_alone(replica: Services, realms: DevRealmServer) -> None:
     assert await reasons(replica, realms) == ["accepted", "accepted"]
-    jwks_cache = {realm_keys.realm.id: realm_keys for realm_keys in replica.trust.jwks_cache}
+    jwks_cache = {realm_keys.realm.id: realm_keys for realm_keys in replica.replica.jwks_cache}
     await run_sql(replica, "update registry_version set version = version + 5")
-    await replica.trust.refresh()
-    assert {realm_keys.realm.id: realm_keys for realm_keys in replica.trust.jwks_cache} == jwks_cache
+    await replica.replica.refresh()
+    assert {realm_keys.realm.id: realm_keys for realm_keys in replica.replica.jwks_cache} == jwks_cache
     assert await reasons(replica, realms) == ["accepted", "accepted"]
     assert [realms.realm(name).requests["certs"] for name in ("acme", "globex")] == [1, 1]
 
 
 async def test_one_change_reads_one_tenant(replica: Services) -> None:
-    before = {slug: replica.trust.tenant_by_slug(slug) for slug in ("acme", "globex")}
-    seen = replica.trust.version
+    before = {slug: replica.replica.tenant_by_slug(slug) for slug in ("acme", "globex")}
+    seen = replica.replica.version
     await move(replica, Transition.SUSPEND)
     with reads(replica) as sent:
-        await replica.trust.refresh()
-    after = {slug: replica.trust.tenant_by_slug(slug) for slug in ("acme", "globex")}
+        await replica.replica.refresh()
+    after = {slug: replica.replica.tenant_by_slug(slug) for slug in ("acme", "globex")}
     assert after["globex"] == before["globex"]
     assert after["acme"] != before["acme"]
     # A full compare leaves the others alone too: what was asked for shows that this was none.
@@ -127,9 +127,9 @@ async def test_issuer_that_went_from_one_tenant_to_another_is_the_others_whateve
         await create_tenant(session, draft=replace(draft, slug="heir"), change=CHANGE)
         await service.move(session, ref="heir", transition=Transition.ACTIVATE, change=CHANGE)
     await move(replica, Transition.SUSPEND)
-    await replica.trust.refresh()
+    await replica.replica.refresh()
     assert (await replica.verifier.verify(Credential.bearer(realms.realm("acme").mint()))).tenant.slug == "heir"
-    assert replica.trust.realm_count == 2
+    assert replica.replica.realm_count == 2
 
 
 @contextmanager

@@ -89,14 +89,14 @@ async def test_moved_issuer_never_has_the_old_realms_keys(
     assert await reason(services, realms.realm("acme").mint()) == "accepted"
     realms.realm("moved").faults.down = True
     await move(services, realms)
-    await services.trust.refresh()
+    await services.replica.refresh()
     assert await reason(services, realms.realm("acme").mint()) == "unknown_issuer"
     assert await reason(services, forged(realms)) == "keys_unavailable"
     async with services_for(settings, background=False) as restarted:
         assert await reason(restarted, forged(realms)) == "keys_unavailable"
         assert await reason(restarted, realms.realm("globex").mint()) == "accepted"
         realms.realm("moved").faults.clear()
-        await restarted.trust.refresh_keys((await registered(services)).id)
+        await restarted.replica.refresh_keys((await registered(services)).id)
         assert await reason(restarted, realms.realm("moved").mint()) == "accepted"
         assert await reason(restarted, forged(realms)) in ("unknown_key", "bad_signature")
 
@@ -108,7 +108,7 @@ async def test_replica_that_has_not_heard_of_the_move_stores_nothing(
     async with services_for(settings, background=False) as late:
         assert await reason(late, realms.realm("acme").mint()) == "accepted"
         await move(services, realms)
-        await late.trust.refresh_keys((await registered(services)).id)
+        await late.replica.refresh_keys((await registered(services)).id)
         stored = await rows_of(services.database, RealmKeysRow)
         assert [row["issuer"] for row in stored] in ([], [realms.realm("moved").issuer])
         assert (await registered(services)).health == "unknown"
@@ -132,7 +132,7 @@ async def test_report_of_a_realm_that_was_changed_while_it_was_checked_is_droppe
         assert await rows_of(services.database, RealmKeysRow) == []
         realm = await registered(services)
         assert (realm.health, realm.conditions, realm.checked_at) == ("unknown", [], None)
-        await services.trust.refresh()
+        await services.replica.refresh()
         realms.realm("moved").faults.down = True
         assert await reason(services, forged(realms)) == "keys_unavailable"
 
@@ -167,10 +167,10 @@ async def test_fetch_under_way_for_the_old_issuer_reaches_neither_the_new_one_no
 ) -> None:
     await services.commands.create(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
     realm_id = (await registered(services)).id
-    under_way = asyncio.create_task(services.trust.refresh_keys(realm_id))
+    under_way = asyncio.create_task(services.replica.refresh_keys(realm_id))
     await asyncio.sleep(0)
     await move(services, realms)
-    await services.trust.refresh()
+    await services.replica.refresh()
     await asyncio.wait({under_way})
     error = under_way.exception()
     assert error is None or getattr(error, "code", None) == "keys_unavailable"

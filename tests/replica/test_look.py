@@ -18,9 +18,9 @@ async def test_look_keeps_nothing_of_what_it_reads(tmp_path: Path) -> None:
         async with services_for(settings, background=False) as services:
             await services.commands.create(tenant_draft(services, realms, "acme"), activate="now", change=CHANGE)
         async with services_for(settings, background=False, load=False) as looking:
-            assert (looking.trust.realm_count, looking.trust.loaded) == (0, False)
+            assert (looking.replica.realm_count, looking.replica.loaded) == (0, False)
         async with services_for(settings, background=False) as serving:
-            assert (serving.trust.realm_count, serving.trust.loaded) == (1, True)
+            assert (serving.replica.realm_count, serving.replica.loaded) == (1, True)
 
 
 @pytest.mark.parametrize("table", ["tenants", "realms", "role_rules", "realm_keys", "registry_version"])

@@ -22,7 +22,7 @@ async def test_purged_tenant_is_forgotten_by_a_replica_that_never_saw_it_deleted
         async with services_for(settings) as here, services_for(settings) as there:
             for name in ("acme", "globex"):
                 await here.commands.create(tenant_draft(here, realms, name), activate="now", change=CHANGE)
-            await there.trust.refresh()
+            await there.replica.refresh()
             tokens = [realms.realm(name).mint() for name in ("acme", "globex")]
             assert [(await explain(there.verifier, Credential.bearer(raw))).reason for raw in tokens] == [
                 "accepted",
@@ -31,7 +31,7 @@ async def test_purged_tenant_is_forgotten_by_a_replica_that_never_saw_it_deleted
             async with here.database.begin() as session:
                 await service.move(session, ref="acme", transition=Transition.DELETE, change=CHANGE)
                 await service.purge_tenant(session, ref="acme", change=CHANGE)
-            await asyncio.gather(here.trust.refresh(), there.trust.refresh())
+            await asyncio.gather(here.replica.refresh(), there.replica.refresh())
             for replica in (here, there):
                 reasons = [(await explain(replica.verifier, Credential.bearer(raw))).reason for raw in tokens]
                 assert reasons == ["unknown_issuer", "accepted"]

@@ -73,13 +73,13 @@ async def test_new_realm_is_accepted_on_the_other_replica_within_the_bound(repli
 async def test_refresh_by_hand_is_read_back_before_it_is_answered(replicas: Replicas) -> None:
     """Who made the last change has its version: that is how an operator sees that every replica has followed."""
     draft = await replicas.onboard("acme")
-    trust = replicas.here.trust
-    tenant = trust.tenant_by_slug(draft.slug)
+    replica = replicas.here.replica
+    tenant = replica.tenant_by_slug(draft.slug)
     assert tenant is not None
-    before = trust.version
+    before = replica.version
     replicas.realms.realm("acme").push_not_before()
-    await trust.refresh_keys(tenant.realms[0].id)
-    assert trust.version > before
+    await replica.refresh_keys(tenant.realms[0].id)
+    assert replica.version > before
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ async def test_withdrawn_key_is_refused_everywhere_after_one_refresh(replicas: R
     realm = replicas.realms.realm("acme")
     token = realm.mint()
     await becomes("accepted", lambda: reason(replicas.there, token))
-    await replace_key(realm, trust=replicas.here.trust)
+    await replace_key(realm, replica=replicas.here.replica)
     assert await reason(replicas.here, token) == "unknown_key"
     await becomes("unknown_key", lambda: reason(replicas.there, token))
     assert await reason(replicas.there, realm.mint()) == "accepted"
@@ -137,9 +137,9 @@ async def test_pushed_not_before_and_a_disabled_realm_take_effect_everywhere_aft
     acme.push_not_before(now=acme.clock() + 1)
     globex.disable()
     for name in ("acme", "globex"):
-        tenant = replicas.here.trust.tenant_by_slug(name)
+        tenant = replicas.here.replica.tenant_by_slug(name)
         assert tenant is not None
-        await replicas.here.trust.refresh_keys(tenant.realms[0].id)
+        await replicas.here.replica.refresh_keys(tenant.realms[0].id)
     await becomes("issued_before_not_before", lambda: reason(replicas.there, tokens[0]))
     await becomes("realm_disabled", lambda: reason(replicas.there, tokens[1]))
 
@@ -149,17 +149,17 @@ async def test_manual_refresh_after_an_outage_ends_the_waiting_of_every_replica(
     await replicas.onboard("acme")
     acme = replicas.realms.realm("acme")
     await becomes("accepted", lambda: reason(replicas.there, acme.mint()))
-    tenant = replicas.here.trust.tenant_by_slug("acme")
+    tenant = replicas.here.replica.tenant_by_slug("acme")
     assert tenant is not None
     realm_id = tenant.realms[0].id
     acme.faults.down = True
-    waiting = replicas.there.trust.jwks_cache.find(realm_id)
+    waiting = replicas.there.replica.jwks_cache.find(realm_id)
     assert waiting is not None
     for _ in range(3):
         await waiting.refresh()
     assert (waiting.state.failures, waiting.state.last_failure) == (3, "HttpStatus")
     acme.faults.down = False
-    await replicas.here.trust.refresh_keys(realm_id)
+    await replicas.here.replica.refresh_keys(realm_id)
 
     async def failures() -> str:
         return str(waiting.state.failures)
@@ -172,15 +172,15 @@ async def test_manual_refresh_after_an_outage_ends_the_waiting_of_every_replica(
 async def test_manual_refresh_has_a_cooldown_and_says_when_a_realm_is_gone(replicas: Replicas) -> None:
     await replicas.onboard("acme")
     await replicas.onboard("globex")
-    ids = {name: replicas.here.trust.tenant_by_slug(name).realms[0].id for name in ("acme", "globex")}
-    report = await replicas.here.trust.refresh_keys(ids["acme"])
+    ids = {name: replicas.here.replica.tenant_by_slug(name).realms[0].id for name in ("acme", "globex")}
+    report = await replicas.here.replica.refresh_keys(ids["acme"])
     assert report.source == "live"
     with pytest.raises(RateLimited) as limited:
-        await replicas.here.trust.refresh_keys(ids["acme"])
+        await replicas.here.replica.refresh_keys(ids["acme"])
     assert int(limited.value.headers["Retry-After"]) >= 1
     replicas.realms.realm("globex").faults.down = True
     with pytest.raises(KeysUnavailable):
-        await replicas.here.trust.refresh_keys(ids["globex"])
+        await replicas.here.replica.refresh_keys(ids["globex"])
 
 
 async def test_restart_with_every_realm_gone_serves_from_stored_keys(realms: DevRealmServer, tmp_path: Path) -> None:
@@ -191,9 +191,9 @@ async def test_restart_with_every_realm_gone_serves_from_stored_keys(realms: Dev
     realms.realm("acme").faults.down = True
     async with services_for(settings) as second:
         assert await reason(second, token) == "accepted"
-        tenant = second.trust.tenant_by_slug("acme")
+        tenant = second.replica.tenant_by_slug("acme")
         assert tenant is not None
-        assert second.trust.key_report(tenant.realms[0].id).source == "stored"
+        assert second.replica.key_report(tenant.realms[0].id).source == "stored"
 
 
 async def test_health_follows_what_is_observed_and_the_state_does_not(realms: DevRealmServer, tmp_path: Path) -> None:

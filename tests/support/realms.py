@@ -118,11 +118,11 @@ def tenant_draft(services: Services, server: DevRealmServer, name: str, **change
     return TenantDraft(slug=name, name=name.title(), realms=(realm,))
 
 
-async def replace_key(realm: DevRealm, *, trust: RegistryReplica) -> None:
+async def replace_key(realm: DevRealm, *, replica: RegistryReplica) -> None:
     """The realm signs with another key, the one before has left its set, and this process was told to look."""
     old = realm.keys.kid
     realm.rotate()
     realm.withdraw(old)
-    tenant = trust.tenant_by_slug(realm.name)
+    tenant = replica.tenant_by_slug(realm.name)
     assert tenant is not None
-    await trust.refresh_keys(tenant.realms[0].id)
+    await replica.refresh_keys(tenant.realms[0].id)

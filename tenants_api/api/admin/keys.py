@@ -50,7 +50,7 @@ async def list_keys(
 ) -> KeyReport:
     """The key set."""
     await service.get_realm(session, ref=ref, realm_id=realm_id)
-    return services.trust.key_report(realm_id)
+    return services.replica.key_report(realm_id)
 
 
 @router.post("/refresh", response_model=KeysOut, responses=problem_responses(RateLimited, KeysUnavailable))
@@ -58,4 +58,4 @@ async def refresh_keys(ref: Ref, realm_id: uuid.UUID, caller: KeyWriter, service
     """Fetch keys and status now; withdrawn keys are refused at once, on every replica."""
     async with services.database.read() as session:  # closed before the request to the realm, which may be slow
         await service.get_realm(session, ref=ref, realm_id=realm_id)
-    return await services.trust.refresh_keys(realm_id)
+    return await services.replica.refresh_keys(realm_id)

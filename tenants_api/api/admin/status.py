@@ -46,17 +46,17 @@ class Status(ResponseModel):
 @router.get("", response_model=Status)
 async def get_status(caller: Reader, services: ServicesDep) -> dict[str, Any]:
     """The state of the worker that responds."""
-    trust = services.trust
+    replica = services.replica
     return {
         "replica": {"host": socket.gethostname(), "process": os.getpid(), "version": __version__},
         "registry": {
-            "version": trust.version,
-            "lag_seconds": round(trust.feed.lag, 3),
-            "feed_alive": trust.feed.alive,
-            "feed": trust.feed.state,
-            "realms": trust.realm_count,
+            "version": replica.version,
+            "lag_seconds": round(replica.feed.lag, 3),
+            "feed_alive": replica.feed.alive,
+            "feed": replica.feed.state,
+            "realms": replica.realm_count,
         },
         "migration_head": head(),
         "verified_tokens": services.verifier.cached_tokens,
-        "keys": realms_by_health(trust.jwks_cache),
+        "keys": realms_by_health(replica.jwks_cache),
     }

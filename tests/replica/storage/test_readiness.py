@@ -80,9 +80,9 @@ async def test_database_that_was_never_migrated_is_not_served(opening: Opening, 
 
 async def test_each_check_fails_by_itself(database_url: str, migrated_file: Path) -> None:
     async with open_services(Settings(database_url=database_url), load=True) as services:
-        assert [await check(one, database=services.database, trust=services.trust) for one in CHECKS] == [True] * 4
+        assert [await check(one, database=services.database, replica=services.replica) for one in CHECKS] == [True] * 4
         away = Database("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
-        found = {one: await check(one, database=away, trust=services.trust) for one in CHECKS}
+        found = {one: await check(one, database=away, replica=services.replica) for one in CHECKS}
         assert found == {"database": False, "migrations": False, "registry": True, "feed": True}
         await away.aclose()
 
