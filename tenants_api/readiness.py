@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from tenants_api.assertions.minting import Assertions
@@ -18,6 +16,7 @@ from tenants_api.encoding.sealing import UNREADABLE, Unreadable
 from tenants_api.replica.replica import RegistryReplica
 from tenants_api.settings import Settings
 
+CHECKS = ("database", "migrations", "registry", "feed")
 CHECK_TIMEOUT_SECONDS = 2.0
 
 
@@ -71,37 +70,18 @@ async def load_registry(
         ) from error
 
 
-async def _answers(database: Database, replica: RegistryReplica) -> bool:
-    async with database.engine.connect() as connection:
-        await connection.execute(text("select 1"))
-    return True
-
-
-async def _migrations(database: Database, replica: RegistryReplica) -> bool:
-    return await is_migrated(database)
-
-
-async def _registry(database: Database, replica: RegistryReplica) -> bool:
-    return replica.loaded
-
-
-async def _feed(database: Database, replica: RegistryReplica) -> bool:
-    return replica.feed.alive
-
-
-_CHECKS: Mapping[str, Callable[[Database, RegistryReplica], Awaitable[bool]]] = {
-    "database": _answers,
-    "migrations": _migrations,
-    "registry": _registry,
-    "feed": _feed,
-}
-CHECKS = tuple(_CHECKS)
-
-
 async def check(name: str, *, database: Database, replica: RegistryReplica) -> bool:
     """Whether this one of `CHECKS` passes now."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            return await _CHECKS[name](database, replica)
+            match name:
+                case "migrations":
+                    return await is_migrated(database)
+                case "registry":
+                    return replica.loaded
+                case "feed":
+                    return replica.feed.alive
+            await database.ping()
+            return True
     except (SQLAlchemyError, OSError):
         return False

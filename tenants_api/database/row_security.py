@@ -189,7 +189,7 @@ def role_setup(*, database: str, owner: str = OWNER, app: str = APP) -> list[str
     Raises:
         ValueError: a name is not an ordinary identifier.
     """
-    names = {"owner": quoted(owner), "app": quoted(app), "database": quoted(database)}
+    role, defaults = quoted(app), f"alter default privileges for role {quoted(owner)} in schema public grant"
     rights = "select, insert, update, delete on"
     return [
         *(_role(name) for name in (owner, app)),
@@ -197,16 +197,12 @@ def role_setup(*, database: str, owner: str = OWNER, app: str = APP) -> list[str
         _unless_owner("pg_namespace", "nspname", name="public", owner=owner, kind="schema"),
         _hand_over(owner),
         "revoke all on schema public from public",
-        "grant usage on schema public to {app}".format(**names),
-        f"grant {rights} all tables in schema public to {names['app']}",
-        _append_only(names["app"]),
-        "grant usage, select on all sequences in schema public to {app}".format(**names),
-        "alter default privileges for role {owner} in schema public grant {rights} tables to {app}".format(
-            rights=rights, **names
-        ),
-        "alter default privileges for role {owner} in schema public grant usage, select on sequences to {app}".format(
-            **names
-        ),
+        f"grant usage on schema public to {role}",
+        f"grant {rights} all tables in schema public to {role}",
+        _append_only(role),
+        f"grant usage, select on all sequences in schema public to {role}",
+        f"{defaults} {rights} tables to {role}",
+        f"{defaults} usage, select on sequences to {role}",
     ]
 
 

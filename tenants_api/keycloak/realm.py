@@ -19,20 +19,20 @@ async def fetch_object(client: RealmClient, url: str, *, ca_bundle: str | None) 
     Raises:
         RealmFault: it cannot be fetched, its status is not 200, or it is not a JSON object.
     """
-    answer = await client.get(url, ca_bundle=ca_bundle)
-    check_status(answer, url=url)
-    if answer.content_type.partition(";")[0].strip().lower() not in _JSON_TYPES:
-        message = f"expected application/json at {url}, found {answer.content_type[:60]!r}; is this a Keycloak realm?"
+    response = await client.get(url, ca_bundle=ca_bundle)
+    check_status(response, url=url)
+    if response.content_type.partition(";")[0].strip().lower() not in _JSON_TYPES:
+        message = f"expected application/json at {url}, found {response.content_type[:60]!r}; is this a Keycloak realm?"
         raise RealmFault("NotJson", message=message)
-    return parse_object(answer.body, url=url), answer.body
+    return parse_object(response.body, url=url), response.body
 
 
-def check_status(answer: RealmResponse, *, url: str) -> None:
+def check_status(response: RealmResponse, *, url: str) -> None:
     """Raises RealmFault (`HttpStatus`) unless the status is 200."""
-    if answer.status == 404:
+    if response.status == 404:
         raise RealmFault("HttpStatus", message=f"expected 200 at {url}, found 404: {_why_not_found(url)}")
-    if answer.status != 200:
-        message = f"expected 200 at {url}, found {answer.status}; look into Keycloak's log"
+    if response.status != 200:
+        message = f"expected 200 at {url}, found {response.status}; look into Keycloak's log"
         raise RealmFault("HttpStatus", message=message)
 
 
@@ -115,10 +115,10 @@ async def fetch_not_before(client: RealmClient, realm_url: str, *, ca_bundle: st
 async def fetch_enabled(client: RealmClient, realm_url: str, *, ca_bundle: str | None = None) -> bool:
     """Whether the realm is enabled: a disabled one refuses every token request. Raises RealmFault."""
     url = f"{realm_url}/protocol/openid-connect/token"
-    answer = await client.post_form(url, {}, ca_bundle=ca_bundle)
-    if answer.status in (400, 401):
+    response = await client.post_form(url, {}, ca_bundle=ca_bundle)
+    if response.status in (400, 401):
         return True
-    if answer.status == 403 and parse_object(answer.body, url=url).get("error") == "access_denied":
+    if response.status == 403 and parse_object(response.body, url=url).get("error") == "access_denied":
         return False
-    message = f"expected 400 from an empty request to {url}, found {answer.status}; is this a Keycloak realm?"
+    message = f"expected 400 from an empty request to {url}, found {response.status}; is this a Keycloak realm?"
     raise RealmFault("HttpStatus", message=message)

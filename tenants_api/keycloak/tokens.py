@@ -40,15 +40,15 @@ async def password_grant(
     """
     url = f"{realm_url}/protocol/openid-connect/token"
     form = {"grant_type": "password", "client_id": client_id, "username": username, "password": password}
-    answer = await client.post_form(url, {**form, "scope": scope}, ca_bundle=ca_bundle)
-    if answer.status in (400, 401, 403):
-        raise _refused(answer, url=url)
-    check_status(answer, url=url)
-    return _token_response(parse_object(answer.body, url=url), url=url)
+    response = await client.post_form(url, {**form, "scope": scope}, ca_bundle=ca_bundle)
+    if response.status in (400, 401, 403):
+        raise _refused(response, url=url)
+    check_status(response, url=url)
+    return _token_response(parse_object(response.body, url=url), url=url)
 
 
-def _refused(answer: RealmResponse, *, url: str) -> LoginRefused:
-    body = parse_object(answer.body, url=url)
+def _refused(response: RealmResponse, *, url: str) -> LoginRefused:
+    body = parse_object(response.body, url=url)
     error, description = str(body.get("error", ""))[:40], str(body.get("error_description", ""))[:100]
     if error != "invalid_grant":
         return LoginRefused("client_refused", message=f"the realm refused the login client: {error}")

@@ -76,12 +76,6 @@ def configure(*, format: Literal["json", "console"], level: str) -> None:  # noq
     _route_standard_library(processors, threshold=threshold)
 
 
-def get_logger() -> structlog.typing.FilteringBoundLogger:
-    """A logger of events: `get_logger().info("tenant_suspended", tenant=slug)`."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-    return logger
-
-
 class _Stderr:
     """The present `sys.stderr`, which a test or a daemon may replace."""
 

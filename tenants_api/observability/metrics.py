@@ -31,19 +31,8 @@ PUBLISH_SECONDS = 5.0  # between two readings of the gauges, where several worke
 # How a gauge is aggregated over the live workers: their sum, their highest value, or their lowest.
 Across = Literal["livesum", "livemax", "livemin"]
 
-FETCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds; a fetch has 5 s
-VERIFY_BUCKETS = (
-    0.0001,
-    0.00025,
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.1,
-    1.0,
-    5.0,
-)  # seconds; it may wait for a fetch
+FETCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
+VERIFY_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0, 5.0)  # seconds, with a fetch
 
 
 class Metrics:
@@ -101,9 +90,6 @@ class Metrics:
         )
         self._watched: list[_Watched] = []
         self._children: dict[tuple[Counter, tuple[str | int, ...]], Counter] = {}
-        self._add_process()
-
-    def _add_process(self) -> None:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)

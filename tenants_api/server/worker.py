@@ -17,11 +17,11 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tenants_api.observability import logging
-
+log = structlog.get_logger("tenants_api.server")
 MAX_SCRAPES = 16  # at once; a scrape takes milliseconds
 SCRAPE_DEADLINE_SECONDS = 10.0  # from the connection to its last byte
 
@@ -150,7 +150,7 @@ def open_metrics_port(registry: CollectorRegistry, *, host: str, port: int) -> M
     try:
         server = serve_metrics(registry, host=host, port=port)
     except OSError as error:
-        logging.get_logger().warning("metrics_port_taken", host=host, port=port, error=str(error))
+        log.warning("metrics_port_taken", host=host, port=port, error=str(error))
         return None
-    logging.get_logger().info("metrics_port_opened", host=host, port=port)
+    log.info("metrics_port_opened", host=host, port=port)
     return server

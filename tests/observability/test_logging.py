@@ -44,7 +44,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Any:
     ],
 )
 def test_token_or_key_in_any_value_is_redacted(lines: Any, text: str) -> None:
-    logging.get_logger().info("event", detail=text, nested={"list": [text]})
+    structlog.get_logger().info("event", detail=text, nested={"list": [text]})
 
     (line,) = lines()
     assert text not in json.dumps(line)
@@ -53,13 +53,13 @@ def test_token_or_key_in_any_value_is_redacted(lines: Any, text: str) -> None:
 
 @pytest.mark.parametrize("key", ["token", "password", "Authorization", "client_secret", "access_token", "api_key"])
 def test_value_under_a_secret_name_is_redacted(lines: Any, key: str) -> None:
-    logging.get_logger().info("event", **{key: "hunter2"}, form={key: "hunter2"})
+    structlog.get_logger().info("event", **{key: "hunter2"}, form={key: "hunter2"})
 
     assert "hunter2" not in json.dumps(lines())
 
 
 def test_ordinary_values_stay(lines: Any) -> None:
-    logging.get_logger().info(
+    structlog.get_logger().info(
         "tenant_suspended", tenant="acme", verified_tokens=3, issuer="https://id.example.com/realms/a"
     )
 
@@ -72,21 +72,21 @@ def test_ordinary_values_stay(lines: Any) -> None:
 
 
 def test_database_password_is_redacted_and_its_host_stays(lines: Any) -> None:
-    logging.get_logger().info("event", url="postgresql+psycopg://app:hunter2@db.internal/tenants")
+    structlog.get_logger().info("event", url="postgresql+psycopg://app:hunter2@db.internal/tenants")
 
     (line,) = lines()
     assert line["url"] == "postgresql+psycopg://app:[redacted]@db.internal/tenants"
 
 
 def test_long_value_is_cut(lines: Any) -> None:
-    logging.get_logger().info("event", kid="k" * 100_000)
+    structlog.get_logger().info("event", kid="k" * 100_000)
 
     assert len(lines()[0]["kid"]) == logging.MAX_VALUE_CHARACTERS + 1
 
 
 def test_line_break_cannot_forge_a_second_event(capsys: pytest.CaptureFixture[str]) -> None:
     logging.configure(format="console", level="info")
-    logging.get_logger().info("event", kid="x\n2026-01-01 [error] forged\x1b[2J")
+    structlog.get_logger().info("event", kid="x\n2026-01-01 [error] forged\x1b[2J")
 
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
@@ -97,7 +97,7 @@ def test_exception_text_is_redacted(lines: Any) -> None:
     try:
         raise ValueError(f"bad token {JWT}")
     except ValueError:
-        logging.get_logger().exception("failed")
+        structlog.get_logger().exception("failed")
 
     (line,) = lines()
     assert "ValueError" in line["exception"]
@@ -115,9 +115,9 @@ def test_records_of_libraries_are_events_too(lines: Any) -> None:
 
 def test_bound_context_is_on_every_event(lines: Any) -> None:
     bound = logging.bind(request_id="r-1", tenant="acme")
-    logging.get_logger().info("one")
+    structlog.get_logger().info("one")
     logging.release(bound)
-    logging.get_logger().info("two")
+    structlog.get_logger().info("two")
 
     one, two = lines()
     assert (one["request_id"], one["tenant"]) == ("r-1", "acme")
@@ -126,6 +126,6 @@ def test_bound_context_is_on_every_event(lines: Any) -> None:
 
 def test_events_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     logging.configure(format="json", level="warning")
-    logging.get_logger().info("quiet")
+    structlog.get_logger().info("quiet")
 
     assert capsys.readouterr().err == ""
