@@ -86,7 +86,7 @@ class RealmNotReady(ApiError):
     code = "realm_not_ready"
     title = "The realm is not ready"
     cause = "A check of the realm failed; the report names it, with both values and what to do."
-    hint = "Do what the failed condition's message says, then call again."
+    hint = "Follow the failed condition's message, then repeat the request."
 
     def __init__(self, detail: str, *, report: Mapping[str, Any]) -> None:
         super().__init__(detail, extra={"report": report})

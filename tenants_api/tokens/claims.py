@@ -1,7 +1,7 @@
 """The claim rules for an access token (RFC 7519 section 4, RFC 9068 section 4, Keycloak's own `typ`).
 
 Every rule is a function that refuses or returns. The rules run after the signature check, in the order of
-`CLAIM_RULES`. The expiry comes last: only for a token that is good in all else the response says that it expired.
+`CLAIM_RULES`. The expiry comes last: only the response to a token that is good in all else names it.
 """
 
 from __future__ import annotations
