@@ -23,7 +23,7 @@ _NOT_IN_CODE = re.compile(
     r"|is no (?:JSON|JWKS|PEM|URL|origin|text))\b",
     re.IGNORECASE,
 )
-_NOT_A_NAME = re.compile(r"_*(?:(?:on_)?(?:hear|tell|doubt|look|poke|peek)|patience|trust|bench|rings?)")
+_NOT_A_NAME = re.compile(r"_*(?:(?:on_)?(?:hear|tell|doubt|look|poke)|patience|trust|bench|rings?)")
 _CODE = [path for path in files(suffix=".py") if path.is_relative_to(ROOT / "tenants_api")]
 
 
