@@ -24,7 +24,11 @@ _VALID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The incoming `X-Request-ID` if it is valid, else a new one; header names are in lower case, as in ASGI."""
-    given = next((bytes(value) for name, value in headers if name == b"x-request-id"), b"")
+    given = b""
+    for name, value in headers:
+        if name == b"x-request-id":
+            given = bytes(value)  # the first of several
+            break
     return given.decode("ascii") if _VALID.fullmatch(given) else str(uuid_utils.uuid7())
 
 
