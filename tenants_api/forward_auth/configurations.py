@@ -133,7 +133,7 @@ FOREIGN_HEADERS = (
     "Forwarded",
     "HTTP2-Settings",
 )
-# Headers that a service may replica for the client's address, certificate or path; `Proxy` is HTTP_PROXY in CGI.
+# Headers that a service may trust for the client's address, certificate or path; `Proxy` is HTTP_PROXY in CGI.
 CLIENT_HEADERS = (
     "Client-Cert",
     "Client-Cert-Chain",
