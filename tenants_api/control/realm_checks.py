@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,12 +16,13 @@ from tenants_api.database.pagination import PageRequest
 from tenants_api.outbound.client import RealmClient
 from tenants_api.outbound.targets import TargetPolicy
 from tenants_api.outbound.urls import WELL_KNOWN, lower_host
-from tenants_api.registry import conditions, repository
-from tenants_api.registry import keys as registry_keys
+from tenants_api.registry import repository
+from tenants_api.registry.conditions import ConditionChange, store_conditions
 from tenants_api.registry.errors import RealmNotReady
+from tenants_api.registry.keys import store_keys
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.repository import registered_draft
-from tenants_api.registry.values import Health, RealmDraft, TenantDraft, TenantFilter
+from tenants_api.registry.values import ConditionValue, Health, RealmDraft, StoredKeys, TenantDraft, TenantFilter
 from tenants_api.replica.stored_keys import to_stored
 
 Reports = Sequence[tuple[Realm, Report]]
@@ -101,20 +103,15 @@ class RealmChecks:
 
     async def store_each(self, session: AsyncSession, *, reports: Reports) -> None:
         """Store each report with its keys, if the realm still has the version that was checked."""
-        now = self._clocks.now()
         for realm, report in reports:
-            health = Health.HEALTHY if report.ready else Health.FAILING
-            stored = await conditions.store_conditions(
-                session, realm_id=realm.id, version=realm.version, conditions=report.conditions, health=health, now=now
+            await store_report(
+                session,
+                realm=realm,
+                report=report,
+                conditions=report.conditions,
+                health=Health.HEALTHY if report.ready else Health.FAILING,
+                now=self._clocks.now(),
             )
-            if stored is not None and report.ready and report.fetched is not None:
-                await registry_keys.store_keys(
-                    session,
-                    to_stored(
-                        realm.id, issuer=realm.issuer, realm_url=realm.realm_url, fetched=report.fetched,
-                        fetched_at=report.asked_at,
-                    ),
-                )  # fmt: skip
 
     def adopt_keys(self, reports: Reports) -> None:
         """Give this replica the keys of committed reports, so that the first token of a new realm needs no fetch."""
@@ -130,6 +127,37 @@ class RealmChecks:
         async with self._runner.database.read() as session:
             page = await repository.list_tenants(session, where=TenantFilter(issuer=issuer), page=PageRequest(limit=1))
         return bool(page.items)
+
+
+async def store_report(
+    session: AsyncSession,
+    *,
+    realm: Realm,
+    report: Report,
+    conditions: Sequence[ConditionValue],
+    health: Health,
+    now: datetime,
+) -> tuple[Sequence[ConditionChange], StoredKeys | None] | None:
+    """Store what a report says of a realm, and the keys of a ready one; the changed conditions and these keys.
+
+    None, and nothing is stored, when the realm has another version or is gone.
+    """
+    moved = await store_conditions(
+        session, realm_id=realm.id, version=realm.version, conditions=conditions, health=health, now=now
+    )
+    if moved is None:
+        return None
+    if not report.ready or report.fetched is None:
+        return moved, None
+    keys = to_stored(
+        realm.id,
+        issuer=realm.issuer,
+        realm_url=realm.realm_url,
+        fetched=report.fetched,
+        fetched_at=report.asked_at,
+    )
+    await store_keys(session, keys)
+    return moved, keys
 
 
 def enabled(tenant: Tenant) -> list[Realm]:

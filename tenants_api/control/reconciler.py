@@ -17,16 +17,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tenants_api.clocks import Clocks
 from tenants_api.control.checks import Report, check_realm
+from tenants_api.control.realm_checks import store_report
 from tenants_api.database.engine import Database
 from tenants_api.outbound.client import RealmClient
 from tenants_api.outbound.targets import TargetPolicy
 from tenants_api.registry import conditions
-from tenants_api.registry.keys import store_keys
 from tenants_api.registry.models import Realm
 from tenants_api.registry.repository import registered_draft, shares_issuer
 from tenants_api.registry.values import ConditionValue, Health
 from tenants_api.replica.replica import RegistryReplica
-from tenants_api.replica.stored_keys import to_stored
 
 TICK_SECONDS = 5.0  # between two batches, ± 50 %: replicas do not run in step
 REALM_BATCH_SIZE = 20
@@ -93,26 +92,17 @@ class Reconciler:
         origin = {"issuer": realm.issuer, "realm_url": realm.realm_url}
         stored_at = self._replica.stored_at(realm.id, **origin)
         health, reported = assess(report, fetched_at=stored_at, now=self._clocks.now(), stale_limit=self._stale_limit)
-        keys = None
-        if report.ready and report.fetched is not None:
-            keys = to_stored(realm.id, **origin, fetched=report.fetched, fetched_at=report.asked_at)
         try:
             async with self._database.begin() as session:
-                changed = await conditions.store_conditions(
-                    session,
-                    realm_id=realm.id,
-                    version=realm.version,
-                    conditions=reported,
-                    health=health,
-                    now=self._clocks.now(),
+                stored = await store_report(
+                    session, realm=realm, report=report, conditions=reported, health=health, now=self._clocks.now()
                 )
-                if keys is not None and changed is not None:
-                    await store_keys(session, keys)
         except SQLAlchemyError as error:
             log.warning("conditions_not_stored", realm_id=str(realm.id), error=type(error).__name__)
             return
-        if changed is None:
+        if stored is None:
             return  # the realm was changed or removed while it was checked: the report is outdated
+        changed, keys = stored
         for change in changed:
             log.info(
                 "realm_condition_changed",
