@@ -27,7 +27,7 @@ from tenants_api.outbound.urls import lower_host
 from tenants_api.readiness import load_registry, open_database
 from tenants_api.replica.factory import compose_verification, observer
 from tenants_api.replica.replica import RegistryReplica
-from tenants_api.replica.reporter import Rejections
+from tenants_api.replica.reporter import VerificationReporter
 from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.replica.storage import RegistryStorage
 from tenants_api.role_rules import RoleRule
@@ -62,7 +62,7 @@ class Services:
     clocks: Clocks
     metrics: Metrics
     reconciler: Reconciler | None
-    rejections: Rejections
+    reporter: VerificationReporter
     assertion: Assertions | None = None
 
 
@@ -109,7 +109,7 @@ async def open_services(
             yield services
         finally:
             await stop_loops(followers)
-            await services.rejections.flush()
+            await services.reporter.flush()
             await services.replica.aclose()
     finally:
         await services.realms.aclose()
@@ -178,7 +178,7 @@ def _compose(
         clocks=clocks,
         metrics=metrics,
         reconciler=reconciler if settings.reconcile_interval else None,
-        rejections=parts.rejections,
+        reporter=parts.reporter,
         assertion=build_assertions(settings, storage=SessionKeys(database), clocks=clocks),
     )
 
@@ -209,7 +209,7 @@ def _platform(
 
 async def _follow(services: Services) -> list[asyncio.Task[None]]:
     """Start the background loops."""
-    loops = {"registry changes": services.replica.feed.run, "rejections": services.rejections.run}
+    loops = {"registry changes": services.replica.feed.run, "verification reports": services.reporter.run}
     if services.reconciler is not None:
         loops["realm checks"] = services.reconciler.run
     if services.assertion is not None:

@@ -12,6 +12,7 @@ from tenants_api.control.recording import EVENTS, record_change
 from tenants_api.errors import EtagMismatch
 from tenants_api.registry import audit, repository
 from tenants_api.registry.changes import bump_version, mark_purged
+from tenants_api.registry.conditions import forget_learned
 from tenants_api.registry.errors import InvalidStateTransition
 from tenants_api.registry.keys import forget_keys
 from tenants_api.registry.models import Realm, Tenant
@@ -182,10 +183,12 @@ async def remove_realm(
 
 async def _refill(session: AsyncSession, *, realm: Realm, draft: RealmDraft) -> None:
     """Replace the realm's description; conditions and keys of another issuer or URL are deleted."""
-    origin = realm.issuer, realm.realm_url
+    origin, audience = (realm.issuer, realm.realm_url), (realm.client_id, realm.audiences)
     fill_realm(realm, draft=draft)
     realm.version += 1
     realm.checked_at = None
+    if (realm.client_id, realm.audiences) != audience:
+        forget_learned(realm, "AudienceConfigured", "RolesMapped")
     if (realm.issuer, realm.realm_url) != origin:
         realm.health = Health.UNKNOWN
         realm.conditions.clear()
@@ -220,6 +223,8 @@ async def _replace_rules(session: AsyncSession, *, tenant: Tenant, rules: Sequen
     tenant.role_rules.clear()
     await session.flush()  # the old positions are deleted before the new ones are inserted
     tenant.role_rules.extend(rule_rows(rules))
+    for realm in tenant.realms:
+        forget_learned(realm, "RolesMapped")
 
 
 def _allowed(tenant: Tenant) -> list[str]:

@@ -17,7 +17,10 @@ from tenants_api.registry import audit
 from tenants_api.registry.audit import HEALTH_CHANGED, OBSERVER
 from tenants_api.registry.changes import lock_tenant_of
 from tenants_api.registry.models import Realm, RealmCondition, Tenant
-from tenants_api.registry.values import ConditionValue, Health, TenantState
+from tenants_api.registry.values import ConditionValue, Health, LearnedConditions, TenantState
+
+# Reasons of tokens, live ones or a sample: a check without a token does not replace them.
+LEARNED_REASONS = frozenset({"TokenAccepted", "TokensRefused", "RoleMapped", "NoRoleMapped", "Configured"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,53 @@ async def store_conditions(
     moved = await _replace(session, realm_id=realm_id, conditions=conditions, now=now)
     await session.flush()
     return moved
+
+
+async def not_learned(session: AsyncSession, learned: Sequence[LearnedConditions]) -> list[LearnedConditions]:
+    """Those with a condition that is not stored yet."""
+    rows = await session.execute(
+        select(RealmCondition.realm_id, RealmCondition.type, RealmCondition.status).where(
+            RealmCondition.realm_id.in_([one.realm_id for one in learned]), RealmCondition.status != "Unknown"
+        )
+    )
+    stored = {(row.realm_id, row.type): row.status for row in rows}
+    return [
+        one
+        for one in learned
+        if any(stored.get((one.realm_id, value.type)) not in ("True", value.status) for value in one.conditions)
+    ]
+
+
+async def learn(session: AsyncSession, learned: LearnedConditions, *, now: datetime) -> bool:
+    """Store what traffic showed of a realm; False when its tenant has another version by now.
+
+    One accepted token proves a condition, so a stored True remains. Nothing is stored for a realm that was removed.
+    """
+    tenant_id = await lock_tenant_of(session, realm_id=learned.realm_id)
+    if tenant_id is None:
+        return True
+    if await session.scalar(select(Tenant.changed_version).where(Tenant.id == tenant_id)) != learned.changed_version:
+        return False
+    rows = await session.scalars(select(RealmCondition).where(RealmCondition.realm_id == learned.realm_id))
+    stored = {row.type: row for row in rows}
+    for value in learned.conditions:
+        row = stored.get(value.type)
+        if row is None:
+            last = max((row.position for row in stored.values()), default=-1)
+            row = RealmCondition(realm_id=learned.realm_id, type=value.type, position=last + 1)
+            session.add(row)
+        elif row.status == "True":
+            continue
+        if row.status != value.status:
+            row.last_transition_time = now
+        row.status, row.reason, row.message = value.status, value.reason, value.message
+    return True
+
+
+def forget_learned(realm: Realm, *types: str) -> None:
+    """Delete these conditions of a realm, because what they depend on has changed."""
+    for condition in [one for one in realm.conditions if one.type in types]:
+        realm.conditions.remove(condition)
 
 
 async def set_health(
@@ -110,6 +160,9 @@ async def _replace(
     moved = []
     for position, condition in enumerate(conditions):
         row = before.pop(condition.type, None)
+        if row is not None and row.reason in LEARNED_REASONS and condition.reason == "NoSampleToken":
+            row.position = position
+            continue
         if row is None:
             row = RealmCondition(realm_id=realm_id, type=condition.type)
             session.add(row)
@@ -119,7 +172,10 @@ async def _replace(
         row.position, row.status = position, condition.status
         row.reason, row.message = condition.reason, condition.message
     for row in before.values():
-        await session.delete(row)
+        if row.reason in LEARNED_REASONS:
+            row.position = len(conditions)
+        else:
+            await session.delete(row)
     return moved
 
 

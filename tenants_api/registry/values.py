@@ -143,6 +143,15 @@ class ConditionValue:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedConditions:
+    """What live traffic showed of a realm, while its tenant was as at `changed_version`."""
+
+    realm_id: uuid.UUID
+    changed_version: int
+    conditions: tuple[ConditionValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StoredKeys:
     """A realm's last good key set, for the `issuer` and `realm_url` that it was fetched for and no others.
 

@@ -17,6 +17,7 @@ from tenants_api.replica.health import realms_by_health_and_source, tenants_by_s
 from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.reporter import Rejections, VerificationReporter
 from tenants_api.replica.storage import RegistryStorage
+from tenants_api.replica.traffic import Traffic
 from tenants_api.settings import Settings
 from tenants_api.tokens.authenticator import Authenticator
 from tenants_api.tokens.cache import VerifiedTokens
@@ -39,7 +40,6 @@ class Verification:
     claims: ClaimPolicy
     replica: RegistryReplica
     verifier: TokenVerifier
-    rejections: Rejections
     reporter: VerificationReporter
 
 
@@ -76,16 +76,19 @@ def compose_verification(
         on_event=observe,
         listen=settings.direct_url if storage.is_postgresql else None,
     )
-    rejections = Rejections(storage, clocks=clocks)
     signed = SignedTokens(
         lookup=replica, jwks_cache=replica.jwks_cache, roles=roles.names, policy=claims, clocks=clocks
     )
     others: tuple[Authenticator, ...] = ()  # further kinds of tokens, in their order
-    reporter = VerificationReporter(metrics, rejections=rejections)
+    reporter = VerificationReporter(
+        metrics,
+        rejections=Rejections(storage, clocks=clocks),
+        traffic=Traffic(storage, replica=replica, roles=roles.names, clocks=clocks),
+    )
     cache = VerifiedTokens(settings.verified_tokens, clocks=clocks) if settings.verified_tokens else None
     verifier = TokenVerifier(signed, others=others, cache=cache, reporter=reporter)
     watch(metrics, replica=replica, verifier=verifier)
-    return Verification(policy, client, source, keys, claims, replica, verifier, rejections, reporter)
+    return Verification(policy, client, source, keys, claims, replica, verifier, reporter)
 
 
 def observer(metrics: Metrics) -> Callable[[RealmKeys, str], None]:

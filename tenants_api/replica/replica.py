@@ -105,6 +105,10 @@ class RegistryReplica:
         """A realm that was used since the start, as it is now."""
         return self._snapshot.get(realm_id)
 
+    def tenant_of(self, realm_id: uuid.UUID) -> TenantRow | None:
+        """The tenant of a realm that the verifier knows."""
+        return self._register.by_realm(realm_id)
+
     @property
     def realm_count(self) -> int:
         """How many realms the verifier knows."""

@@ -20,6 +20,8 @@ from tenants_api.observability.logging import redacted
 from tenants_api.observability.metrics import Metrics
 from tenants_api.registry.values import MAX_REJECTIONS_PER_TENANT, Refused
 from tenants_api.replica.storage import RegistryStorage
+from tenants_api.replica.traffic import Traffic
+from tenants_api.tokens.authenticator import Authenticated
 from tenants_api.tokens.errors import KeysUnavailable, Refusal, TokenError
 
 WRITE_INTERVAL_SECONDS = 2.0
@@ -56,12 +58,6 @@ class Rejections:
             refused = Refused(refusal.tenant_id, refusal.reason)  # one row for the rest, such as invented kids
         counts[refused] += 1
 
-    async def run(self) -> None:
-        """Flush for ever."""
-        while True:
-            await asyncio.sleep(WRITE_INTERVAL_SECONDS)
-            await self.flush()
-
     async def flush(self) -> None:
         """Store the counts; they are lost when the database cannot be written."""
         if not self._seen:
@@ -86,18 +82,30 @@ def _short(value: Any) -> str:
 
 
 class VerificationReporter:
-    """The `Reporter` of the verifier: metrics, log and rejections."""
+    """The `Reporter` of the verifier: metrics, log, rejections and the conditions that traffic shows."""
 
-    def __init__(self, metrics: Metrics, *, rejections: Rejections) -> None:
-        self._metrics, self._rejections = metrics, rejections
+    def __init__(self, metrics: Metrics, *, rejections: Rejections, traffic: Traffic) -> None:
+        self._metrics, self.rejections, self.traffic = metrics, rejections, traffic
+
+    async def run(self) -> None:
+        """Flush for ever."""
+        while True:
+            await asyncio.sleep(WRITE_INTERVAL_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store what was noted since the last time."""
+        await self.rejections.flush()
+        await self.traffic.flush()
 
     def malformed(self, refusal: Refusal) -> None:
         """Count and log a malformed credential."""
         self._metrics.token_verified("refused", reason=refusal.reason)
         _log(refusal)
 
-    def accepted(self, *, seconds: float) -> None:
+    def accepted(self, found: Authenticated, *, seconds: float) -> None:
         """Count an accepted token that was not in the cache."""
+        self.traffic.accepted(found.realm, has_role=bool(found.principal.roles))
         self._metrics.token_verified("accepted", seconds=seconds)
 
     def refused(self, error: TokenError, *, seconds: float) -> None:
@@ -108,7 +116,8 @@ class VerificationReporter:
         if refusal is None:
             return
         if not isinstance(error, KeysUnavailable):  # a fault of the realm, not of the token
-            self._rejections.note(refusal)
+            self.rejections.note(refusal)
+            self.traffic.refused(refusal)
         _log(refusal)
 
 

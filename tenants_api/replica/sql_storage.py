@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib import import_module
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tenants_api.database.engine import Database, FileIdentity, connect_arguments, translated
 from tenants_api.database.errors import StorageBusy, StorageError
 from tenants_api.registry import changes, conditions, keys, rejections
-from tenants_api.registry.values import Health, Refused, StoredKeys, TenantRow
+from tenants_api.registry.values import Health, LearnedConditions, Refused, StoredKeys, TenantRow
 from tenants_api.replica.storage import Listening
 
 OPEN_TIMEOUT_SECONDS = 5.0  # for a writer that holds the file
@@ -141,6 +141,17 @@ class SessionStorage:
     async def add_rejections(self, counts: Mapping[Refused, int], *, now: datetime) -> None:
         async with self._write() as session:
             await rejections.add_rejections(session, counts, now=now)
+
+    async def learn_conditions(self, learned: Sequence[LearnedConditions], *, now: datetime) -> set[uuid.UUID]:
+        with translated():
+            async with self._database.read() as session:
+                unknown = await conditions.not_learned(session, learned)
+        outdated = set()
+        for one in unknown:
+            async with self._write() as session:
+                if not await conditions.learn(session, one, now=now):
+                    outdated.add(one.realm_id)
+        return outdated
 
     def file_mark(self) -> DataVersion | None:
         path = self._database.file

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from tenants_api.registry.values import Health, Refused, StoredKeys, TenantRow
+from tenants_api.registry.values import Health, LearnedConditions, Refused, StoredKeys, TenantRow
 
 
 class Reading(Protocol):
@@ -87,6 +87,9 @@ class RegistryStorage(Protocol):
 
     async def add_rejections(self, counts: Mapping[Refused, int], *, now: datetime) -> None:
         """Add the counts to the stored ones, and delete a tenant's oldest ones beyond a hundred."""
+
+    async def learn_conditions(self, learned: Sequence[LearnedConditions], *, now: datetime) -> set[uuid.UUID]:
+        """Store conditions that traffic showed; returns the realms whose tenant has another version by now."""
 
     def file_mark(self) -> FileMark | None:
         """A new `FileMark`; None where the database is not a file."""

@@ -68,7 +68,7 @@ async def open_authorizer(
     storage = SessionStorage(database)
     parts = compose_verification(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics)
     assertion = build_assertions(settings, storage=SessionKeys(database), clocks=clocks)
-    loops = {"registry changes": parts.replica.feed.run, "rejections": parts.rejections.run}
+    loops = {"registry changes": parts.replica.feed.run, "verification reports": parts.reporter.run}
     if assertion is not None:
         loops["assertion keys"] = assertion.run
     if metrics.is_shared:
@@ -93,7 +93,7 @@ async def open_authorizer(
             )
         finally:
             await stop_loops(followers)
-            await parts.rejections.flush()
+            await parts.reporter.flush()
             await parts.replica.aclose()
     finally:
         await parts.client.aclose()

@@ -29,6 +29,7 @@ class Refusal(NamedTuple):
     found: Any = None
     tenant_slug: str | None = None
     tenant_id: uuid.UUID | None = None
+    realm_id: uuid.UUID | None = None
     kid: str | None = None
     authorized_party: Any = None
     audience: Any = None

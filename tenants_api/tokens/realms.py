@@ -11,7 +11,7 @@ from tenants_api.role_rules import RoleRule
 from tenants_api.tokens.decode import refuse
 from tenants_api.tokens.principal import RoleTable, TenantRef
 
-MUTABLE_FIELDS = frozenset({"epoch", "renew_at", "role_table"})
+MUTABLE_FIELDS = frozenset({"epoch", "renew_at", "role_table", "observed"})
 
 
 @dataclass(eq=False, slots=True)
@@ -20,7 +20,7 @@ class TrustedRealm:
 
     `epoch` grows when tokens that were verified before must be verified again (a key left the set, not-before changed,
     the registry row was replaced). `renew_at` (monotonic seconds) is when its keys are to be renewed. `role_table` is
-    made from `rules` at the first use.
+    made from `rules` at the first use. `observed` has the bits of what its tokens have shown (`replica.traffic`).
     """
 
     id: uuid.UUID
@@ -41,6 +41,7 @@ class TrustedRealm:
     epoch: int = field(default=0)
     renew_at: float = field(default=0.0)
     role_table: RoleTable | None = field(default=None, init=False, repr=False)
+    observed: int = field(default=0, init=False, repr=False)
 
     def forget_verified(self) -> None:
         """Invalidate every cached token of this realm."""

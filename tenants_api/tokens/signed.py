@@ -158,6 +158,7 @@ def _with_sender(refusal: Refusal, *, token: UntrustedToken, realm: TrustedRealm
     return refusal._replace(
         tenant_slug=realm.tenant.slug,
         tenant_id=realm.tenant.id,
+        realm_id=realm.id,
         kid=token.kid,
         authorized_party=token.claims.get("azp"),
         audience=token.claims.get("aud"),

@@ -22,7 +22,7 @@ from tenants_api.tokens.signed import SignedTokens
 class Reporter(Protocol):
     """Counts and logs results: of malformed credentials, of tokens not in the cache, and of checks of a request."""
 
-    def accepted(self, *, seconds: float) -> None: ...
+    def accepted(self, found: Authenticated, *, seconds: float) -> None: ...
 
     def refused(self, error: TokenError, *, seconds: float) -> None: ...
 
@@ -114,7 +114,7 @@ class TokenVerifier:
                 self._reporter.refused(error, seconds=perf_counter() - begun)
             raise
         if self._reporter is not None:
-            self._reporter.accepted(seconds=perf_counter() - begun)
+            self._reporter.accepted(found, seconds=perf_counter() - begun)
         if known is None and self._cache is not None:
             self._cache.put(key, entry=found, tenant=tenant)
         return found.principal

@@ -33,7 +33,7 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
-CHANGES: list[tuple[Callable[[Path], None], str]] = [(replace, "was replaced"), (remove, "is gone")]
+CHANGES: list[tuple[Callable[[Path], None], str]] = [(replace, "was replaced"), (remove, "was deleted")]
 
 
 @pytest.fixture

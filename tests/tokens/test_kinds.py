@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tenants_api.clocks import Clocks
+from tenants_api.tokens.authenticator import Authenticated
 from tenants_api.tokens.cache import VerifiedTokens
 from tenants_api.tokens.claims import ClaimPolicy
 from tenants_api.tokens.credentials import BEARER, Credential
@@ -26,7 +27,7 @@ class Told:
     def __init__(self) -> None:
         self.outcomes: list[tuple[str, str | None]] = []
 
-    def accepted(self, *, seconds: float) -> None:
+    def accepted(self, found: Authenticated, *, seconds: float) -> None:
         self.outcomes.append(("accepted", None))
 
     def refused(self, error: TokenError, *, seconds: float) -> None:

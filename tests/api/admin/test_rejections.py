@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def rejections(client: ApiClient, slug: str = "acme") -> list[dict[str, Any]]:
-    await client.app.state.services.rejections.flush()
+    await client.app.state.services.reporter.flush()
     answer = await client.admin("GET", f"/tenants/{slug}/rejections")
     assert answer.status_code == 200, answer.text
     found: list[dict[str, Any]] = answer.json()["data"]
@@ -56,13 +56,13 @@ async def test_unknown_issuer_belongs_to_nobody_and_writes_nothing(fresh: ApiCli
     stranger = fresh.server.realm("acme").mint(claims={"iss": "https://stranger.example/realms/x"})
     for _ in range(5):
         assert (await fresh.me(stranger)).status_code == 401
-    assert fresh.app.state.services.rejections.size == 0
+    assert fresh.app.state.services.reporter.rejections.size == 0
 
 
 async def test_flood_of_invented_kids_is_one_row_beyond_the_first_fifty(fresh: ApiClient) -> None:
     """Between two writes; nothing is awaited here, so that none comes in between."""
     tenant = (await fresh.admin("GET", "/tenants/acme")).json()
-    kept = fresh.app.state.services.rejections
+    kept = fresh.app.state.services.reporter.rejections
     for number in range(300):
         kept.note(Refusal("key", "unknown_key", tenant_id=uuid.UUID(tenant["id"]), kid=f"invented-{number}"))
     assert kept.size == MAX_ROWS_PER_TENANT + 1
@@ -83,7 +83,7 @@ async def test_what_the_sender_wrote_is_shortened_and_holds_no_token(fresh: ApiC
 
 
 async def test_many_tenants_between_two_writes_are_bounded(fresh: ApiClient) -> None:
-    kept = fresh.app.state.services.rejections
+    kept = fresh.app.state.services.reporter.rejections
     for _ in range(MAX_TENANTS_PER_WRITE + 50):
         kept.note(Refusal("key", "unknown_key", tenant_id=uuid.uuid4(), kid="k"))
     assert kept.size == MAX_TENANTS_PER_WRITE
