@@ -138,7 +138,7 @@ async def store_report(
     health: Health,
     now: datetime,
 ) -> tuple[Sequence[ConditionChange], StoredKeys | None] | None:
-    """Store what a report says of a realm, and the keys of a ready one; the changed conditions and these keys.
+    """Store a report, and the keys of a realm that is ready; returns the changed conditions and these keys.
 
     None, and nothing is stored, when the realm has another version or is gone.
     """

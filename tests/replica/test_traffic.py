@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,9 @@ from uuid import uuid4
 import pytest
 
 from tenants_api.devkit.realms import DevRealmServer
+from tenants_api.registry.conditions import learn
+from tenants_api.registry.values import ConditionValue, LearnedConditions
+from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.replica.traffic import MAX_PENDING_REALMS
 from tests.support.stack import ApiClient, onboard, running_app
 
@@ -128,6 +132,24 @@ async def test_note_of_before_a_change_is_not_stored(fresh: ApiClient) -> None:
     rule = [{"from": "group", "value": "/nobody", "role": "admin"}]
     await fresh.admin("PUT", "/tenants/acme/role-mapping", json=rule, headers={"If-Match": etag})
     assert await outcome(fresh, "RolesMapped") is None
+
+
+async def test_replica_that_lags_stores_nothing_of_an_earlier_version(fresh: ApiClient) -> None:
+    services = fresh.app.state.services
+    realm = services.replica.find(fresh.server.realm("acme").issuer)
+    version = services.replica.tenant_of(realm.id).changed_version
+    value = ConditionValue("RolesMapped", "True", "RoleMapped", "seen before a change")
+    storage, now = SessionStorage(services.database), datetime.now(UTC)
+    late = LearnedConditions(realm.id, version - 1, (value,))
+    assert await storage.learn_conditions([late], now=now) == {realm.id}
+    assert await outcome(fresh, "RolesMapped") is None
+    assert await storage.learn_conditions([replace(late, changed_version=version)], now=now) == set()
+    assert await outcome(fresh, "RolesMapped") == ("True", "RoleMapped")
+
+    without = ConditionValue("RolesMapped", "False", "NoRoleMapped", "seen by another replica")
+    async with services.database.begin() as session:
+        assert await learn(session, LearnedConditions(realm.id, version, (without,)), now=now)
+    assert await outcome(fresh, "RolesMapped") == ("True", "RoleMapped")
 
 
 async def test_two_replicas_share_what_one_has_seen(realms: DevRealmServer, tmp_path: Path) -> None:
