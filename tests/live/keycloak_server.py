@@ -118,7 +118,7 @@ class KeycloakProcess:
     """One server on two ports that stay its own, to be stopped, killed, suspended and started again."""
 
     def __init__(self, home: Path, *, version: str, log: Path) -> None:
-        self._home, self._version, self._log = home, version, log
+        self.home, self._version, self._log = home, version, log
         self._port, self._management_port = free_port(), free_port()
         self.base_url = f"http://localhost:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -132,7 +132,7 @@ class KeycloakProcess:
         options = _start_options(self._version, port=self._port, management_port=self._management_port)
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                ["bash", str(self._home / "bin" / "kc.sh"), *options],
+                ["bash", str(self.home / "bin" / "kc.sh"), *options],
                 env=_environment(self._version),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
