@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import structlog
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from tenants_api.assertions.minting import Assertions
@@ -14,10 +15,11 @@ from tenants_api.database.revisions import is_migrated
 from tenants_api.database.row_security import why_not_serve
 from tenants_api.encoding.sealing import UNREADABLE, Unreadable
 from tenants_api.replica.replica import RegistryReplica
-from tenants_api.settings import Settings
+from tenants_api.settings import Settings, misspelt_variables
 
 CHECKS = ("database", "migrations", "registry", "feed")
 CHECK_TIMEOUT_SECONDS = 2.0
+log = structlog.get_logger("tenants_api.server")
 
 
 class NotReady(Exception):
@@ -49,9 +51,13 @@ async def load_registry(
 ) -> None:
     """Load the registry and the keys of assertions; without `tenants` only check that the registry can be read.
 
+    Warns of misspelt settings when it loads: once in each process that serves.
+
     Raises:
         NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production.
     """
+    for variable, nearest in misspelt_variables().items() if tenants else ():
+        log.warning("unknown_setting", variable=variable, nearest=nearest)
     try:
         if not await is_migrated(database):
             raise NotReady("the database is not at the newest schema; run `tenants-api db upgrade`")

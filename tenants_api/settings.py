@@ -1,4 +1,4 @@
-"""Settings: environment variables `TENANTS_*` (each also as `TENANTS_*_FILE`) or a `.env` file, read once.
+"""Settings: `TENANTS_*` (each also as `TENANTS_*_FILE`) in the environment or in a `.env` file, read once.
 
 The table in docs/settings.md is generated from this class. A wrong value stops the start with one line.
 """
@@ -7,15 +7,26 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 PREFIX = "TENANTS_"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?", re.ASCII)
+_SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://")  # Kubernetes' value of `<SERVICE>_PORT`
+_NEAR = 0.8  # of difflib: one letter in five
 
 
 class SettingsError(Exception):
@@ -191,25 +202,46 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, env_settings, _FileSource(settings_cls), dotenv_settings)
+        read = ((source, getattr(source, "env_vars", {})) for source in (env_settings, dotenv_settings))
+        return (init_settings, *(part for source, found in read for part in (source, _FileSource(settings_cls, found))))
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """Reads the value of `TENANTS_X` from the file that `TENANTS_X_FILE` names (a mounted secret)."""
+    """Reads the value of `TENANTS_X` from the file that `TENANTS_X_FILE` names (a mounted secret).
+
+    `variables` are those of the environment or of `.env`, in lower case.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str | None]) -> None:
+        super().__init__(settings_cls)
+        self._variables = variables
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        variable = f"{PREFIX}{field_name.upper()}_FILE"
+        path = self._variables.get(variable.lower())
         if not path:
             return None, field_name, False
         try:
             return Path(path).read_text(encoding="utf-8").strip(), field_name, False
         except (OSError, UnicodeDecodeError) as error:
-            variable = f"{PREFIX}{field_name.upper()}_FILE"
             raise SettingsError(f"{variable} names a file that cannot be read: {path!r}") from error
 
     def __call__(self) -> dict[str, Any]:
         found = ((name, self.get_field_value(field, name)[0]) for name, field in self.settings_cls.model_fields.items())
         return {name: value for name, value in found if value is not None}
+
+
+def misspelt_variables() -> dict[str, str]:
+    """The variables of the environment and of `.env` that are no settings, each with the setting that it resembles.
+
+    Variables that resemble none are not in it: a Kubernetes Service named `tenants-…` sets many.
+    """
+    known = [f"{name}{suffix}".upper() for name in Settings.model_fields for suffix in ("", "_file")]
+    given = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
+    # Without the prefix, which would make every two names similar.
+    names = {name.upper().removeprefix(PREFIX) for name in given if name.startswith(PREFIX.lower())}
+    near = {name: get_close_matches(name, known, n=1, cutoff=_NEAR) for name in sorted(names - {*known})}
+    return {f"{PREFIX}{name}": f"{PREFIX}{found[0]}" for name, found in near.items() if found}
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -232,5 +264,11 @@ def _one_line(error: ValidationError) -> str:
         return reason
     variable = f"{PREFIX}{name.upper()}"
     is_masked = any(word in name for word in ("key", "url", "secret"))
-    held = "***" if is_masked else repr(os.environ.get(variable, "(not in the environment)"))
-    return f"{variable} holds {held}: {reason}"
+    value = os.environ.get(variable, "(not in the environment)")
+    if _SERVICE_LINK.match(value):
+        service = variable.removesuffix("_PORT").lower().replace("_", "-")
+        reason = (
+            f"Kubernetes sets it for the Service {service}; set `enableServiceLinks: false` in the pod's spec, or"
+            f" rename the Service ({reason})"
+        )
+    return f"{variable} holds {'***' if is_masked else repr(value)}: {reason}"

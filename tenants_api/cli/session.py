@@ -15,11 +15,12 @@ from typing import Annotated, TypeVar
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tenants_api.cli.output import say
 from tenants_api.composition import Services, open_services
 from tenants_api.control.commands import Commands
 from tenants_api.observability import logging
 from tenants_api.registry.values import Actor, Change
-from tenants_api.settings import Settings, load_settings
+from tenants_api.settings import Settings, load_settings, misspelt_variables
 
 T = TypeVar("T")
 
@@ -33,6 +34,8 @@ run = asyncio.run
 def settings() -> Settings:
     """The settings; configures logs on stderr for a command: errors only, or all with level `debug`."""
     found = load_settings()
+    for variable, nearest in misspelt_variables().items():
+        say(f"warning: {variable} is not a setting and is ignored; did you mean {nearest}?", style="yellow")
     logging.configure(format="console", level="debug" if found.log_level == "debug" else "error")
     return found
 

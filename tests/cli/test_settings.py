@@ -1,4 +1,4 @@
-"""Settings out of files: `TENANTS_…_FILE`, as mounted secrets are given, for every setting there is."""
+"""Settings out of files (`TENANTS_…_FILE`, `.env`), for every setting there is, and variables that are none."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
-from tenants_api.settings import Settings, SettingsError, load_settings
+from tenants_api.composition import open_services
+from tenants_api.settings import Settings, SettingsError, load_settings, misspelt_variables
+from tests.cli.conftest import Cli
 
 SECRET = "a-secret-of-more-than-32-characters-0123456789"
 PASSWORD = "hunter2-in-the-url"
@@ -123,3 +126,73 @@ def test_origin_that_is_not_exactly_one_is_refused(origin: str) -> None:
 )
 def test_exact_origin_is_accepted(origin: str) -> None:
     assert load_settings(cors_origins=(origin,)).cors_origins == (origin,)
+
+
+def test_file_variable_in_dotenv_is_read(tmp_path: Path) -> None:
+    (tmp_path / "value").write_text("40\n", "utf-8")
+    (tmp_path / ".env").write_text(f"TENANTS_LEEWAY_FILE={tmp_path / 'value'}\nTENANTS_LOGIN_RATE=11\n", "utf-8")
+    assert (load_settings().leeway, load_settings().login_rate) == (40, 11)
+
+
+@pytest.mark.parametrize(
+    ("variable", "written", "wins"),
+    [("TENANTS_LEEWAY", "{value}", "environment"), ("TENANTS_LEEWAY_FILE", "{path}", "environment"),
+     ("TENANTS_OTHER", "", ".env")],
+)  # fmt: skip
+def test_environment_wins_over_dotenv_and_a_value_over_its_file(
+    variable: str, written: str, wins: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "value").write_text("40", "utf-8")
+    (tmp_path / "other").write_text("60", "utf-8")
+    (tmp_path / ".env").write_text(f"TENANTS_LEEWAY=50\nTENANTS_LEEWAY_FILE={tmp_path / 'other'}\n", "utf-8")
+    monkeypatch.setenv(variable, written.format(value="40", path=tmp_path / "value"))
+    assert load_settings().leeway == {"environment": 40, ".env": 50}[wins]
+
+
+def test_unreadable_file_named_in_dotenv_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TENANTS_ADMIN_API_KEY_FILE=/nonexistent/key\n", "utf-8")
+    with pytest.raises(SettingsError, match="TENANTS_ADMIN_API_KEY_FILE"):
+        load_settings()
+
+
+def test_misspelt_variables_are_named_with_the_nearest_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TENANTS_LEWAY", "100")
+    monkeypatch.setenv("TENANTS_LEEWAY", "50")
+    (tmp_path / ".env").write_text("TENANTS_ADMIN_APIKEY_FILE=/run/key\nTENANTS_APP_PASSWORD=x\n", "utf-8")
+    assert misspelt_variables() == {
+        "TENANTS_ADMIN_APIKEY_FILE": "TENANTS_ADMIN_API_KEY_FILE",
+        "TENANTS_LEWAY": "TENANTS_LEEWAY",
+    }
+
+
+def test_variables_of_a_kubernetes_service_are_not_misspelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Service named `tenants-metrics` sets all of these; the first one is the setting itself."""
+    for name in ("PORT", "PORT_9464_TCP", "PORT_9464_TCP_ADDR", "PORT_9464_TCP_PORT", "PORT_9464_TCP_PROTO",
+                 "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_METRICS"):  # fmt: skip
+        monkeypatch.setenv(f"TENANTS_METRICS_{name}", "9464")
+    assert misspelt_variables() == {}
+
+
+def test_service_link_of_kubernetes_is_named_as_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTS_METRICS_PORT", "tcp://10.43.0.7:9464")
+    with pytest.raises(SettingsError, match="enableServiceLinks: false") as refused:
+        load_settings()
+    assert "the Service tenants-metrics;" in str(refused.value)
+
+
+def test_command_warns_of_a_misspelt_variable(unmigrated: Cli) -> None:
+    said = Cli({**unmigrated.environment, "TENANTS_LEWAY": "100"})("db", "upgrade")
+    assert said.code == 0
+    assert "warning: TENANTS_LEWAY is not a setting and is ignored; did you mean TENANTS_LEEWAY?" in said.talk
+
+
+@pytest.mark.anyio
+async def test_process_that_serves_logs_a_misspelt_variable(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTS_LEWAY", "100")
+    settings = load_settings(database_url=cli.environment["TENANTS_DATABASE_URL"])
+    with capture_logs() as logs:
+        async with open_services(settings, background=False):
+            pass
+    assert [(log["variable"], log["nearest"]) for log in logs if log["event"] == "unknown_setting"] == [
+        ("TENANTS_LEWAY", "TENANTS_LEEWAY")
+    ]
