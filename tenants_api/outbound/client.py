@@ -14,7 +14,7 @@ from ipaddress import ip_address
 
 import httpx
 
-from tenants_api.outbound.errors import RealmFault
+from tenants_api.outbound.errors import RealmFault, not_reached
 from tenants_api.outbound.resolving import SystemResolver
 from tenants_api.outbound.targets import Address, Resolver, TargetPolicy
 from tenants_api.outbound.tls import Transports, untrusted
@@ -169,7 +169,7 @@ class RealmClient:
                 return await self._try_each(request, addresses=addresses, transport=transport)
         except TimeoutError as error:
             message = f"{request.url} sent no complete response within {self._total_timeout:g} s; is it reachable?"
-            raise RealmFault("TimedOut", message=message) from error
+            raise not_reached("TimedOut", message=message) from error
 
     async def _addresses(self, target: httpx.URL) -> list[Address]:
         host = _host(target)
@@ -177,12 +177,12 @@ class RealmClient:
             found = await self._resolve(host, _port(target))
         except OSError as error:
             message = f"the host {host!r} cannot be resolved; check its name and this machine's DNS"
-            raise RealmFault("Unreachable", message=message) from error
+            raise not_reached("Unreachable", message=message) from error
         for address in found:
             # All of them: a name with one good and one bad address is refused.
             self._policy.check_address(address, host=host)
         if not found:
-            raise RealmFault("Unreachable", message=f"the host {host!r} has no address; check this machine's DNS")
+            raise not_reached("Unreachable", message=f"the host {host!r} has no address; check this machine's DNS")
         return found
 
     async def _try_each(
@@ -202,7 +202,7 @@ class RealmClient:
             else:
                 return await self._read(response, url=request.url)
         message = f"no connection to {_host(request.url)}:{_port(request.url)}; is Keycloak running and reachable?"
-        raise RealmFault("Unreachable", message=message) from refused
+        raise not_reached("Unreachable", message=message) from refused
 
     async def _read(self, response: httpx.Response, *, url: httpx.URL) -> RealmResponse:
         try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
+
+_PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 class RealmFault(Exception):
@@ -15,6 +18,14 @@ class RealmFault(Exception):
     def __init__(self, reason: str, *, message: str) -> None:
         self.reason, self.message = reason, message
         super().__init__(f"{reason}: {message}")
+
+
+def not_reached(reason: str, *, message: str) -> RealmFault:
+    """The fault of a realm that gave no response; names a proxy of the environment, which is not used."""
+    ignored = next((name for name in _PROXY_VARIABLES if os.environ.get(name) or os.environ.get(name.lower())), None)
+    if ignored is not None:
+        message += f"; {ignored} in the environment is not used: realms are reached without a proxy"
+    return RealmFault(reason, message=message)
 
 
 class LoginRefused(Exception):

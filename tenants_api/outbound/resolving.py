@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from threading import Thread
 from typing import Any, Literal
 
-from tenants_api.outbound.errors import RealmFault
+from tenants_api.outbound.errors import RealmFault, not_reached
 from tenants_api.outbound.targets import Address
 
 LOOK_UP_DEADLINE_SECONDS = 2.0
@@ -157,7 +157,7 @@ def _no_answer(host: str, *, seconds: float) -> RealmFault:
         f"the host {host!r} was not resolved within {seconds:g} s; check that the name servers of its domain answer, "
         "and this machine's DNS"
     )
-    return RealmFault("Unreachable", message=message)
+    return not_reached("Unreachable", message=message)
 
 
 def _no_place(host: str, *, kind: HostKind) -> RealmFault:
@@ -166,4 +166,4 @@ def _no_place(host: str, *, kind: HostKind) -> RealmFault:
         f"the host {host!r} could not be resolved: the name servers of too many other {others} hosts do not answer; "
         "try again in a minute, and check this machine's DNS"
     )
-    return RealmFault("Unreachable", message=message)
+    return not_reached("Unreachable", message=message)

@@ -11,7 +11,7 @@ import pytest
 from tenants_api.keycloak.realm import fetch_jwks
 from tenants_api.outbound.client import RealmClient, Slots
 from tenants_api.outbound.errors import RealmFault
-from tenants_api.outbound.targets import target_policy
+from tenants_api.outbound.targets import Address, target_policy
 from tests.support.fetching import KEYS, client_for, fault_of, resolving
 from tests.support.sockets import crumbs, drip, endless, http, serving
 from tests.support.waiting import DEADLINE, until
@@ -100,6 +100,27 @@ async def test_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPa
             assert await fetch_jwks(client, server.url) == KEYS
     assert proxy.connections == 0
     assert os.environ["HTTP_PROXY"].endswith(str(proxy.port))
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY"])
+async def test_proxy_of_the_environment_is_named_where_a_realm_is_not_reached(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, "http://proxy.test:3128")
+    note = f"; {variable.upper()} in the environment is not used: realms are reached without a proxy"
+
+    async def unknown(host: str, port: int) -> list[Address]:
+        raise OSError("Name or service not known")
+
+    async with serving(http(KEYS)) as server:
+        unresolved = await fault_of(server, resolver=unknown)
+        late = await fault_of(server, total=0.0)
+    refused = await fault_of(server)  # it listens no more
+    assert (unresolved.reason, late.reason, refused.reason) == ("Unreachable", "TimedOut", "Unreachable")
+    assert all(fault.message.endswith(note) for fault in (unresolved, late, refused))
 
 
 async def test_host_that_hangs_leaves_room_for_another() -> None:
