@@ -9,7 +9,7 @@ create role tenants_owner login nosuperuser nocreatedb nocreaterole nobypassrls 
 create role tenants_app login nosuperuser nocreatedb nocreaterole nobypassrls password :'app_password';
 alter database :"database" owner to tenants_owner;
 alter schema public owner to tenants_owner;
-revoke all on schema public from public;
+revoke create on schema public from public;
 grant usage on schema public to tenants_app;
 alter default privileges for role tenants_owner in schema public
     grant select, insert, update, delete on tables to tenants_app;

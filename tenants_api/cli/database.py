@@ -23,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Database: its schema and migration
 
 # Imported for their tables in the metadata, with which `check` compares the database.
 MODELS = (registry_models, item_models, assertion_models)
+TABLES = (*Base.metadata.tables, "alembic_version")
 
 
 @app.command()
@@ -91,12 +92,15 @@ def grant(
     apply: Annotated[bool, typer.Option("--apply", help="Run the statements instead of printing them.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the SQL of PostgreSQL's two roles, or run it; connect as a superuser, or as the owner once both exist."""
+    """Print the SQL of PostgreSQL's two roles, or run it; connect as a superuser, or as the owner once both exist.
+
+    Tables of other applications in the schema keep their owner and rights.
+    """
     url = make_url(settings().direct_url)
     if url.get_backend_name() != "postgresql":
         raise CliError("SQLite has no roles", hint="set TENANTS_DATABASE_URL to PostgreSQL", code=USAGE)
     try:
-        statements = role_setup(database=url.database or "", owner=owner, app=role)
+        statements = role_setup(database=url.database or "", tables=TABLES, owner=owner, app=role)
     except ValueError as error:
         raise CliError(str(error), hint="tenants-api db grant --help", code=USAGE) from error
     if apply:

@@ -17,7 +17,7 @@ from tenants_api.cli.session import run
 from tenants_api.cli.session import settings as load_quietly
 from tenants_api.composition import Services, open_services
 from tenants_api.control import service
-from tenants_api.database.row_security import role_faults
+from tenants_api.database.row_security import OTHER_ROLE, role_faults
 from tenants_api.readiness import NotReady
 from tenants_api.registry.changes import load_all
 from tenants_api.registry.repository import registered_draft
@@ -81,7 +81,7 @@ def _realm_targets(settings: Settings) -> Finding:
 async def _role(services: Services) -> Finding:
     faults = await role_faults(services.database)
     if faults:  # with these a process in production does not start
-        detail = "; ".join(f"{one.fault}: {one.hint}" for one in faults)
+        detail = f"{' and '.join(faults)}; {OTHER_ROLE}"
         return Finding("database role", "note", f"development only, it bypasses row-level security: {detail}")
     bound = services.database.is_postgresql
     return Finding("database role", "ok", "row-level security applies to it" if bound else "SQLite has no roles")

@@ -44,42 +44,26 @@ class DatabaseRole:
     owned: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class RoleFault:
-    """Why a role may not serve, and the SQL that corrects it."""
-
-    fault: str
-    hint: str
-
-
-def faults_of(found: DatabaseRole) -> list[RoleFault]:
+def faults_of(found: DatabaseRole) -> list[str]:
     """Why this role may not serve tenants; empty when it may."""
     role = found.role
     if found.is_superuser:  # a member of every role: the rest is meaningless
-        return [RoleFault(f"the role {role} is a superuser", f"alter role {quoted(role)} nosuperuser nobypassrls")]
-    faults = []
-    if found.passes:
-        faults.append(RoleFault(f"the role {role} has BYPASSRLS", f"alter role {quoted(role)} nobypassrls"))
-    for group in found.passing_groups:
-        faults.append(
-            RoleFault(f"the role {role} is a member of {group}", f"revoke {quoted(group)} from {quoted(role)}")
-        )
+        return [f"the role {role} is a superuser"]
+    faults = [f"the role {role} has BYPASSRLS"] if found.passes else []
+    faults += [
+        f"the role {role} is a member of {group}, which bypasses it (revoke {quoted(group)} from {quoted(role)})"
+        for group in found.passing_groups
+    ]
     if found.owned:
-        hint = "; ".join(f"alter table {quoted(table)} owner to {OWNER}" for table in found.owned[:3])
-        more = " …" if len(found.owned) > 3 else ""
-        faults.append(RoleFault(f"the role {role} owns tables ({found.owned[0]}{more})", f"{hint}{more}"))
+        faults.append(f"the role {role} owns tables ({found.owned[0]}{' …' if len(found.owned) > 1 else ''})")
     return faults
 
 
-def reason_not_to_serve(faults: Sequence[RoleFault]) -> str | None:
-    """The faults in one line with a hint; None when there are none."""
-    if not faults:
-        return None
-    reasons, hints = " and ".join(one.fault for one in faults), "; ".join(one.hint for one in faults)
-    return (
-        f"{reasons}, so row-level security does not bind this API; use another role (`tenants-api db grant` makes"
-        f" one), or run as a superuser: {hints}"
-    )
+# A statement that changes the role of the connection may break what else it is for: `postgres` is one of these roles.
+OTHER_ROLE = (
+    f"connect as {APP} (TENANTS_DATABASE_URL), which owns no table;"
+    " `tenants-api db grant --apply`, run as a superuser, makes it and its rights"
+)
 
 
 def quoted(name: str) -> str:
@@ -134,7 +118,7 @@ _CHANGERS = text(
 )
 
 
-async def role_faults(database: Database) -> list[RoleFault]:
+async def role_faults(database: Database) -> list[str]:
     """Why this database's role may not serve tenants; empty on SQLite, which knows no roles.
 
     Raises:
@@ -152,7 +136,8 @@ async def why_not_serve(database: Database, *, environment: str) -> str | None:
 
     Only in production: there a role that policies do not bind may not serve.
     """
-    return reason_not_to_serve(await role_faults(database)) if environment == "production" else None
+    faults = await role_faults(database) if environment == "production" else []
+    return f"{' and '.join(faults)}, so row-level security does not bind this API; {OTHER_ROLE}" if faults else None
 
 
 def unguarded_tables(connection: Connection) -> list[str]:
@@ -181,27 +166,27 @@ def changeable_log(connection: Connection) -> list[str]:
     return [f"{APPEND_ONLY}: the role {row.role} may change entries; {hint}" for row in connection.execute(_CHANGERS)]
 
 
-def role_setup(*, database: str, owner: str = OWNER, app: str = APP) -> list[str]:
+def role_setup(*, database: str, tables: Sequence[str], owner: str = OWNER, app: str = APP) -> list[str]:
     """The statements that create both roles and their rights; they are idempotent.
 
-    A superuser may run them; the owner too, once the roles exist.
+    A superuser may run them; the owner too, once the roles exist. Of the tables that exist, only `tables` and those of
+    the owner are touched: others belong to other applications.
 
     Raises:
         ValueError: a name is not an ordinary identifier.
     """
     role, defaults = quoted(app), f"alter default privileges for role {quoted(owner)} in schema public grant"
-    rights = "select, insert, update, delete on"
+    rights = "select, insert, update, delete"
+    ours = ", ".join(f"'{quoted(table)}'" for table in tables)
     return [
         *(_role(name) for name in (owner, app)),
         _unless_owner("pg_database", "datname", name=database, owner=owner, kind="database"),
         _unless_owner("pg_namespace", "nspname", name="public", owner=owner, kind="schema"),
-        _hand_over(owner),
-        "revoke all on schema public from public",
+        "revoke create on schema public from public",
         f"grant usage on schema public to {role}",
-        f"grant {rights} all tables in schema public to {role}",
+        _tables(ours, owner=owner, app=app, rights=rights),
         _append_only(role),
-        f"grant usage, select on all sequences in schema public to {role}",
-        f"{defaults} {rights} tables to {role}",
+        f"{defaults} {rights} on tables to {role}",
         f"{defaults} usage, select on sequences to {role}",
     ]
 
@@ -228,13 +213,16 @@ def _unless_owner(catalogue: str, column: str, *, name: str, owner: str, kind: s
     )
 
 
-def _hand_over(owner: str) -> str:
+def _tables(ours: str, *, owner: str, app: str, rights: str) -> str:
     return _block(
-        "declare name text;",
+        "declare found record;",
         "begin",
-        "    for name in select tablename from pg_tables",
-        f"        where schemaname = 'public' and tableowner <> '{owner}' loop",
-        f"        execute 'alter table public.' || quote_ident(name) || ' owner to {quoted(owner)}';",
+        "    for found in select quote_ident(tablename) as name, tableowner as owner from pg_tables",
+        f"        where schemaname = 'public' and (tablename in ({ours}) or tableowner = '{owner}') loop",
+        f"        if found.owner <> '{owner}' then",
+        f"            execute 'alter table public.' || found.name || ' owner to {quoted(owner)}';",
+        "        end if;",
+        f"        execute 'grant {rights} on public.' || found.name || ' to {quoted(app)}';",
         "    end loop;",
         "end;",
     )

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from tenants_api.cli.database import TABLES
 from tenants_api.database import migrations as migrating
 from tenants_api.database.engine import Database
 from tenants_api.database.row_security import (
@@ -20,6 +21,7 @@ from tenants_api.database.row_security import (
     role_faults,
     role_setup,
     unguarded_tables,
+    why_not_serve,
 )
 from tests.support.postgres import SUPERUSER, PostgresServer
 
@@ -43,10 +45,10 @@ def privileged(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
             connection.execute(f"drop role if exists {role}".encode())
 
 
-async def faults(server: PostgresServer, name: str, role: str) -> list[tuple[str, str]]:
+async def faults(server: PostgresServer, name: str, role: str) -> list[str]:
     database = Database(server.url(name, role=role))
     try:
-        return [(one.fault, one.hint) for one in await role_faults(database)]
+        return await role_faults(database)
     finally:
         await database.aclose()
 
@@ -55,26 +57,33 @@ async def test_application_role_has_no_fault(postgres_server: PostgresServer, na
     assert await faults(postgres_server, name, APP) == []
 
 
-async def test_superuser_owner_and_bypassrls_are_named_with_their_cure(
+async def test_superuser_owner_and_bypassrls_are_named(
     postgres_server: PostgresServer, name: str, privileged: psycopg.Connection
 ) -> None:
     privileged.execute("create role t_bypass login bypassrls")
     privileged.execute("create role t_member login in role t_bypass")
-    ((fault, hint),) = await faults(postgres_server, name, SUPERUSER)
-    assert "superuser" in fault
-    assert hint == "alter role postgres nosuperuser nobypassrls"
-    ((fault, hint),) = await faults(postgres_server, name, "t_bypass")
-    assert "BYPASSRLS" in fault
-    assert hint == "alter role t_bypass nobypassrls"
-    ((fault, hint),) = await faults(postgres_server, name, OWNER)
+    assert await faults(postgres_server, name, SUPERUSER) == ["the role postgres is a superuser"]
+    assert await faults(postgres_server, name, "t_bypass") == ["the role t_bypass has BYPASSRLS"]
+    (fault,) = await faults(postgres_server, name, OWNER)
     assert "owns tables" in fault
-    assert "owner to tenants_owner" in hint
-    ((fault, hint),) = await faults(postgres_server, name, "t_member")
-    assert hint == "revoke t_bypass from t_member"
-    privileged.execute(hint.encode())
-    privileged.execute("alter role t_bypass nobypassrls")
-    for role in ("t_bypass", "t_member"):
-        assert await faults(postgres_server, name, role) == []
+    (fault,) = await faults(postgres_server, name, "t_member")
+    assert "(revoke t_bypass from t_member)" in fault
+    privileged.execute("revoke t_bypass from t_member")
+    assert await faults(postgres_server, name, "t_member") == []
+
+
+@pytest.mark.parametrize("role", [SUPERUSER, OWNER])
+async def test_advice_changes_no_role_that_exists(postgres_server: PostgresServer, name: str, role: str) -> None:
+    """`alter role postgres nosuperuser` would leave a cluster without a superuser."""
+    database = Database(postgres_server.url(name, role=role))
+    try:
+        reason = await why_not_serve(database, environment="production")
+    finally:
+        await database.aclose()
+    assert reason is not None
+    assert "connect as tenants_app" in reason
+    assert "tenants-api db grant --apply" in reason
+    assert "alter " not in reason
 
 
 def unguarded(url: str) -> list[str]:
@@ -125,7 +134,7 @@ async def test_role_set_up_makes_a_working_pair_and_may_run_again(
         # A start gone wrong: a superuser migrated, and the role that serves may do anything.
         privileged.execute("create role t_app login superuser createdb createrole bypassrls")
         await asyncio.to_thread(migrating.upgrade, root)
-        statements = role_setup(database="grant_test", owner="t_owner", app="t_app")
+        statements = role_setup(database="grant_test", tables=TABLES, owner="t_owner", app="t_app")
         for _ in range(2):
             migrating.run(root, statements)
         assert await faults(postgres_server, "grant_test", "t_app") == []
@@ -138,6 +147,33 @@ async def test_role_set_up_makes_a_working_pair_and_may_run_again(
             migrating.run(app, ["create table mine (id int)"])
         with pytest.raises(migrating.MigrationError, match="must be owner"):
             migrating.run(app, ["alter table items disable row level security"])
+    finally:
+        privileged.execute("drop database grant_test")
+
+
+def test_role_set_up_leaves_tables_of_other_applications_as_they_are(
+    postgres_server: PostgresServer, privileged: psycopg.Connection
+) -> None:
+    privileged.execute("create database grant_test")
+    try:
+        root = postgres_server.url("grant_test", role=SUPERUSER)
+        privileged.execute("create role t_group login")
+        migrating.run(root, ["create table invoices (id serial)", "alter table invoices owner to t_group"])
+        migrating.run(root, ["create table theirs (id int)", "grant select on theirs to t_group"])
+        migrating.upgrade(root)
+        migrating.run(root, role_setup(database="grant_test", tables=TABLES, owner="t_owner", app="t_app"))
+        with psycopg.connect(root.replace("+psycopg", "")) as connection:
+            owners = dict(
+                connection.execute("select tablename, tableowner from pg_tables where schemaname = 'public'").fetchall()
+            )
+        assert (owners.pop("invoices"), owners.pop("theirs")) == ("t_group", SUPERUSER)
+        assert set(owners) == set(TABLES)
+        assert set(owners.values()) == {"t_owner"}
+        app, other = (postgres_server.url("grant_test", role=role) for role in ("t_app", "t_group"))
+        migrating.run(other, ["select * from invoices", "select * from theirs"])
+        for table in ("invoices", "theirs"):
+            with pytest.raises(migrating.MigrationError, match="permission denied"):
+                migrating.run(app, [f"select * from {table}"])
     finally:
         privileged.execute("drop database grant_test")
 
@@ -162,7 +198,7 @@ def test_compose_makes_the_same_roles_and_rights(
                     capture_output=True,
                 )
             else:
-                migrating.run(postgres_server.url(name, role=SUPERUSER), role_setup(database=name))
+                migrating.run(postgres_server.url(name, role=SUPERUSER), role_setup(database=name, tables=TABLES))
             with psycopg.connect(postgres_server.url(name, role=SUPERUSER).replace("+psycopg", "")) as connection:
                 query = """
                     select d.datdba::regrole::text, n.nspowner::regrole::text, n.nspacl::text, array(
@@ -182,4 +218,4 @@ def test_compose_makes_the_same_roles_and_rights(
 @pytest.mark.parametrize("name", ["a b", "x;drop", "", "a'b", 'a"b', "9a", "x" * 64])
 def test_name_that_is_no_identifier_never_reaches_sql(name: str) -> None:
     with pytest.raises(ValueError, match="is not a name"):
-        role_setup(database="tenants", app=name)
+        role_setup(database="tenants", tables=TABLES, app=name)
