@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from tenants_api.assertions.minting import Assertions
 from tenants_api.database.engine import Database, connect_arguments
-from tenants_api.database.errors import StorageError
+from tenants_api.database.errors import StorageError, first_line
 from tenants_api.database.revisions import is_migrated
 from tenants_api.database.row_security import why_not_serve
 from tenants_api.encoding.sealing import UNREADABLE, Unreadable
@@ -70,9 +70,8 @@ async def load_registry(
         raise NotReady(UNREADABLE) from error
     except (StorageError, SQLAlchemyError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
         raise NotReady(
-            f"the database cannot be used ({first}); check TENANTS_DATABASE_URL and run `tenants-api db upgrade`"
+            f"the database cannot be used ({first_line(cause)}); check that it runs, and TENANTS_DATABASE_URL"
         ) from error
 
 

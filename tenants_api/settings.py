@@ -107,6 +107,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="events below it are not written"
     )
+    access_log: bool = Field(False, description="`serve` logs each request: address, method, path, status")
     public_url: str | None = Field(None, description="this API's own URL, for metadata and assertions")
     assertion_secret: SecretStr | None = Field(
         None,

@@ -11,7 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tenants_api.cli.output import say
-from tenants_api.database.errors import StorageError
+from tenants_api.database.errors import StorageError, first_line
 from tenants_api.database.migrations import MigrationError
 from tenants_api.errors import ApiError
 from tenants_api.readiness import NotReady
@@ -80,5 +80,4 @@ def _lines(message: str, *, hint: str | None, code: int) -> int:
 
 def _first_line(error: Exception) -> str:
     # The driver's message: SQLAlchemy's also has the statement and its parameters.
-    text = str(error.orig) if isinstance(error, DBAPIError) and error.orig else str(error)
-    return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return first_line(error.orig if isinstance(error, DBAPIError) and error.orig else error)

@@ -60,6 +60,7 @@ def serve(
         workers=workers,
         uds=str(uds) if uds else None,
         max_token_bytes=settings.max_token_bytes,
+        access_log=settings.access_log,
     )
     with shared_by(workers):
         if workers > 1 and settings.metrics_port is not None:

@@ -10,12 +10,17 @@ class StorageError(Exception):
     """
 
     def __init__(self, cause: BaseException) -> None:
-        super().__init__((str(cause).strip() or type(cause).__name__).splitlines()[0])
+        super().__init__(first_line(cause))
         self.cause = type(cause).__name__
 
 
 class StorageBusy(StorageError):
     """All connections of the pool are in use, which does not mean that the server is unreachable."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def cause_of(error: BaseException) -> str:

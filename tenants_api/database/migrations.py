@@ -141,7 +141,7 @@ def _hint(error: Exception) -> str:
         return "wait for it to end, then run `tenants-api db upgrade` again"
     if isinstance(error, CommandError):
         return "`tenants-api db history` lists the revisions that this version knows"
-    return "check TENANTS_DATABASE_URL (or TENANTS_DATABASE_DIRECT_URL) and run `tenants-api db upgrade`"
+    return "check that it runs, and TENANTS_DATABASE_URL (or TENANTS_DATABASE_DIRECT_URL)"
 
 
 def _one(revision: object) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 from tenants_api.errors import ApiError, InvalidRequest, NotFound
 from tenants_api.forward_auth.identity import ASSERTION, Headers, identity_headers
 from tenants_api.forward_auth.options import Options, parse_options
+from tenants_api.observability.logging import REQUEST
 from tenants_api.tokens.cache import size_of
 from tenants_api.tokens.errors import InsufficientRole, TenantMismatch, TokenExpired
 from tenants_api.tokens.principal import Principal, RoleModel
@@ -61,6 +62,7 @@ class Authorizer:
                 raise NotFound
             if options.role is not None and options.role not in self._roles.includes:
                 raise InvalidRequest(f"role= is unknown; expected one of {', '.join(sorted(self._roles.names))}")
+            REQUEST.set(scope)
             # Without method and URL: those of this request are the proxy's, not those of the client's proof.
             credential = self._verifier.credential_of(scope["headers"])
             principal = await self._verifier.verify(credential, max_wait=KEY_WAIT_SECONDS)

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
-from contextvars import Token
+from contextvars import ContextVar, Token
 from itertools import pairwise
 from typing import Any, Literal, TextIO, cast
 
@@ -19,6 +19,8 @@ import uuid_utils
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 REQUEST_ID = "tenants_api.request_id"  # where the scope of a request has its id
+# The scope of the request that this task serves; not in the context of structlog, because it holds the token.
+REQUEST: ContextVar[MutableMapping[str, Any] | None] = ContextVar("tenants_api.request", default=None)
 _VALID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -38,6 +40,26 @@ def request_id_in(scope: MutableMapping[str, Any]) -> str:
     if found is None:
         found = scope[REQUEST_ID] = request_id_of(scope["headers"])
     return found
+
+
+def request_fields() -> dict[str, Any]:
+    """The id, client's address, method and path of the request in `REQUEST`; empty without one."""
+    scope = REQUEST.get()
+    if scope is None:
+        return {}
+    address = (scope.get("client") or (None,))[0]
+    found = {"address": address, "method": scope.get("method", "GET"), "path": scope["path"]}
+    return {"request_id": request_id_in(scope), **found}  # a WebSocket is opened by a GET
+
+
+class _NoQuery(logging.Filter):
+    """Removes the query string from uvicorn's access log: queries of other applications may hold secrets."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and len(record.args) == 5:
+            client, method, path, *rest = record.args
+            record.args = (client, method, str(path).partition("?")[0], *rest)
+        return True
 
 
 MAX_VALUE_CHARACTERS = 256
@@ -130,6 +152,9 @@ def _route_standard_library(processors: list[Processor], *, threshold: int) -> N
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.INFO), force=True)
     for name in VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
+    access = logging.getLogger("uvicorn.access")
+    if not any(isinstance(one, _NoQuery) for one in access.filters):
+        access.addFilter(_NoQuery())
 
 
 def _name_the_source(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

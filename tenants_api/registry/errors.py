@@ -116,7 +116,7 @@ class RegistryUnavailable(ApiError):
     code = "registry_unavailable"
     title = "The registry is unavailable"
     cause = "The database cannot be reached, or it is not migrated."
-    hint = "Retry later; the operator runs `tenants-api doctor` and `tenants-api db upgrade`."
+    hint = "Retry later; the operator runs `tenants-api doctor`, which names the cause."
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, headers={"Retry-After": "2"})

@@ -47,6 +47,7 @@ class ChangeFeed:
         )
         self._connects = 0
         self._file: FileMark | None = None
+        self._failure: str | None = None  # of the last poll
         self.version = -1
         self.last_seen = 0.0
 
@@ -130,11 +131,22 @@ class ChangeFeed:
         except (StorageError, OSError, TimeoutError) as error:
             # A full pool is our own load. After any other failure the server may return with other data.
             self._resync_due = self._resync_due or not isinstance(error, StorageBusy)
-            detail = str(error) if isinstance(error, StorageError) else None
-            log.warning("registry_not_read", error=cause_of(error), detail=detail, lag_seconds=round(self.lag, 1))
+            self._log_failure(error)
         except Exception as error:
             # A bug must not end this loop: this worker would then accept tokens of suspended tenants.
             log.exception("registry_not_applied", error=type(error).__name__)
+        else:
+            if self._failure is not None:
+                log.info("registry_read_again", version=self.version)
+            self._failure = None
+
+    def _log_failure(self, error: Exception) -> None:
+        """Log the first failed poll, and the first one with another cause: there are two polls a second."""
+        cause = cause_of(error)
+        if cause != self._failure:
+            detail = str(error) or None
+            log.warning("registry_not_read", error=cause, detail=detail, lag_seconds=round(self.lag, 1))
+        self._failure = cause
 
     def _on_notify(self, version: int) -> None:
         self._announced = version

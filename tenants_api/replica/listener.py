@@ -16,6 +16,7 @@ import psycopg
 import structlog
 
 from tenants_api.database.engine import connect_arguments
+from tenants_api.database.errors import first_line
 from tenants_api.database.postgres import cut
 from tenants_api.registry.values import CHANNEL
 
@@ -45,6 +46,7 @@ class Listener:
         self._on_notify, self._on_connect = on_notify, on_connect
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._answered = 0.0
+        self._lost = False  # and logged
 
     @property
     def listening(self) -> bool:
@@ -66,7 +68,9 @@ class Listener:
             try:
                 await self._listen()
             except (psycopg.Error, OSError, TimeoutError) as error:
-                log.warning("registry_listener_lost", error=type(error).__name__, next_try_seconds=pause)
+                if not self._lost:
+                    log.warning("registry_listener_lost", error=type(error).__name__, detail=first_line(error))
+                self._lost = True
             self._connection = None
             # With jitter, so that not all replicas connect at once to a server that has recovered.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
@@ -79,6 +83,9 @@ class Listener:
         try:
             await self._ask(connection, f"listen {CHANNEL}")
             self._connection = connection
+            if self._lost:
+                log.info("registry_listening_again")
+            self._lost = False
             self._on_connect()
             while self._connection is connection:
                 async for notice in connection.notifies(timeout=self._heartbeat):

@@ -16,7 +16,7 @@ import structlog
 
 from tenants_api.clocks import Clocks
 from tenants_api.database.errors import StorageError
-from tenants_api.observability.logging import redacted
+from tenants_api.observability.logging import redacted, request_fields
 from tenants_api.observability.metrics import Metrics
 from tenants_api.registry.values import MAX_REJECTIONS_PER_TENANT, Refused
 from tenants_api.replica.storage import RegistryStorage
@@ -129,4 +129,5 @@ def _log(refusal: Refusal) -> None:
         expected=refusal.expected,
         found=refusal.found,
         tenant=refusal.tenant_slug,
+        **request_fields(),
     )

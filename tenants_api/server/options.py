@@ -27,7 +27,9 @@ async def frozen(start: AbstractAsyncContextManager[Value]) -> AsyncIterator[Val
 SHUTDOWN_GRACE_SECONDS = 10  # that running requests get at shutdown
 
 
-def server_options(*, host: str, port: int, workers: int, uds: str | None, max_token_bytes: int) -> dict[str, Any]:
+def server_options(
+    *, host: str, port: int, workers: int, uds: str | None, max_token_bytes: int, access_log: bool = False
+) -> dict[str, Any]:
     """Arguments of `uvicorn.run`, except the application's factory."""
     is_large = max_token_bytes > MAX_HEAD_BYTES // 2  # the other half is for the rest of the head
     return {
@@ -46,7 +48,7 @@ def server_options(*, host: str, port: int, workers: int, uds: str | None, max_t
         "server_header": False,
         "timeout_keep_alive": 5,
         "timeout_graceful_shutdown": SHUTDOWN_GRACE_SECONDS,
-        "access_log": False,  # the application logs its own events, without query strings
+        "access_log": access_log,  # without query strings, see `tenants_api.observability.logging`
         "log_config": None,
         "log_level": "info",
         "backlog": 2048,

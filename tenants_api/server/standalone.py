@@ -219,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workers=chosen.workers,
         uds=chosen.uds,
         max_token_bytes=settings.max_token_bytes,
+        access_log=settings.access_log,
     )
     with shared_by(chosen.workers):
         uvicorn.run(FACTORY, **options)

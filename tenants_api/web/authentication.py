@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.types import Scope
 
 from tenants_api.composition import Services
+from tenants_api.observability.logging import REQUEST
 from tenants_api.tokens.credentials import Credential
 
 PRINCIPAL = "tenants_api.principal"
@@ -22,6 +23,7 @@ def credential_of(scope: Scope, *, services: Services) -> Credential:
 
     Its URL is the public URL without the query, None without `TENANTS_PUBLIC_URL`; the Host header is not used.
     """
+    REQUEST.set(scope)
     base, path = services.settings.public_url, scope.get("raw_path")
     return services.verifier.credential_of(
         scope["headers"],

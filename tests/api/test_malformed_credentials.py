@@ -93,6 +93,22 @@ async def test_token_in_the_query_is_logged_and_counted_without_it(client: ApiCl
     assert good not in str(events)
 
 
+@pytest.mark.parametrize("path", ["/v1/me", "/t/acme/v1/me", "/admin/v1/tenants", "/authz/orders"])
+async def test_refusal_in_the_log_names_address_method_and_path_of_the_request(client: ApiClient, path: str) -> None:
+    """E22"""
+    bad = client.server.realm("acme").mint()[:-8]
+    with capture_logs() as events:
+        answer = await client.delete(path, headers={**bearer(bad), "X-Request-ID": "mine"})
+        assert (await client.get("/v1/me", headers=bearer(bad))).status_code == 401
+    if answer.status_code == 405:  # this path has no such method, and its router asks for no token
+        return
+    first, second = (one for one in events if one["event"] == "token_refused")
+    assert (first["address"], first["method"], first["path"]) == ("127.0.0.1", "DELETE", path)
+    assert first["request_id"] == "mine"
+    assert (second["method"], second["path"]) == ("GET", "/v1/me")
+    assert bad not in str(events)
+
+
 async def test_missing_credentials_are_no_refusal_of_a_token(client: ApiClient) -> None:
     with capture_logs() as events, counting(client.app.state.services) as reasons:
         assert (await client.get("/v1/me")).status_code == 401
@@ -213,3 +229,6 @@ def test_websocket_is_refused_with_the_reason_in_the_log(realms: DevRealmServer,
                     assert one.receive_json() == {"tenant": name}
     assert (closed.value.code, closed.value.reason) == (1008, "invalid_token" if by_message else "invalid_request")
     assert [one["reason"] for one in refused(events)] == ["token_too_large"]
+    (logged,) = (one for one in events if one["event"] == "token_refused")
+    assert (logged["address"], logged["method"], logged["path"]) == ("testclient", "GET", "/hello")
+    assert logged["request_id"]

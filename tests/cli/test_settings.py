@@ -25,7 +25,7 @@ OTHER = {
     "max_token_bytes": "16384",
     "max_token_lifetime": "86401", "verified_tokens": "20001", "login_rate": "11", "trusted_proxies": "10.0.0.0/8",
     "docs_enabled": "true", "cors_origins": "https://app.example", "metrics_port": "9464", "log_format": "console",
-    "log_level": "debug", "public_url": "https://api.example", "assertion_secret": SECRET,
+    "log_level": "debug", "access_log": "true", "public_url": "https://api.example", "assertion_secret": SECRET,
     "assertion_issuer": "https://api.example", "assertion_audiences": "other", "assertion_key_lifetime": "86402",
     "audit_retention_days": "1", "rejection_retention_days": "91",
 }  # fmt: skip

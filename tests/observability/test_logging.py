@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import structlog
+import uvicorn
 
 from tenants_api.observability import logging
+from tenants_api.server.options import server_options
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lkIn0.c2lnbmF0dXJl"
 ADMIN_KEY = "tak_0123abcd_s3cr3t-s3cr3t"
@@ -19,7 +21,9 @@ ADMIN_KEY = "tak_0123abcd_s3cr3t-s3cr3t"
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
     handlers, level = standard.root.handlers[:], standard.root.level
+    access = standard.getLogger("uvicorn.access").propagate
     yield
+    standard.getLogger("uvicorn.access").propagate = access
     standard.root.handlers[:] = handlers
     standard.root.setLevel(level)
     structlog.reset_defaults()
@@ -56,6 +60,20 @@ def test_value_under_a_secret_name_is_redacted(lines: Any, key: str) -> None:
     structlog.get_logger().info("event", **{key: "hunter2"}, form={key: "hunter2"})
 
     assert "hunter2" not in json.dumps(lines())
+
+
+def test_access_log_of_uvicorn_has_no_query_string(lines: Any) -> None:
+    """E22: the message is uvicorn's."""
+    logging.configure(format="json", level="info")  # a second time, which must not change anything
+    options = server_options(host="", port=0, workers=1, uds=None, max_token_bytes=8192, access_log=True)
+    config = uvicorn.Config("nowhere:app", **options)
+    assert config.access_log
+    standard.getLogger("uvicorn.access").propagate = True  # off after any server without an access log in this process
+    arguments = ("10.0.0.7:4711", "GET", "/orders?session=hunter2", "1.1", 200)
+    standard.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', *arguments)
+
+    (line,) = lines()
+    assert line["event"] == '10.0.0.7:4711 - "GET /orders HTTP/1.1" 200'
 
 
 def test_ordinary_values_stay(lines: Any) -> None:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import event, text
+from structlog.testing import capture_logs
 
 from tenants_api.database.engine import Database
 from tenants_api.database.errors import StorageError
@@ -90,6 +91,26 @@ async def test_feed_outlives_an_outage_and_tells_what_changed_after_it(
         await until(lambda: told == [0, 1])
         assert feed.last_seen > before
         assert feed.alive
+
+
+async def test_outage_is_one_line_with_the_drivers_words_and_its_end_another(
+    request: pytest.FixtureRequest, database: Database
+) -> None:
+    async def on_change(version: int) -> None:
+        return
+
+    storage = CountedReads(database)
+    feed = ChangeFeed(storage, interval=INTERVAL, on_change=on_change)
+    with capture_logs() as events:
+        async with following(feed):
+            await until(lambda: feed.version == 0)
+            async with away(request, database):
+                await until(lambda: bool(events))
+                await storage.several_more()
+            await until(lambda: len(events) > 1 and events[-1]["event"] == "registry_read_again")
+    lost, *others = (one for one in events if one["event"] == "registry_not_read")
+    assert len({one["error"] for one in (lost, *others)}) == 1 + len(others), "the same cause is logged once"
+    assert lost["detail"] not in (None, "", lost["error"])
 
 
 async def test_change_that_could_not_be_taken_in_is_told_again(database: Database) -> None:

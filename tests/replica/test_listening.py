@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
+from structlog.testing import capture_logs
 
 from tenants_api.control.recording import create as create_tenant
 from tenants_api.database.engine import Database
@@ -208,3 +209,28 @@ async def test_purge_is_announced_too(server_database: Database, told: Told) -> 
     async with following(server_database, told, interval=NEVER) as feed:
         await purge(server_database, "acme")
         await until(lambda: feed.version == 3)
+
+
+async def test_listener_that_cannot_connect_logs_one_line_with_the_drivers_words() -> None:
+    attempts = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    url = f"postgresql+psycopg://app@127.0.0.1:{port}/tenants"
+    listener = Listener(url, on_notify=lambda version: None, on_connect=lambda: None)
+    with capture_logs() as events:
+        running = asyncio.create_task(listener.run())
+        try:
+            await until(lambda: attempts >= 4)
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            server.close()
+    (lost,) = events
+    assert lost["event"] == "registry_listener_lost"
+    assert str(port) in lost["detail"]

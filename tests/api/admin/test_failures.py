@@ -41,7 +41,7 @@ async def test_without_the_registry_writes_are_503_and_known_tokens_go_on(api: A
     ]
     assert [said(answer) for answer in answers] == [(503, "registry_unavailable")] * len(answers)
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
-    assert "tenants-api db upgrade" in (await api.get("/problems/registry_unavailable")).json()["cure"]
+    assert "tenants-api doctor" in (await api.get("/problems/registry_unavailable")).json()["cure"]
     assert (await api.me(api.server.realm("acme").mint())).status_code == 200
     assert (await api.admin("GET", "/status")).status_code == 200
 
