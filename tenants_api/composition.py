@@ -24,7 +24,7 @@ from tenants_api.observability.tasks import start_loops, stop_loops
 from tenants_api.outbound.client import RealmClient
 from tenants_api.outbound.targets import Resolver, TargetPolicy
 from tenants_api.outbound.urls import lower_host
-from tenants_api.readiness import load_registry, open_database
+from tenants_api.readiness import NotReady, load_registry, open_database, why_not_shared, workers_of_uvicorn
 from tenants_api.replica.factory import compose_verification, observer
 from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.reporter import VerificationReporter
@@ -83,8 +83,11 @@ async def open_services(
     loaded, and no token can be verified: loading a hundred thousand tenants takes seconds.
 
     Raises:
-        NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production.
+        NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production;
+            or uvicorn runs several workers on SQLite in production.
     """
+    if (reason := why_not_shared(settings, workers=workers_of_uvicorn())) is not None:
+        raise NotReady(reason)
     database = open_database(settings, pool_size=settings.database_pool_size)
     follower = _follower(settings, database=database)
     services = _compose(

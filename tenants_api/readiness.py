@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import os
+import re
+import sys
 from pathlib import Path
 
 import structlog
@@ -46,6 +50,24 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
     return database
 
 
+def why_not_shared(settings: Settings, *, workers: int) -> str | None:
+    """Why so many processes may not serve with these settings, in one line with a hint; None when they may."""
+    if workers == 1 or settings.environment != "production" or not settings.database_url.startswith("sqlite"):
+        return None
+    return (
+        f"{workers} workers on SQLite block each other's writes, which is allowed in development only; use one worker,"
+        " PostgreSQL, or TENANTS_ENVIRONMENT=development"
+    )
+
+
+def workers_of_uvicorn() -> int:
+    """How many workers `uvicorn --workers` or WEB_CONCURRENCY asks for, in one of them; 1 in any other process."""
+    if multiprocessing.parent_process() is None:
+        return 1
+    given = re.search(r"\0--workers[=\0](\d+)", "\0".join(sys.argv))
+    return int(given[1] if given else os.environ.get("WEB_CONCURRENCY") or 1)
+
+
 async def load_registry(
     replica: RegistryReplica, *, database: Database, assertion: Assertions | None, environment: str, tenants: bool
 ) -> None:
@@ -69,7 +91,7 @@ async def load_registry(
     except Unreadable as error:
         raise NotReady(UNREADABLE) from error
     except (StorageError, SQLAlchemyError, OSError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
+        cause = (error.orig if isinstance(error, DBAPIError) else None) or error
         raise NotReady(
             f"the database cannot be used ({first_line(cause)}); check that it runs, and TENANTS_DATABASE_URL"
         ) from error

@@ -20,6 +20,7 @@ from tenants_api.cli.session import run
 from tenants_api.composition import open_services
 from tenants_api.observability import logging
 from tenants_api.observability.metrics import registry_of_workers, shared_by
+from tenants_api.readiness import why_not_shared
 from tenants_api.server.options import frozen, server_options
 from tenants_api.server.worker import (
     METRICS_HOST_VARIABLE,
@@ -46,7 +47,8 @@ def serve(
     """Serve the API; refuses to start on a database that is not migrated."""
     settings = load_settings(**({"log_format": "json"} if as_json else {}))
     logging.configure(format=settings.log_format, level=settings.log_level)
-    _refuse_shared_sqlite(settings, workers=workers)
+    if (reason := why_not_shared(settings, workers=workers)) is not None:
+        raise CliError(reason, code=USAGE)
     run(_check_start(settings))
     if as_json:
         os.environ["TENANTS_LOG_FORMAT"] = "json"
@@ -90,16 +92,6 @@ def _exec_standalone(*, host: str, port: int, workers: int, uds: Path | None) ->
     """
     words = ["--host", host, "--port", str(port), "--workers", str(workers), *(["--uds", str(uds)] if uds else [])]
     os.execv(sys.executable, [sys.executable, "-m", STANDALONE_MODULE, *words])  # noqa: S606 - this interpreter
-
-
-def _refuse_shared_sqlite(settings: Settings, *, workers: int) -> None:
-    sqlite = settings.database_url.startswith("sqlite")
-    if workers > 1 and sqlite and settings.environment == "production":
-        raise CliError(
-            f"{workers} workers on SQLite block each other's writes, which is allowed in development only",
-            hint="use one worker, PostgreSQL, or TENANTS_ENVIRONMENT=development",
-            code=USAGE,
-        )
 
 
 async def _check_start(settings: Settings) -> None:

@@ -29,7 +29,7 @@ from tenants_api.observability import logging
 from tenants_api.observability.logging import request_id_of
 from tenants_api.observability.metrics import Metrics, shared_by
 from tenants_api.observability.tasks import start_loops, stop_loops
-from tenants_api.readiness import CHECKS, NotReady, check, load_registry, open_database
+from tenants_api.readiness import CHECKS, NotReady, check, load_registry, open_database, why_not_shared
 from tenants_api.replica.factory import compose_verification
 from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.sql_storage import SessionStorage
@@ -206,8 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         return _failed(str(error), code=ERROR)
     logging.configure(format=settings.log_format, level=settings.log_level)
-    if chosen.workers > 1 and settings.environment == "production" and settings.database_url.startswith("sqlite"):
-        reason = f"{chosen.workers} workers on SQLite block each other's writes; use one worker or PostgreSQL"
+    if (reason := why_not_shared(settings, workers=chosen.workers)) is not None:
         return _failed(reason, code=USAGE)
     try:
         asyncio.run(_check_start(settings))

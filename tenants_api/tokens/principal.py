@@ -26,9 +26,9 @@ class TenantRef:
 class Principal(NamedTuple):
     """The verified caller, with its tenant and its mapped roles.
 
-    Identify users by (tenant, subject): `subject` is unique within a realm only, and username and email can
-    change (OpenID Connect Core section 5.7). What the token lacks is None. `expires_at` is epoch seconds, a fraction
-    rounded down. `scope` is the token's own text.
+    Identify users by (issuer, subject): `subject` is unique within an issuer only, of which a tenant may have several;
+    username and email can change (OpenID Connect Core section 5.7). What the token lacks is None. `expires_at` is epoch
+    seconds, a fraction rounded down. `scope` is the token's own text.
     """
 
     tenant: TenantRef

@@ -124,3 +124,29 @@ def test_one_metrics_port_answers_for_all_workers_also_after_one_was_killed(cli:
         served.process.send_signal(signal.SIGTERM)
         served.process.wait(DEADLINE)
         assert list(tmp_path.glob("tenants-metrics-*")) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "refused"), [("production", True), ("development", False)], ids=["production", "development"]
+)
+def test_two_workers_of_uvicorn_on_sqlite_are_refused_in_production(
+    cli: Cli, tmp_path: Path, environment: str, refused: bool
+) -> None:
+    """E28: without `serve`, each worker finds out for itself."""
+    path, log = tmp_path / "api.sock", tmp_path / "uvicorn.log"
+    words = ["--factory", "tenants_api:create_app", "--workers", "2", "--uds", str(path)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", *words],
+            cwd=ROOT,
+            env={**os.environ, **cli.environment, "TENANTS_ENVIRONMENT": environment},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    ended = ("2 workers on SQLite block each other", "Application startup complete", "startup_complete")
+    try:
+        wait_for(lambda: any(one in log.read_text("utf-8") for one in ended), what="uvicorn's workers have started")
+        assert (ended[0] in log.read_text("utf-8")) == refused
+    finally:
+        stop_group(process)

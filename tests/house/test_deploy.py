@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -70,6 +74,39 @@ def test_replicas_do_not_get_the_owners_password(compose: dict[str, Any]) -> Non
 def test_image_runs_as_a_numbered_user_that_is_not_root() -> None:
     last_stage = (ROOT / "Dockerfile").read_text("utf-8").rpartition("\nFROM ")[2]
     assert re.findall(r"^USER (\d+):\d+$", last_stage, re.MULTILINE) == ["10001"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["serve", "--port", "{}"],
+        ["serve", "--port={}", "--workers", "2"],
+        ["--", "serve", "--authz-only", "--port", "{}"],
+    ],
+)
+def test_health_check_follows_the_port_of_the_command_line(words: list[str], tmp_path: Path) -> None:
+    """E21: run as it stands there, on a copy of the first process's command line."""
+    source = (ROOT / "Dockerfile").read_text("utf-8")
+    _, option, code = json.loads(re.findall(r"^    CMD (\[.*\])$", source, re.MULTILINE)[0])
+    assert "/proc/1/cmdline" in code
+    code = code.replace("/proc/1/cmdline", str(tmp_path / "cmdline"))
+
+    class Livez(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/livez" else 404)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Livez) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        line = "\0".join(["python", "tenants-api", *words, ""]).format(server.server_port)
+        (tmp_path / "cmdline").write_text(line, "utf-8")
+        healthy = subprocess.run([sys.executable, option, code], check=False, capture_output=True, timeout=60)
+        server.shutdown()
+    unhealthy = subprocess.run([sys.executable, option, code], check=False, capture_output=True, timeout=60)
+    assert (healthy.returncode, unhealthy.returncode) == (0, 1), healthy.stderr
 
 
 @pytest.mark.parametrize("path", KEYCLOAK_REALMS, ids=lambda path: path.stem)
