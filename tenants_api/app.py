@@ -24,7 +24,7 @@ from tenants_api.forward_auth.endpoint import PATH as AUTHZ_PATH
 from tenants_api.forward_auth.route import ForwardAuth
 from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
-from tenants_api.tokens.principal import SAMPLE_ROLES, RoleModel
+from tenants_api.tokens.principal import RoleModel, roles_of_process
 from tenants_api.web.dependencies import check_roles
 from tenants_api.web.middleware import RequestContext
 from tenants_api.web.openapi import NO_TELEMETRY, document_security, operation_id
@@ -40,7 +40,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     routers: Sequence[APIRouter] = (),
-    roles: RoleModel = SAMPLE_ROLES,
+    roles: RoleModel | None = None,
     sample: bool = True,
 ) -> FastAPI:
     """Create the API.
@@ -49,20 +49,21 @@ def create_app(
         settings: read from the environment if not given.
         routers: your application's routes; they are served as they are and again below `/t/{tenant_slug}`. They become
             `StrictRoute`s, unless they have a route class of their own. Paths of this API take precedence.
-        roles: the roles of your application, and what each includes.
+        roles: the roles of your application, and what each includes; those of `TENANTS_ROLES` if not given.
         sample: whether to serve the sample resource `/v1/items`.
 
     Configures logs to stderr as the settings say, unless structlog is configured already.
 
     Raises:
         SettingsError: a setting is wrong.
-        ValueError: a route requires a role that is not in `roles`.
+        ValueError: a route requires a role that does not exist, or `TENANTS_ROLES` differs from `roles`.
     """
     chosen = settings if settings is not None else load_settings()
+    model = roles_of_process(roles, in_settings=chosen.roles)
     app = FastAPI(
         title="tenants-api",
         version=__version__,
-        lifespan=_lifespan(chosen, roles=roles),
+        lifespan=_lifespan(chosen, roles=model),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -73,13 +74,13 @@ def create_app(
     )
     app.router.route_class = StrictRoute
     for router in routers:
-        check_roles(router.routes, roles=roles)
+        check_roles(router.routes, roles=model)
         read_strictly(router.routes)
     install_problem_handlers(app)
     own = [tenant.router, *([items.router] if sample else [])]
     _add_routes(app, own=own, routers=routers, serves_docs=chosen.serves_docs)
     document_security(app, needed=_needs_token)
-    app.state.roles = roles
+    app.state.roles = model
     _add_middleware(app, settings=chosen)
     return app
 

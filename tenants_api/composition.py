@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+import structlog
 
 from tenants_api.assertions.minting import Assertions, build_assertions
 from tenants_api.assertions.storage import SessionKeys
@@ -33,13 +36,15 @@ from tenants_api.replica.storage import RegistryStorage
 from tenants_api.role_rules import RoleRule
 from tenants_api.settings import Settings
 from tenants_api.tokens.claims import ClaimPolicy
-from tenants_api.tokens.principal import SAMPLE_ROLES, RoleModel, TenantRef
+from tenants_api.tokens.principal import SAMPLE_ROLES, RoleModel, TenantRef, roles_of_process
 from tenants_api.tokens.realms import Snapshot, TrustedRealm
 from tenants_api.tokens.signed import SignedTokens
 from tenants_api.tokens.verifier import Reporter, TokenVerifier
 
 PLATFORM_ROLE = "platform-admin"
+_WITHOUT = "the command line, GitOps and standalone forward auth"
 _PLATFORM_ID = uuid.uuid5(uuid.NAMESPACE_URL, "tenants-api/platform-realm")
+log = structlog.get_logger("tenants_api.composition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class Services:
 async def open_services(
     settings: Settings,
     *,
-    roles: RoleModel = SAMPLE_ROLES,
+    roles: RoleModel | None = None,
     background: bool = True,
     load: bool = True,
     clocks: Clocks | None = None,
@@ -80,14 +85,19 @@ async def open_services(
     """Compose all services, load the registry, and follow its changes while the block runs.
 
     Fetches from no realm: the process starts with every realm unreachable. With `load` False the registry is not
-    loaded, and no token can be verified: loading a hundred thousand tenants takes seconds.
+    loaded, and no token can be verified: loading a hundred thousand tenants takes seconds. `roles` are those of the
+    application's code; None means those of the settings.
 
     Raises:
         NotReady: the database cannot be reached, is not migrated, or its role passes row-level security in production;
             or uvicorn runs several workers on SQLite in production.
+        ValueError: the settings have other roles than `roles`.
     """
     if (reason := why_not_shared(settings, workers=workers_of_uvicorn())) is not None:
         raise NotReady(reason)
+    chosen = roles_of_process(roles, in_settings=settings.roles)
+    if background and settings.roles is None and chosen.as_lists() != SAMPLE_ROLES.as_lists():
+        log.warning("roles_not_in_settings", hint=f"TENANTS_ROLES={json.dumps(chosen.as_lists())}", unknown_to=_WITHOUT)
     database = open_database(settings, pool_size=settings.database_pool_size)
     follower = _follower(settings, database=database)
     services = _compose(
@@ -95,7 +105,7 @@ async def open_services(
         database=database,
         follower=follower,
         storage=storage(follower),
-        roles=roles,
+        roles=chosen,
         clocks=clocks or Clocks(),
         resolver=resolver,
     )

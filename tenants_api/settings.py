@@ -5,6 +5,7 @@ The table in docs/settings.md is generated from this class. A wrong value stops 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -40,6 +41,21 @@ def _split(value: Any) -> Any:
 
 
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+def _roles(value: Any) -> Any:
+    try:
+        found = json.loads(value) if isinstance(value, str) and value.strip() else value or None
+    except ValueError:
+        found = value
+    if found is not None and not isinstance(found, Mapping):
+        raise ValueError(f"expected a JSON object such as {ROLES_EXAMPLE}, which lists what each role includes")
+    return found
+
+
+ROLES_EXAMPLE = '{"manager": ["clerk"], "clerk": []}'
+Role = Annotated[str, Field(min_length=1, max_length=100)]
+Roles = Annotated[Mapping[Role, tuple[Role, ...]] | None, NoDecode, BeforeValidator(_roles)]
 Ports = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -108,6 +124,11 @@ class Settings(BaseSettings):
         "info", description="events below it are not written"
     )
     access_log: bool = Field(False, description="`serve` logs each request: address, method, path, status")
+    roles: Roles = Field(
+        None,
+        description=f"your application's roles, each with those that it includes, as JSON: `{ROLES_EXAMPLE}`; "
+        "if empty: `admin`, which includes `editor`, which includes `viewer`",
+    )
     public_url: str | None = Field(None, description="this API's own URL, for metadata and assertions")
     assertion_secret: SecretStr | None = Field(
         None,
@@ -176,6 +197,17 @@ class Settings(BaseSettings):
         for origin in value:
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin[:200]!r} is not an origin; expected scheme://host[:port] in lower case")
+        return value
+
+    @field_validator("roles")
+    @classmethod
+    def _known_roles(cls, value: Roles) -> Roles:
+        for role, included in (value or {}).items():
+            for one in included:
+                if one not in (value or {}):
+                    raise ValueError(
+                        f"{role!r} includes {one!r}, which is not a role; add it as a member of the object"
+                    )
         return value
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from tenants_api.observability import logging
 from tenants_api.settings import Settings, load_settings
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.errors import MalformedCredentials, MissingToken, TenantMismatch, TokenError
-from tenants_api.tokens.principal import SAMPLE_ROLES, Principal, RoleModel
+from tenants_api.tokens.principal import Principal, RoleModel, roles_of_process
 from tenants_api.web.dependencies import check_roles, principal_of
 from tenants_api.web.middleware import RequestContext
 from tenants_api.web.problems import install_problem_handlers
@@ -46,10 +46,15 @@ class Tenancy:
     tenancy.install(app)
     """
 
-    def __init__(self, settings: Settings | None = None, *, roles: RoleModel = SAMPLE_ROLES) -> None:
-        """Settings are read from the environment if not given. Raises SettingsError."""
+    def __init__(self, settings: Settings | None = None, *, roles: RoleModel | None = None) -> None:
+        """Settings are read from the environment if not given; roles are those of `TENANTS_ROLES` then.
+
+        Raises:
+            SettingsError: a setting is wrong.
+            ValueError: `TENANTS_ROLES` differs from `roles`.
+        """
         self.settings = settings if settings is not None else load_settings()
-        self.roles = roles
+        self.roles = roles_of_process(roles, in_settings=self.settings.roles)
         self._services: Services | None = None  # while `running` is open
         self._parts: list[Starlette] = []
 

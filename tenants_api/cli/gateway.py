@@ -1,5 +1,5 @@
 """`tenants-api gateway render`: a proxy's configuration on stdout. Needs neither a database nor a running API; buffer
-sizes depend on `TENANTS_MAX_TOKEN_BYTES`."""
+sizes depend on `TENANTS_MAX_TOKEN_BYTES`, the accepted roles on `TENANTS_ROLES`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tenants_api.cli.output import AsJson, print_json
 from tenants_api.forward_auth.configurations import PlanError, plan
 from tenants_api.forward_auth.configurations import render as rendered
 from tenants_api.settings import load_settings
+from tenants_api.tokens.principal import roles_of_process
 
 app = typer.Typer(no_args_is_help=True, help="Configurations of proxies that authorize each request at /authz.")
 
@@ -46,6 +47,14 @@ def render(
     as_json: AsJson = False,
 ) -> None:
     """Print a configuration that clears forgeable headers, authorizes at /authz and sets the identity headers."""
+    settings = load_settings()
+    known = roles_of_process(None, in_settings=settings.roles).names
+    if role is not None and role not in known:
+        raise CliError(
+            f"unknown role {role[:100]!r}; expected one of {', '.join(sorted(known))}",
+            hint="set TENANTS_ROLES to your application's roles",
+            code=USAGE,
+        )
     try:
         chosen = plan(
             listen=listen,
@@ -54,7 +63,7 @@ def render(
             tenant=tenant,
             role=role,
             folder=folder,
-            max_token_bytes=load_settings().max_token_bytes,
+            max_token_bytes=settings.max_token_bytes,
         )
         text = rendered(proxy.value, plan=chosen)
     except PlanError as error:

@@ -23,7 +23,7 @@ from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.registry.values import Actor, Change, TenantDraft
 from tenants_api.role_rules import RoleRule
 from tenants_api.settings import Settings, load_settings
-from tenants_api.tokens.principal import SAMPLE_ROLES, Principal, RoleModel, TenantRef
+from tenants_api.tokens.principal import Principal, RoleModel, TenantRef
 from tenants_api.web.authentication import PRINCIPAL
 
 EXPIRES_IN_SECONDS = 3600
@@ -85,7 +85,7 @@ CHANGE = Change(Actor("system", "tests"))
 def memory_registry(
     server: DevRealmServer,
     *,
-    roles: RoleModel = SAMPLE_ROLES,
+    roles: RoleModel | None = None,
     role_mapping: tuple[RoleRule, ...] = (),
     **settings: Any,
 ) -> Iterator[Settings]:
@@ -95,7 +95,7 @@ def memory_registry(
 
     Args:
         server: its realms become tenants with the same slug.
-        roles: the application's roles.
+        roles: the application's roles; the settings have them then.
         role_mapping: the rules of each tenant; if empty, the default rules apply.
         settings: other settings by field name.
 
@@ -112,6 +112,7 @@ def memory_registry(
             "allowed_private_networks": ("127.0.0.0/8",),
             "allowed_realm_ports": (443, server.port),
             "reconcile_interval": 0,
+            "roles": roles.as_lists() if roles is not None else None,
             **settings,
         },
     )
@@ -121,7 +122,7 @@ def memory_registry(
             schema.executescript(_schema())
             schema.backup(database)
         with ThreadPoolExecutor(1) as executor:  # this thread may already run an event loop of the test
-            executor.submit(asyncio.run, _register(chosen, server=server, roles=roles, rules=role_mapping)).result()
+            executor.submit(asyncio.run, _register(chosen, server=server, rules=role_mapping)).result()
         yield chosen
 
 
@@ -135,10 +136,8 @@ def _schema() -> str:
             return "\n".join(migrated.iterdump())
 
 
-async def _register(
-    settings: Settings, *, server: DevRealmServer, roles: RoleModel, rules: tuple[RoleRule, ...]
-) -> None:
-    async with open_services(settings, roles=roles, background=False) as services:
+async def _register(settings: Settings, *, server: DevRealmServer, rules: tuple[RoleRule, ...]) -> None:
+    async with open_services(settings, background=False) as services:
         for name, realm in server.realms.items():
             own = realm_draft(issuer=realm.issuer, client_id=server.client_id, policy=services.policy)
             tenant = TenantDraft(slug=name, name=name.title(), realms=(own,), role_mapping=rules)

@@ -244,7 +244,7 @@ def to_rules(
 ) -> tuple[RoleRule, ...]:
     """Check a role mapping. Raises ValidationFailed for a role that this application does not know."""
     unknown = [
-        FieldError(f"{prefix}/{n}/role", f"must be one of {', '.join(sorted(roles))}")
+        FieldError(f"{prefix}/{n}/role", f"must be one of {', '.join(sorted(roles))} (TENANTS_ROLES)")
         for n, rule in enumerate(mapping)
         if rule.role not in roles
     ]

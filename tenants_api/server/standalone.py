@@ -35,7 +35,7 @@ from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.server.options import frozen, server_options
 from tenants_api.settings import Settings, SettingsError, load_settings
-from tenants_api.tokens.principal import SAMPLE_ROLES, RoleModel
+from tenants_api.tokens.principal import roles_of_process
 
 Receive = Callable[[], Awaitable[Any]]
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -53,9 +53,7 @@ class Opened:
 
 
 @asynccontextmanager
-async def open_authorizer(
-    settings: Settings, *, roles: RoleModel = SAMPLE_ROLES, load: bool = True
-) -> AsyncIterator[Opened]:
+async def open_authorizer(settings: Settings, *, load: bool = True) -> AsyncIterator[Opened]:
     """Read the registry and follow its changes while the block runs; makes no request to a realm.
 
     With `load` False only check that the registry can be read.
@@ -64,6 +62,7 @@ async def open_authorizer(
         NotReady: the database cannot be reached, is not migrated, or its role may not serve.
     """
     metrics, clocks = Metrics(), Clocks()
+    roles = roles_of_process(None, in_settings=settings.roles)
     database = open_database(settings, pool_size=2)  # one connection reads and one writes
     storage = SessionStorage(database)
     parts = compose_verification(settings, storage=storage, roles=roles, clocks=clocks, metrics=metrics)

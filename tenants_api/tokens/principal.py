@@ -5,6 +5,7 @@ A role that no rule names grants nothing; nor does a role of another client.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -68,6 +69,10 @@ class RoleModel:
     def names(self) -> frozenset[str]:
         return frozenset(self.includes)
 
+    def as_lists(self) -> dict[str, list[str]]:
+        """Each role with those that it includes directly, sorted: the value of `TENANTS_ROLES`."""
+        return {role: sorted(self.includes[role]) for role in sorted(self.includes)}
+
     def permits(self, held: Iterable[str], *, needed: str) -> bool:
         """Whether one of the held roles is, or includes, the needed one."""
         return needed in self.expand(held)
@@ -85,6 +90,23 @@ class RoleModel:
 
 
 SAMPLE_ROLES = RoleModel({"admin": ("editor",), "editor": ("viewer",), "viewer": ()})
+
+
+def roles_of_process(in_code: RoleModel | None, *, in_settings: Mapping[str, Iterable[str]] | None) -> RoleModel:
+    """The roles of this process: those of the application's code or of `TENANTS_ROLES`, otherwise the sample's.
+
+    Raises:
+        ValueError: both are given and differ; the command line and forward auth would decide by other roles.
+    """
+    configured = RoleModel(in_settings) if in_settings is not None else None
+    if in_code is None:
+        return configured or SAMPLE_ROLES
+    if configured is not None and configured.as_lists() != in_code.as_lists():
+        raise ValueError(
+            f"TENANTS_ROLES holds {json.dumps(configured.as_lists())}, and the application has "
+            f"{json.dumps(in_code.as_lists())}; set the variable to the application's, or pass no roles in the code"
+        )
+    return in_code
 
 
 def names_of(claims: Mapping[str, Any], *, source: str) -> frozenset[str]:

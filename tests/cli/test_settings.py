@@ -27,6 +27,7 @@ OTHER = {
     "docs_enabled": "true", "cors_origins": "https://app.example", "metrics_port": "9464", "log_format": "console",
     "log_level": "debug", "access_log": "true", "public_url": "https://api.example", "assertion_secret": SECRET,
     "assertion_issuer": "https://api.example", "assertion_audiences": "other", "assertion_key_lifetime": "86402",
+    "roles": '{"lead": []}',
     "audit_retention_days": "1", "rejection_retention_days": "91",
 }  # fmt: skip
 BESIDE = {

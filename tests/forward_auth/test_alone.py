@@ -116,6 +116,21 @@ async def test_it_decides_like_the_whole_api_and_follows_its_changes(
     await until(403, lambda: alone.get("/authz", headers=headers))
 
 
+async def test_it_accepts_roles_of_the_application_and_no_others(realms: DevRealmServer, tmp_path: Path) -> None:
+    """E1: `TENANTS_ROLES`."""
+    settings = settings_for(realms, tmp_path, admin_api_key=ADMIN_KEY, roles={"lead": ["clerk"], "clerk": []})
+    async with running_app(tmp_path, realms, roles=settings.roles) as api:
+        await onboard(api, "acme", role_mapping=[{"from": "realm", "value": "tenant-user", "role": "lead"}])
+        app = AuthzApp(lambda: open_authorizer(settings))
+        transport = httpx.ASGITransport(app)
+        headers = bearer(realms.realm("acme").mint(username="alice"))
+        async with lived(app), httpx.AsyncClient(transport=transport, base_url="http://authz.test") as alone:
+            for client in (api, alone):
+                for role, status in {"lead": 200, "clerk": 200, "editor": 400}.items():
+                    answer = await client.get(f"/authz?role={role}", headers=headers)
+                    assert answer.status_code == status, answer.text
+
+
 def _without_ids(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], Any]:
     headers = sorted((name, value) for name, value in answer.headers.items() if name != "x-request-id")
     body = answer.json() | {"request_id": ""} if answer.content else None
