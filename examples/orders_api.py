@@ -37,6 +37,6 @@ async def create_order(order: Order, principal: Manager, request: Request) -> Or
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    app = create_app(settings, routers=[router], roles=ROLES, sample=False)
+    app = create_app(settings, routers=[router], roles=ROLES)
     app.state.orders = defaultdict(list)  # in production: a database
     return app

@@ -5,8 +5,8 @@ The lifespan opens the services; importing this module and calling the factory n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Annotated, Any
 
 import structlog
@@ -34,6 +34,7 @@ from tenants_api.web.routing import StrictRoute, may_meet, read_strictly
 TENANT_PATH = "/t/{tenant_slug}"
 _ADMIN, _DOCS_FILES = "/admin", "/docs/static"
 _OPEN = ("/", "/public", "/livez")
+_OTHERS = (health.router, wellknown.router, login.router, docs.router)
 
 
 def create_app(
@@ -41,7 +42,9 @@ def create_app(
     *,
     routers: Sequence[APIRouter] = (),
     roles: RoleModel | None = None,
-    sample: bool = True,
+    sample: bool = False,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]] | None = None,
+    **fastapi: Any,
 ) -> FastAPI:
     """Create the API.
 
@@ -50,20 +53,23 @@ def create_app(
         routers: your application's routes; they are served as they are and again below `/t/{tenant_slug}`. They become
             `StrictRoute`s, unless they have a route class of their own. Paths of this API take precedence.
         roles: the roles of your application, and what each includes; those of `TENANTS_ROLES` if not given.
-        sample: whether to serve the sample resource `/v1/items`.
+        sample: whether to serve the sample routes too, `/v1/items` and `/public`.
+        lifespan: of your application; it runs inside of this API's, with the services open.
+        fastapi: further arguments of `FastAPI`, such as `title`, `version`, `description` and `middleware`. Your
+            middleware runs inside of this API's.
 
     Configures logs to stderr as the settings say, unless structlog is configured already.
 
     Raises:
         SettingsError: a setting is wrong.
+        TypeError: `fastapi` has an argument that this API sets itself.
         ValueError: a route requires a role that does not exist, or `TENANTS_ROLES` differs from `roles`.
     """
     chosen = settings if settings is not None else load_settings()
     model = roles_of_process(roles, in_settings=chosen.roles)
     app = FastAPI(
-        title="tenants-api",
-        version=__version__,
-        lifespan=_lifespan(chosen, roles=model),
+        **{"title": "tenants-api", "version": __version__, **fastapi},
+        lifespan=_lifespan(chosen, roles=model, inner=lifespan),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -78,7 +84,8 @@ def create_app(
         read_strictly(router.routes)
     install_problem_handlers(app)
     own = [tenant.router, *([items.router] if sample else [])]
-    _add_routes(app, own=own, routers=routers, serves_docs=chosen.serves_docs)
+    others = (public.router, *((public.sample,) if sample else ()), *_OTHERS)
+    _add_routes(app, own=own, others=others, routers=routers, serves_docs=chosen.serves_docs)
     document_security(app, needed=_needs_token)
     app.state.roles = model
     _add_middleware(app, settings=chosen)
@@ -98,9 +105,15 @@ def _needs_token(path: str) -> bool:
     )
 
 
-def _add_routes(app: FastAPI, *, own: Sequence[APIRouter], routers: Sequence[APIRouter], serves_docs: bool) -> None:
+def _add_routes(
+    app: FastAPI,
+    *,
+    own: Sequence[APIRouter],
+    others: Sequence[APIRouter],
+    routers: Sequence[APIRouter],
+    serves_docs: bool,
+) -> None:
     """Add `routers` first, because FastAPI matches in order; those that could match a path of this API come last."""
-    others = (public.router, health.router, wellknown.router, login.router, docs.router)
     paths = [f"{prefix}{path}" for path in _paths_of(own) for prefix in ("", TENANT_PATH)]
     paths += [*_paths_of(others), *(f"{mount}/{{rest:path}}" for mount in (_ADMIN, _DOCS_FILES))]
     last = [router for router in routers if _may_match(router, paths=paths)]
@@ -155,14 +168,15 @@ def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
 
 
-def _lifespan(settings: Settings, *, roles: RoleModel) -> Any:
+def _lifespan(settings: Settings, *, roles: RoleModel, inner: Callable[[FastAPI], Any] | None) -> Any:
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any] | None]:
         if not structlog.is_configured():
             # structlog's defaults would log secrets without redaction.
             logging.configure(format=settings.log_format, level=settings.log_level)
         async with open_services(settings, roles=roles) as services:
             app.state.services = services
-            yield
+            async with inner(app) if inner is not None else nullcontext() as state:
+                yield state
 
     return lifespan

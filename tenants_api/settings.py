@@ -205,9 +205,7 @@ class Settings(BaseSettings):
         for role, included in (value or {}).items():
             for one in included:
                 if one not in (value or {}):
-                    raise ValueError(
-                        f"{role!r} includes {one!r}, which is not a role; add it as a member of the object"
-                    )
+                    raise ValueError(f"{role!r} includes {one!r}, which is not a member of the object; add it")
         return value
 
     @model_validator(mode="after")

@@ -61,10 +61,10 @@ class _Files(StaticFiles):
 
 
 @router.get("/docs")
-async def docs(services: ServicesDep) -> HTMLResponse:
+async def docs(request: Request, services: ServicesDep) -> HTMLResponse:
     """The tenant plane; paste a token into *Authorize*."""
     must_serve(services)
-    return page(title="tenants-api", openapi="/openapi.json")
+    return page(title=request.app.title, openapi="/openapi.json")
 
 
 @router.get("/openapi.json")
@@ -75,11 +75,13 @@ async def openapi(request: Request, services: ServicesDep) -> JSONResponse:
 
 
 @router.get("/t/{tenant_slug}/docs", responses=problem_responses(NotFound))
-async def tenant_docs(tenant_slug: Annotated[str, PathParameter(max_length=63)], services: ServicesDep) -> HTMLResponse:
+async def tenant_docs(
+    tenant_slug: Annotated[str, PathParameter(max_length=63)], request: Request, services: ServicesDep
+) -> HTMLResponse:
     """The tenant plane, with that tenant's realm."""
     tenant, realm = _tenant(services, slug=tenant_slug)
     return page(
-        title=f"{tenant.name} · tenants-api",
+        title=f"{tenant.name} · {request.app.title}",
         openapi=f"/t/{tenant.slug}/openapi.json",
         client_id=_client_id(realm),
         scopes=" ".join(_scopes(realm)),

@@ -14,6 +14,7 @@ from tenants_api.web.openapi import html_page
 from tenants_api.web.problems import problem_responses
 
 router = APIRouter(tags=["public"])
+sample = APIRouter(tags=["public"])
 _HTML = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -62,17 +63,17 @@ class ProblemPage(ResponseModel):
 
 
 @router.get("/", response_model=Front)
-async def front() -> dict[str, str]:
+async def front(request: Request) -> dict[str, str]:
     """Name, version and documentation of this API."""
     return {
-        "name": "tenants-api",
-        "version": __version__,
+        "name": request.app.title,
+        "version": request.app.version,
         "message": "One API for the tokens of many Keycloak realms.",
         "docs": "/docs",
     }
 
 
-@router.get("/public", response_model=Message)
+@sample.get("/public", response_model=Message)
 async def public() -> dict[str, str]:
     """An open route: an Authorization header is not read."""
     return {"message": "This resource is public."}

@@ -16,6 +16,7 @@ def openapi(
     admin: Annotated[bool, typer.Option("--admin", help="The admin plane's document.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the OpenAPI document (JSON, with or without --json)."""
-    app = create_admin_app() if admin else create_app(load_settings())
+    """Print the OpenAPI document of `serve` (JSON, with or without --json)."""
+    settings = load_settings()
+    app = create_admin_app() if admin else create_app(settings, sample=settings.roles is None)
     print_json(app.openapi())

@@ -74,7 +74,7 @@ def served_app() -> ASGIApp:
     """The application of each worker, with settings from the environment."""
     settings = load_settings()
     logging.configure(format=settings.log_format, level=settings.log_level)
-    api = create_app(settings)
+    api = create_app(settings, sample=settings.roles is None)
     lifespan: Any = api.router.lifespan_context
     api.router.lifespan_context = lambda app: frozen(lifespan(app))
     app: ASGIApp = api

@@ -7,16 +7,19 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import tenants_api
-from tenants_api import CurrentPrincipal, create_app
+from tenants_api import CurrentPrincipal, Settings, create_app
 from tenants_api.devkit.realms import DevRealmServer
 from tests.support.stack import ApiClient, bearer, onboard, running_app
 
@@ -141,3 +144,48 @@ def test_names_of_the_library_are_there_and_others_are_not() -> None:
 def test_package_is_light_until_a_name_is_used() -> None:
     code = "import sys, tenants_api; sys.exit(any(name in sys.modules for name in ('fastapi', 'sqlalchemy', 'jwt')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_application_serves_its_own_routes_with_its_own_title_lifespan_and_middleware(
+    realms: DevRealmServer, tmp_path: Path
+) -> None:
+    """B8, E14."""
+    seen: list[Any] = []
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, str]]:
+        seen.append(app.state.services)
+        yield {"opened": "a database"}
+        seen.append("closed")
+
+    class Own:
+        def __init__(self, app: ASGIApp, *, name: str) -> None:
+            self.app, self.name = app, name
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append((self.name, scope.get("state")))
+            await self.app(scope, receive, send)
+
+    factory = partial(
+        create_app, routers=[router], title="Orders", version="7", lifespan=lifespan,
+        middleware=[Middleware(Own, name="own")],
+    )  # fmt: skip
+    async with running_app(tmp_path, realms, factory=factory, docs_enabled=True) as api:
+        await onboard(api, "acme")
+        assert seen[0] is api.app.state.services
+        assert (await api.get("/v1/orders/refused/409", headers=caller(api))).status_code == 409
+        assert seen[-1][0] == "own"
+        document = (await api.get("/openapi.json")).json()
+        assert (document["info"]["title"], document["info"]["version"]) == ("Orders", "7")
+        assert "<title>Acme · Orders</title>" in (await api.get("/t/acme/docs")).text
+        assert (await api.get("/")).json()["name"] == "Orders"
+        for path in ("/v1/items", "/t/acme/v1/items", "/public"):
+            assert path not in document["paths"]
+            assert (await api.get(path, headers=caller(api))).status_code == 404
+    assert seen[-1] == "closed"
+
+
+def test_argument_that_the_api_sets_itself_is_refused() -> None:
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="docs_url"):
+        create_app(settings, docs_url="/elsewhere")

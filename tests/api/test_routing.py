@@ -58,14 +58,14 @@ def client_of(app: Any) -> httpx.AsyncClient:
 
 @pytest.fixture
 async def api(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[ApiClient]:
-    async with running_app(tmp_path, realms, factory=partial(create_app, routers=[orders])) as opened:
+    async with running_app(tmp_path, realms, factory=partial(create_app, routers=[orders], sample=True)) as opened:
         await onboard(opened, "acme")
         await onboard(opened, "globex")
         yield opened
 
 
 async def test_no_route_of_a_team_takes_a_path_of_ours(nowhere: Settings) -> None:
-    async with client_of(create_app(nowhere, routers=[catch_all, orders])) as client:
+    async with client_of(create_app(nowhere, routers=[catch_all, orders], sample=True)) as client:
         assert (await client.get("/public")).json() == {"message": "This resource is public."}
         assert (await client.get("/livez")).text == "ok"
         assert (await client.get("/admin/nothing")).json()["code"] == "not_found"

@@ -78,7 +78,7 @@ def main() -> None:
     exported, statuses = Exported(), []
     with dev_realms("acme", "globex") as realms, memory_registry(realms) as settings:
         tokens = [realms.realm(name).mint() for name in ("acme", "globex")]
-        with TestClient(create_app(settings, routers=[router])) as client:
+        with TestClient(create_app(settings, routers=[router], sample=True)) as client:
             for token in tokens:
                 statuses += call(client, token)
     ours = exported.take()

@@ -45,7 +45,7 @@ def test_plugin_costs_other_projects_no_import() -> None:
 async def test_registry_in_memory_serves_many_at_once(
     tenants_settings: Settings, tenants_dev_realms: DevRealmServer
 ) -> None:
-    app = create_app(tenants_settings)
+    app = create_app(tenants_settings, sample=True)
     token = tenants_dev_realms.realm("acme").mint(username="carol")
     async with app.router.lifespan_context(app), ApiClient(app, server=tenants_dev_realms) as client:
         headers = {"Authorization": f"Bearer {token}"}

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from tests.support.waiting import DEADLINE, becomes
 
 ADMIN_KEY = "tests-bootstrap-admin-key-0123456789abcdef"
 CLIENT_ID = "tenants-api"
+
+
+whole_app = partial(create_app, sample=True)  # as `tenants-api serve` has it
 
 
 class ApiClient(httpx.AsyncClient):
@@ -48,7 +52,7 @@ def bearer(token: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def running_app(
-    folder: Path, server: DevRealmServer, *, factory: Callable[[Settings], FastAPI] = create_app, **settings: Any
+    folder: Path, server: DevRealmServer, *, factory: Callable[[Settings], FastAPI] = whole_app, **settings: Any
 ) -> AsyncIterator[ApiClient]:
     """The application that `factory` makes, on the database of `folder`."""
     chosen = settings_for(server, folder, **{"admin_api_key": ADMIN_KEY, **settings})
@@ -105,7 +109,7 @@ class MovedClock:
     def create(self, settings: Settings) -> FastAPI:
         """A factory for `running_app`."""
         clocks = Clocks(monotonic=lambda: time.monotonic() + self.moved_on)
-        app = create_app(settings)
+        app = whole_app(settings)
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
