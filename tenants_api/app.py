@@ -85,7 +85,7 @@ def create_app(
     install_problem_handlers(app)
     own = [tenant.router, *([items.router] if sample else [])]
     others = (public.router, *((public.sample,) if sample else ()), *_OTHERS)
-    _add_routes(app, own=own, others=others, routers=routers, serves_docs=chosen.serves_docs)
+    _add_routes(app, own=own, others=others, routers=routers)
     document_security(app, needed=_needs_token)
     app.state.roles = model
     _add_middleware(app, settings=chosen)
@@ -106,12 +106,7 @@ def _needs_token(path: str) -> bool:
 
 
 def _add_routes(
-    app: FastAPI,
-    *,
-    own: Sequence[APIRouter],
-    others: Sequence[APIRouter],
-    routers: Sequence[APIRouter],
-    serves_docs: bool,
+    app: FastAPI, *, own: Sequence[APIRouter], others: Sequence[APIRouter], routers: Sequence[APIRouter]
 ) -> None:
     """Add `routers` first, because FastAPI matches in order; those that could match a path of this API come last."""
     paths = [f"{prefix}{path}" for path in _paths_of(own) for prefix in ("", TENANT_PATH)]
@@ -122,8 +117,7 @@ def _add_routes(
     _add_tenant_routes(app, own)
     for router in others:
         app.include_router(router)
-    if serves_docs:
-        docs.mount_static(app)
+    docs.mount_static(app)
     _add_tenant_routes(app, last)
 
 

@@ -16,10 +16,12 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from tenants_api.composition import Services
 from tenants_api.errors import NotFound
 from tenants_api.registry.values import RealmRow, TenantRow, TenantState
+from tenants_api.web.authentication import services_of
 from tenants_api.web.dependencies import ServicesDep
 from tenants_api.web.openapi import html_page, page_headers
 from tenants_api.web.problems import problem_responses
@@ -32,25 +34,31 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <title>{title}</title>
-<link rel="stylesheet" href="/docs/static/swagger-ui.css">
-<link rel="icon" href="/docs/static/favicon-32x32.png">
+<link rel="stylesheet" href="{root}/docs/static/swagger-ui.css">
+<link rel="icon" href="{root}/docs/static/favicon-32x32.png">
 </head>
 <body>
-<div id="swagger-ui" data-openapi="{openapi}" data-client-id="{client_id}" data-scopes="{scopes}"></div>
-<script src="/docs/static/swagger-ui-bundle.js"></script>
-<script src="/docs/static/start.js"></script>
+<div id="swagger-ui" data-openapi="{root}{openapi}" data-client-id="{client_id}" data-scopes="{scopes}"></div>
+<script src="{root}/docs/static/swagger-ui-bundle.js"></script>
+<script src="{root}/docs/static/start.js"></script>
 </body>
 </html>
 """
 
 
 def mount_static(app: FastAPI) -> None:
-    """Serve the files of Swagger UI at `/docs/static`."""
+    """Serve the files of Swagger UI at `/docs/static`, where the settings enable the documentation."""
     app.mount("/docs/static", _Files(directory=STATIC), name="docs-static")
 
 
 class _Files(StaticFiles):
     """Files that a browser caches and revalidates; with the headers of a page, because one of them is a page."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        services = services_of(scope)
+        if services is not None:
+            must_serve(services)
+        return await super().get_response(path, scope)
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
@@ -64,14 +72,14 @@ class _Files(StaticFiles):
 async def docs(request: Request, services: ServicesDep) -> HTMLResponse:
     """The tenant plane; paste a token into *Authorize*."""
     must_serve(services)
-    return page(title=request.app.title, openapi="/openapi.json")
+    return page(title=request.app.title, root=request.scope["root_path"])
 
 
 @router.get("/openapi.json")
 async def openapi(request: Request, services: ServicesDep) -> JSONResponse:
     """The contract of the tenant plane."""
     must_serve(services)
-    return JSONResponse(request.app.openapi())
+    return JSONResponse(_served(request))
 
 
 @router.get("/t/{tenant_slug}/docs", responses=problem_responses(NotFound))
@@ -82,6 +90,7 @@ async def tenant_docs(
     tenant, realm = _tenant(services, slug=tenant_slug)
     return page(
         title=f"{tenant.name} · {request.app.title}",
+        root=request.scope["root_path"],
         openapi=f"/t/{tenant.slug}/openapi.json",
         client_id=_client_id(realm),
         scopes=" ".join(_scopes(realm)),
@@ -95,19 +104,37 @@ async def tenant_openapi(
 ) -> JSONResponse:
     """The contract with that realm's authorization code flow as its security scheme."""
     tenant, realm = _tenant(services, slug=tenant_slug)
-    return JSONResponse(_with_realm(request.app.openapi(), tenant=tenant, realm=realm))
+    return JSONResponse(_with_realm(_served(request), tenant=tenant, realm=realm))
 
 
-def page(*, title: str, openapi: str, client_id: str = "", scopes: str = "", connect: str = "") -> HTMLResponse:
-    """Swagger UI for one document; `connect` is the origin of the realm whose token endpoint the page calls."""
+def page(
+    *,
+    title: str,
+    root: str,
+    openapi: str = "/openapi.json",
+    client_id: str = "",
+    scopes: str = "",
+    connect: str = "",
+) -> HTMLResponse:
+    """Swagger UI for one document of the application at the path `root`.
+
+    `connect` is the origin of the realm whose token endpoint the page calls.
+    """
     content = _PAGE.format(
         title=html.escape(title),
+        root=html.escape(root),
         openapi=html.escape(openapi),
         client_id=html.escape(client_id),
         scopes=html.escape(scopes),
     )
     policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     return html_page(content, policy=f"{policy}connect-src 'self' {connect}".rstrip())
+
+
+def _served(request: Request) -> dict[str, Any]:
+    """The application's document, with the path that it is served below, if there is one."""
+    root, document = request.scope["root_path"], request.app.openapi()
+    return {**document, "servers": [{"url": root}]} if root else document
 
 
 def must_serve(services: Services) -> None:

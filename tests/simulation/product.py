@@ -139,11 +139,11 @@ class Admin:
 
     async def create(self, slug: str, *, realms_in: list[dict[str, Any]], activate: str) -> None:
         body = TenantIn.model_validate(_tenant(slug, realms_in) | {"slug": slug, "activate": activate})
-        await tenants.create_tenant(body, Response(), self._caller, self._services.commands)
+        await tenants.create_tenant(body, Response(), self._caller, self._services.commands, "/admin")
 
     async def put(self, slug: str, *, realms_in: list[dict[str, Any]], role: str, activate: str) -> None:
         body = TenantPut.model_validate(_tenant(slug, realms_in) | {"activate": activate, "role_mapping": _rules(role)})
-        await tenants.put_tenant(slug, body, Response(), self._caller, self._services.commands)
+        await tenants.put_tenant(slug, body, Response(), self._caller, self._services.commands, "/admin")
 
     async def move(self, slug: str, transition: str) -> None:
         if transition == "delete":
@@ -165,7 +165,8 @@ class Admin:
         await tenants.update_tenant(slug, body, Response(), self._caller, self._services.commands, "*")
 
     async def add_realm(self, slug: str, realm: dict[str, Any]) -> None:
-        await realms.add_realm(slug, RealmIn.model_validate(realm), Response(), self._caller, self._services.commands)
+        body, commands = RealmIn.model_validate(realm), self._services.commands
+        await realms.add_realm(slug, body, Response(), self._caller, commands, "/admin")
 
     async def patch_realm(self, slug: str, realm_id: str, patch: dict[str, Any]) -> None:
         body = RealmPatch.model_validate(patch)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Response, status
 from pydantic import Field
 
+from tenants_api.api.admin.paths import MountPath
 from tenants_api.control import admin_keys
 from tenants_api.errors import ValidationFailed
 from tenants_api.registry.errors import ApiKeyNotFound
@@ -63,12 +64,14 @@ async def list_api_keys(caller: KeyWriter, session: ReadSession) -> dict[str, An
     status_code=status.HTTP_201_CREATED,
     responses=problem_responses(ValidationFailed),
 )
-async def create_api_key(body: ApiKeyIn, response: Response, caller: KeyWriter, commands: CommandsDep) -> Any:
+async def create_api_key(
+    body: ApiKeyIn, response: Response, caller: KeyWriter, commands: CommandsDep, mount: MountPath
+) -> Any:
     """Create a key with scopes that the caller has."""
     row, key = await commands.create_admin_key(
         body.name, scopes=body.scopes, expires_at=body.expires_at, held=caller.scopes, change=caller.change()
     )
-    response.headers["Location"] = f"/admin/v1/api-keys/{row.id}"
+    response.headers["Location"] = f"{mount}/v1/api-keys/{row.id}"
     return {**_fields(row), "key": key}
 
 

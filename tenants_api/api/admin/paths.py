@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Header, Path
+from fastapi import Depends, Header, Path, Request
 
 from tenants_api.ids import is_id
 from tenants_api.registry.errors import TenantNotFound
@@ -18,5 +18,12 @@ def tenant_ref(ref: Annotated[str, Path(max_length=100, description="id or slug"
     return ref
 
 
+async def mount_path(request: Request) -> str:
+    """The path where the admin plane is mounted, which precedes its own paths in a `Location`."""
+    path: str = request.scope["root_path"]
+    return path
+
+
 Ref = Annotated[str, Depends(tenant_ref)]
+MountPath = Annotated[str, Depends(mount_path)]
 IfMatch = Annotated[str | None, Header(description="the ETag of the last read", examples=['"3"'])]

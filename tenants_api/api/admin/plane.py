@@ -23,6 +23,7 @@ from tenants_api.api.admin import (
     tokens,
     transitions,
 )
+from tenants_api.api.admin.paths import MountPath
 from tenants_api.errors import (
     ApiError,
     BodyTooLarge,
@@ -118,8 +119,7 @@ def create_admin_app() -> FastAPI:
         redirect_slashes=False,  # the redirect would go to the host that the request names
         generate_unique_id_function=operation_id,
         responses=problem_responses(*_PROBLEMS, UriTooLong, RateLimited, RegistryUnavailable),
-        servers=[{"url": "/admin"}],
-        root_path_in_servers=False,
+        servers=[{"url": "/admin"}],  # of the printed document; a served one has the path of the mount
     )
     install_problem_handlers(app)
     for part in _ROUTERS:
@@ -133,11 +133,13 @@ def create_admin_app() -> FastAPI:
 
 def _add_docs(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
-    async def admin_docs(services: ServicesDep) -> HTMLResponse:
+    async def admin_docs(services: ServicesDep, mount: MountPath) -> HTMLResponse:
         docs.must_serve(services)
-        return docs.page(title="tenants-api admin", openapi="/admin/openapi.json")
+        return docs.page(title="tenants-api admin", root=mount)
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def admin_openapi(services: ServicesDep) -> JSONResponse:
+    async def admin_openapi(services: ServicesDep, mount: MountPath) -> JSONResponse:
         docs.must_serve(services)
-        return JSONResponse(app.openapi())
+        return JSONResponse({**app.openapi(), "servers": [{"url": mount or "/"}]})
+
+    docs.mount_static(app)

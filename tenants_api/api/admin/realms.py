@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response, status
 
-from tenants_api.api.admin.paths import IfMatch, Ref
+from tenants_api.api.admin.paths import IfMatch, MountPath, Ref
 from tenants_api.control import service
 from tenants_api.errors import EtagMismatch, IfMatchRequired, ValidationFailed
 from tenants_api.registry import repository
@@ -41,11 +41,13 @@ async def list_realms(ref: Ref, caller: Reader, session: ReadSession) -> dict[st
 
 
 @router.post("", response_model=RealmOut, status_code=status.HTTP_201_CREATED, responses=problem_responses(IssuerTaken))
-async def add_realm(ref: Ref, realm: RealmIn, response: Response, caller: Writer, commands: CommandsDep) -> RealmOut:
+async def add_realm(
+    ref: Ref, realm: RealmIn, response: Response, caller: Writer, commands: CommandsDep, mount: MountPath
+) -> RealmOut:
     """Add a realm and check it; its tokens are accepted as soon as the tenant is active."""
     draft = to_draft(realm, policy=commands.vocabulary.policy)
     row = await commands.add_realm(ref, draft, change=caller.change())
-    response.headers["Location"] = f"/admin/v1/tenants/{row.tenant_id}/realms/{row.id}"
+    response.headers["Location"] = f"{mount}/v1/tenants/{row.tenant_id}/realms/{row.id}"
     return _answer(row, response=response)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response, status
 
-from tenants_api.api.admin.paths import IfMatch, Ref
+from tenants_api.api.admin.paths import IfMatch, MountPath, Ref
 from tenants_api.errors import EtagMismatch, FieldError, IfMatchRequired, ValidationFailed
 from tenants_api.ids import is_id
 from tenants_api.registry import repository
@@ -39,11 +39,13 @@ _VERSIONED = problem_responses(TenantNotFound, EtagMismatch, IfMatchRequired)
     status_code=status.HTTP_201_CREATED,
     responses={**_TAKEN, **problem_responses(ValidationFailed, RealmNotReady)},
 )
-async def create_tenant(tenant: TenantIn, response: Response, caller: Writer, commands: CommandsDep) -> TenantOut:
+async def create_tenant(
+    tenant: TenantIn, response: Response, caller: Writer, commands: CommandsDep, mount: MountPath
+) -> TenantOut:
     """Onboard a tenant: reserve it, check its realms, activate it if they are ready."""
     draft = tenant_draft(tenant, vocabulary=commands.vocabulary)
     row = await commands.create(draft, activate=tenant.activate, change=caller.change())
-    return _answer(row, response=response, created=True)
+    return _answer(row, response=response, created_at=mount)
 
 
 @router.get("", response_model=Paged[TenantOut], responses=problem_responses(ValidationFailed))
@@ -103,6 +105,7 @@ async def put_tenant(
     response: Response,
     caller: Writer,
     commands: CommandsDep,
+    mount: MountPath,
     if_match: IfMatch = None,
     if_none_match: Annotated[str | None, Header(description="`*` creates only")] = None,
 ) -> TenantOut:
@@ -122,7 +125,7 @@ async def put_tenant(
         create_only=(if_none_match or "").strip() == "*",
         change=caller.change(),
     )
-    return _answer(row, response=response, created=created)
+    return _answer(row, response=response, created_at=mount if created else None)
 
 
 @router.delete(
@@ -152,9 +155,9 @@ def _merged(stored: dict[str, Any], *, patch: dict[str, Any] | None) -> dict[str
         raise ValidationFailed(errors=[FieldError("/metadata", str(error))]) from error
 
 
-def _answer(row: Tenant, *, response: Response, created: bool = False) -> TenantOut:
+def _answer(row: Tenant, *, response: Response, created_at: str | None = None) -> TenantOut:
     response.headers["ETag"] = etag(row)
-    if created:
+    if created_at is not None:
         response.status_code = status.HTTP_201_CREATED
-        response.headers["Location"] = f"/admin/v1/tenants/{row.id}"
+        response.headers["Location"] = f"{created_at}/v1/tenants/{row.id}"
     return tenant_out(row)

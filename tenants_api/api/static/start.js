@@ -6,7 +6,7 @@ const ui = SwaggerUIBundle({
   deepLinking: true,
   persistAuthorization: false,
   validatorUrl: null,
-  oauth2RedirectUrl: `${location.origin}/docs/static/oauth2-redirect.html`,
+  oauth2RedirectUrl: new URL("oauth2-redirect.html", document.currentScript.src).href,
 });
 if (settings.clientId) {
   ui.initOAuth({ clientId: settings.clientId, scopes: settings.scopes, usePkceWithAuthorizationCodeGrant: true });
