@@ -11,17 +11,39 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tenants_api.api.tenancy import Tenancy, websocket_principal
     from tenants_api.app import create_app
+    from tenants_api.errors import ApiError
     from tenants_api.settings import Settings
+    from tenants_api.tokens.errors import (
+        InsufficientRole,
+        InvalidToken,
+        KeysUnavailable,
+        MalformedCredentials,
+        MissingToken,
+        TenantMismatch,
+        TenantSuspended,
+        TokenError,
+        TokenExpired,
+    )
     from tenants_api.tokens.principal import Principal, RoleModel
     from tenants_api.web.dependencies import CurrentPrincipal, principal_of, requires
 
 __version__ = "0.2.0.dev0"
 __all__ = [
+    "ApiError",
     "CurrentPrincipal",
+    "InsufficientRole",
+    "InvalidToken",
+    "KeysUnavailable",
+    "MalformedCredentials",
+    "MissingToken",
     "Principal",
     "RoleModel",
     "Settings",
     "Tenancy",
+    "TenantMismatch",
+    "TenantSuspended",
+    "TokenError",
+    "TokenExpired",
     "create_app",
     "principal_of",
     "requires",
@@ -29,11 +51,21 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ApiError": "tenants_api.errors",
     "CurrentPrincipal": "tenants_api.web.dependencies",
+    "InsufficientRole": "tenants_api.tokens.errors",
+    "InvalidToken": "tenants_api.tokens.errors",
+    "KeysUnavailable": "tenants_api.tokens.errors",
+    "MalformedCredentials": "tenants_api.tokens.errors",
+    "MissingToken": "tenants_api.tokens.errors",
     "Principal": "tenants_api.tokens.principal",
     "RoleModel": "tenants_api.tokens.principal",
     "Settings": "tenants_api.settings",
     "Tenancy": "tenants_api.api.tenancy",
+    "TenantMismatch": "tenants_api.tokens.errors",
+    "TenantSuspended": "tenants_api.tokens.errors",
+    "TokenError": "tenants_api.tokens.errors",
+    "TokenExpired": "tenants_api.tokens.errors",
     "create_app": "tenants_api.app",
     "principal_of": "tenants_api.web.dependencies",
     "requires": "tenants_api.web.dependencies",

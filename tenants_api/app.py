@@ -34,7 +34,7 @@ from tenants_api.web.routing import StrictRoute, may_meet, read_strictly
 TENANT_PATH = "/t/{tenant_slug}"
 _ADMIN, _DOCS_FILES = "/admin", "/docs/static"
 _OPEN = ("/", "/public", "/livez")
-_OTHERS = (health.router, wellknown.router, login.router, docs.router)
+_OTHERS = (health.router, wellknown.router, login.router, docs.router, docs.tenants)
 
 
 def create_app(
@@ -84,7 +84,7 @@ def create_app(
         read_strictly(router.routes)
     install_problem_handlers(app)
     own = [tenant.router, *([items.router] if sample else [])]
-    others = (public.router, *((public.sample,) if sample else ()), *_OTHERS)
+    others = (public.router, public.problems, *((public.sample,) if sample else ()), *_OTHERS)
     _add_routes(app, own=own, others=others, routers=routers)
     document_security(app, needed=_needs_token)
     app.state.roles = model

@@ -28,6 +28,7 @@ from tenants_api.web.problems import problem_responses
 
 STATIC = Path(__file__).parent / "static"
 router = APIRouter(include_in_schema=False)
+tenants = APIRouter(include_in_schema=False)  # the pages of tenants
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -82,7 +83,7 @@ async def openapi(request: Request, services: ServicesDep) -> JSONResponse:
     return JSONResponse(_served(request))
 
 
-@router.get("/t/{tenant_slug}/docs", responses=problem_responses(NotFound))
+@tenants.get("/t/{tenant_slug}/docs", responses=problem_responses(NotFound))
 async def tenant_docs(
     tenant_slug: Annotated[str, PathParameter(max_length=63)], request: Request, services: ServicesDep
 ) -> HTMLResponse:
@@ -98,7 +99,7 @@ async def tenant_docs(
     )
 
 
-@router.get("/t/{tenant_slug}/openapi.json", responses=problem_responses(NotFound))
+@tenants.get("/t/{tenant_slug}/openapi.json", responses=problem_responses(NotFound))
 async def tenant_openapi(
     tenant_slug: Annotated[str, PathParameter(max_length=63)], request: Request, services: ServicesDep
 ) -> JSONResponse:
@@ -171,20 +172,21 @@ def _with_realm(document: dict[str, Any], *, tenant: TenantRow, realm: RealmRow)
     extended: dict[str, Any] = deepcopy(document)
     endpoints = f"{realm.issuer}/protocol/openid-connect"
     extended["info"]["title"] = f"{tenant.name} · {extended['info']['title']}"
-    extended.setdefault("components", {})["securitySchemes"] = {
-        "realm": {
-            "type": "oauth2",
-            "flows": {
-                "authorizationCode": {
-                    "authorizationUrl": f"{endpoints}/auth",
-                    "tokenUrl": f"{endpoints}/token",
-                    "scopes": _scopes(realm),
-                }
-            },
-        }
+    schemes = extended.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes.pop("bearer", None)
+    schemes["realm"] = {
+        "type": "oauth2",
+        "flows": {
+            "authorizationCode": {
+                "authorizationUrl": f"{endpoints}/auth",
+                "tokenUrl": f"{endpoints}/token",
+                "scopes": _scopes(realm),
+            }
+        },
     }
     for operations in extended["paths"].values():
         for operation in operations.values():
-            if "security" in operation:
-                operation["security"] = [{"realm": list(_scopes(realm))}]
+            for needed in operation.get("security", ()):
+                if needed.pop("bearer", None) is not None:
+                    needed["realm"] = list(_scopes(realm))
     return extended

@@ -14,6 +14,7 @@ from tenants_api.web.openapi import html_page
 from tenants_api.web.problems import problem_responses
 
 router = APIRouter(tags=["public"])
+problems = APIRouter(tags=["public"])
 sample = APIRouter(tags=["public"])
 _HTML = """<!doctype html>
 <html lang="en">
@@ -79,7 +80,7 @@ async def public() -> dict[str, str]:
     return {"message": "This resource is public."}
 
 
-@router.get("/problems/{code}", response_model=ProblemPage, responses=problem_responses(NotFound))
+@problems.get("/problems/{code}", response_model=ProblemPage, responses=problem_responses(NotFound))
 async def problem(code: Annotated[str, Path(max_length=64, examples=["invalid_token"])], request: Request) -> Any:
     """Cause of a problem and what to do; a browser gets a page."""
     errors: list[type[ApiError]] = [ApiError, *all_errors()]  # of several with one code the first is the general one

@@ -16,8 +16,9 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect, WebSocketException,
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tenants_api.api import wellknown
+from tenants_api.api import docs, health, public, wellknown
 from tenants_api.api.admin.plane import create_admin_app
+from tenants_api.api.tenant import TOKEN_PROBLEMS
 from tenants_api.composition import Services, open_services
 from tenants_api.errors import ApiError, UriTooLong
 from tenants_api.observability import logging
@@ -27,6 +28,7 @@ from tenants_api.tokens.errors import MalformedCredentials, MissingToken, Tenant
 from tenants_api.tokens.principal import Principal, RoleModel, roles_of_process
 from tenants_api.web.dependencies import check_roles, principal_of
 from tenants_api.web.middleware import RequestContext
+from tenants_api.web.openapi import document_callers
 from tenants_api.web.problems import install_problem_handlers
 
 FIRST_MESSAGE_TIMEOUT_SECONDS = 5.0  # for a token as first message: browsers cannot set headers of a WebSocket
@@ -84,20 +86,30 @@ class Tenancy:
     def install(self, app: FastAPI, *, admin: str | None = "/admin") -> None:
         """Make principals available to the application; mount the admin plane at `admin` unless that is None.
 
-        Also adds `/.well-known/oauth-protected-resource/t/{slug}` (RFC 9728) of tenants that publish it, and the key
-        set of the internal assertion. Call it after the application's own routes and mounts are added. Errors of this
-        library become problems; other errors, headers and middleware of the application stay as they are.
+        Also adds `/livez`, `/readyz` and `/metrics`, the pages `/problems/{code}`, the key set of the internal
+        assertion, `/.well-known/oauth-protected-resource/t/{slug}` (RFC 9728) of tenants that publish it, and where
+        the settings enable the documentation, `/t/{slug}/docs` with the login of that tenant's realm. The OpenAPI
+        document has the bearer token of routes that depend on the principal. Call it after the application's own
+        routes and mounts are added: these take precedence. Errors of this library become problems, unless the
+        application has a handler for `ApiError`; other errors, headers and middleware of the application stay as they
+        are.
 
         Raises:
             ValueError: a route asks for a role that does not exist.
         """
         for part in (app, *_mounted_in(app)):
             check_roles(part.routes, roles=self.roles)
-            install_problem_handlers(part, kinds=[ApiError])
+            if ApiError not in part.exception_handlers:
+                install_problem_handlers(part, kinds=[ApiError])
+            if isinstance(part, FastAPI):
+                document_callers(part, problems=TOKEN_PROBLEMS)
             part.state.roles = self.roles
             self._parts.append(part)
         self._set(self._services)
         app.include_router(wellknown.router)
+        for router in (health.router, public.problems, docs.tenants):
+            app.include_router(router, include_in_schema=False)
+        docs.mount_static(app)
         if admin is not None:
             app.mount(admin, RequestContext(create_admin_app()), name="tenants-admin")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -174,6 +174,11 @@ def _required_roles(dependant: Dependant | None) -> Iterator[str]:
         yield role
     for inner in dependant.dependencies:
         yield from _required_roles(inner)
+
+
+def depends_on(dependant: Dependant, call: Callable[..., Any]) -> bool:
+    """Whether a route depends on this function, also through other dependencies."""
+    return dependant.call is call or any(depends_on(inner, call) for inner in dependant.dependencies)
 
 
 def page_request(

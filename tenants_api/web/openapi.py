@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.telemetry import TelemetryConfig
 
-from tenants_api.errors import ValidationFailed
+from tenants_api.errors import ApiError, ValidationFailed
+from tenants_api.schemas.base import Problem
+from tenants_api.web.dependencies import current_principal, depends_on
 from tenants_api.web.problems import problem_responses
 
 # The default policy allows neither scripts nor styles nor other resources; a page names what it needs.
@@ -61,6 +63,38 @@ def document_security(app: FastAPI, *, needed: Callable[[str], bool]) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def document_callers(app: FastAPI, *, problems: Sequence[type[ApiError]]) -> None:
+    """Document the bearer token, and the problems, of the routes of any application that depend on the principal.
+
+    All else of the document remains, also its other security schemes, which the token is required beside.
+    """
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        for context in iter_route_contexts(app.routes):
+            dependant = getattr(context, "dependant", None)
+            operations = document["paths"].get(getattr(context, "path_format", context.path), {})
+            if dependant is None or not depends_on(dependant, current_principal):
+                continue
+            for method in context.methods or ():
+                if method.lower() in operations:
+                    _require_bearer(operations[method.lower()], problems=problems)
+                    components = document.setdefault("components", {})
+                    components.setdefault("securitySchemes", {})["bearer"] = BEARER
+                    components.setdefault("schemas", {}).setdefault("Problem", Problem.model_json_schema())
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _require_bearer(operation: dict[str, Any], *, problems: Sequence[type[ApiError]]) -> None:
+    operation["security"] = [{**other, "bearer": []} for other in operation.get("security", [{}])]
+    for status, response in problem_responses(*problems).items():
+        shown = {name: value for name, value in response.items() if name != "model"}
+        operation["responses"].setdefault(str(status), shown)
 
 
 def _replace_validation_problem(operation: dict[str, Any]) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
 from fastapi import Request, Response
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 
 from tenants_api.encoding.strict_json import parse_json
 from tenants_api.errors import InvalidRequest, UnsupportedMediaType
-from tenants_api.web.dependencies import current_principal
+from tenants_api.web.dependencies import current_principal, depends_on
 from tenants_api.web.problems import FORMS
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -77,7 +76,7 @@ class StrictRoute(APIRoute):
         answer = super().get_route_handler()
         if self.body_field is None:
             return answer
-        callers = [caller for caller in self.callers if _depends_on(self.dependant, caller)]
+        callers = [caller for caller in self.callers if depends_on(self.dependant, caller)]
 
         async def handle(request: Request) -> Response:
             strict = StrictRequest.of(request)
@@ -99,10 +98,6 @@ def read_strictly(routes: Sequence[BaseRoute]) -> None:
     for context in iter_route_contexts(routes):
         if type(context.original_route) is APIRoute:
             context.original_route.__class__ = StrictRoute
-
-
-def _depends_on(dependant: Dependant, call: Callable[..., Any]) -> bool:
-    return dependant.call is call or any(_depends_on(inner, call) for inner in dependant.dependencies)
 
 
 def may_meet(one: str, other: str) -> bool:

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request, Security
+from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
 
-from tenants_api import CurrentPrincipal, Settings, Tenancy
+from tenants_api import ApiError, CurrentPrincipal, InvalidToken, Settings, Tenancy, TokenError, requires
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.testing import memory_registry
 from tests.support.stack import ADMIN_KEY, bearer
@@ -22,7 +24,9 @@ def settings(tenants_dev_realms: DevRealmServer) -> Iterator[Settings]:
         yield made
 
 
-def own_app(settings: Settings, **options: Any) -> FastAPI:
+def own_app(
+    settings: Settings, *, router: APIRouter | None = None, handlers: dict[Any, Any] | None = None, **options: Any
+) -> FastAPI:
     tenancy = Tenancy(settings)
 
     @asynccontextmanager
@@ -30,7 +34,8 @@ def own_app(settings: Settings, **options: Any) -> FastAPI:
         async with tenancy.running():
             yield
 
-    app = FastAPI(lifespan=lifespan, title="Own")
+    app = FastAPI(lifespan=lifespan, title="Own", exception_handlers=handlers)
+    app.include_router(router or APIRouter())
 
     @app.get("/orders")
     async def orders(caller: CurrentPrincipal) -> str:
@@ -67,3 +72,74 @@ def test_files_of_the_documentation_are_404_where_it_is_off(settings: Settings) 
     with TestClient(own_app(off)) as client:
         for path in ("/admin/docs", "/admin/openapi.json", "/admin/docs/static/start.js"):
             assert client.get(path).status_code == 404
+
+
+def test_document_has_the_token_of_routes_that_ask_who_calls_and_leaves_the_rest(settings: Settings) -> None:
+    """B6, E4."""
+    own_scheme = APIKeyHeader(name="X-Key")
+    router = APIRouter(prefix="/v2")
+
+    @router.get("/files/{path:path}", dependencies=[requires("viewer"), Security(own_scheme)])
+    async def files(path: str) -> str:
+        return path
+
+    app = own_app(settings, router=router)
+    with TestClient(app) as client:
+        document = client.get("/openapi.json").json()
+        paths = document["paths"]
+        assert set(document["components"]["securitySchemes"]) == {"bearer", "APIKeyHeader"}
+        assert paths["/orders"]["get"]["security"] == [{"bearer": []}]
+        assert paths["/v2/files/{path}"]["get"]["security"] == [{"APIKeyHeader": [], "bearer": []}]
+        assert {"401", "403", "503"} <= paths["/orders"]["get"]["responses"].keys()
+        assert "Problem" in document["components"]["schemas"]
+        assert "422" in paths["/v2/files/{path}"]["get"]["responses"]
+        assert "security" not in paths["/open"]["get"]
+        assert "401" not in paths["/open"]["get"]["responses"]
+        assert not {"/livez", "/readyz", "/problems/{code}", "/t/{tenant_slug}/docs"} & paths.keys()
+        assert client.get("/openapi.json").json() == document
+
+
+def test_tenant_logs_in_on_its_own_page(settings: Settings, tenants_dev_realms: DevRealmServer) -> None:
+    with TestClient(own_app(settings)) as client:
+        page = client.get("/t/acme/docs")
+        assert page.status_code == 200
+        assert "acme" in page.text.lower()
+        assert client.get("/docs/static/swagger-ui-bundle.js").status_code == 200
+        document = client.get("/t/acme/openapi.json").json()
+        flow = document["components"]["securitySchemes"]["realm"]["flows"]["authorizationCode"]
+        assert flow["tokenUrl"].startswith(tenants_dev_realms.realm("acme").issuer)
+        assert document["paths"]["/orders"]["get"]["security"] == [{"realm": ["openid"]}]
+
+
+def test_probes_metrics_and_problem_pages_are_served(settings: Settings) -> None:
+    """E4."""
+    with TestClient(own_app(settings)) as client:
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert client.get(path).status_code == 200
+        assert "tenants_registry_version" in client.get("/metrics").text
+        assert client.get(client.get("/orders").json()["type"]).json()["code"] == "missing_token"
+
+
+def test_own_handler_renders_refusals(settings: Settings, tenants_dev_realms: DevRealmServer) -> None:
+    """E4: the exceptions are exported, and a handler of the application's own for them is used."""
+
+    async def rendered(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ApiError)
+        return JSONResponse({"own": error.code}, error.status, headers=dict(error.headers))
+
+    app = own_app(settings, handlers={ApiError: rendered})
+    token = tenants_dev_realms.realm("acme").mint(username="alice")
+    with TestClient(app) as client:
+        refused = client.get("/orders")
+        assert (refused.status_code, refused.json()) == (401, {"own": "missing_token"})
+        assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+        assert client.get("/orders", headers=bearer(token)).json() == "acme"
+        assert client.get("/admin/v1/tenants").json()["code"] == "missing_token"
+
+    async def late(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"late": isinstance(error, InvalidToken)}, 401)
+
+    app = own_app(settings)
+    app.add_exception_handler(TokenError, late)
+    with TestClient(app) as client:
+        assert client.get("/orders", headers=bearer("a.b.c")).json() == {"late": True}
