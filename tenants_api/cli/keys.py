@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from tenants_api.cli.output import AsJson, print_json, print_table
-from tenants_api.cli.session import TenantRef, run, services
+from tenants_api.cli.session import TenantRef, find_realm, run, services
 from tenants_api.composition import Services
-from tenants_api.control import service
 from tenants_api.registry import repository
 from tenants_api.registry.models import Realm
 
 app = typer.Typer(no_args_is_help=True, help="Keys: the signature keys of a tenant's realms.")
 
-OneRealm = Annotated[uuid.UUID | None, typer.Argument(metavar="[REALM]", help="Id of one realm; all if left out.")]
+OneRealm = Annotated[
+    str | None,
+    typer.Argument(metavar="[REALM]", help="Number in `realms list`, issuer or id of one realm; all if left out."),
+]
 
 
 @app.command("list")
-def list_(ref: TenantRef, realm_id: OneRealm = None, as_json: AsJson = False) -> None:
+def list_(ref: TenantRef, realm: OneRealm = None, as_json: AsJson = False) -> None:
     """List the stored keys of a tenant's realms."""
-    _print(run(_reports(ref, realm_id=realm_id, refresh=False)), as_json=as_json)
+    _print(run(_reports(ref, realm=realm, refresh=False)), as_json=as_json)
 
 
 @app.command()
-def refresh(ref: TenantRef, realm_id: OneRealm = None, as_json: AsJson = False) -> None:
+def refresh(ref: TenantRef, realm: OneRealm = None, as_json: AsJson = False) -> None:
     """Fetch the keys now and store them; running workers use them within a second."""
-    _print(run(_reports(ref, realm_id=realm_id, refresh=True)), as_json=as_json)
+    _print(run(_reports(ref, realm=realm, refresh=True)), as_json=as_json)
 
 
-async def _reports(ref: str, *, realm_id: uuid.UUID | None, refresh: bool) -> list[dict[str, Any]]:
+async def _reports(ref: str, *, realm: str | None, refresh: bool) -> list[dict[str, Any]]:
     async with services() as opened:
-        realms = await _realms(opened, ref=ref, realm_id=realm_id)
+        async with opened.database.read() as session:
+            tenant = await repository.get_tenant(session, ref=ref)
+        realms = tenant.realms if realm is None else [find_realm(tenant, realm)]
         if refresh:
-            for realm in realms:
-                await opened.replica.refresh_keys(realm.id)
-        return [_report(opened, realm=realm) for realm in realms]
-
-
-async def _realms(opened: Services, *, ref: str, realm_id: uuid.UUID | None) -> list[Realm]:
-    async with opened.database.read() as session:
-        if realm_id is not None:
-            return [await service.get_realm(session, ref=ref, realm_id=realm_id)]
-        return list((await repository.get_tenant(session, ref=ref)).realms)
+            for one in realms:
+                await opened.replica.refresh_keys(one.id)
+        return [_report(opened, realm=one) for one in realms]
 
 
 def _report(opened: Services, *, realm: Realm) -> dict[str, Any]:

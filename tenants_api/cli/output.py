@@ -1,5 +1,8 @@
 """Output of commands: data on stdout as tables or JSON, messages on stderr.
 
+No value is cut. A table that is too wide for the terminal is printed as records, one field a line, and the terminal
+wraps long lines itself, so that ids and issuers can be copied. In a pipe or file every row of a table is one line.
+
 Rich honours NO_COLOR and prints no escape codes unless the stream is a terminal. Control characters in names are
 escaped: a realm or an admin could control the terminal of the reader with them.
 """
@@ -7,19 +10,22 @@ escaped: a realm or an admin could control the terminal of the reader with them.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
-PIPE_WIDTH_COLUMNS = 200  # of a table in a pipe or file
+PIPE_WIDTH_COLUMNS = 1_000_000  # of a table in a pipe or file: no row is wrapped
+MIN_TEXT_COLUMNS = 30  # of a text in the last column; a narrower one is hard to read
 # C0, DEL, C1; line and paragraph separators; marks, embeddings and overrides of the text direction.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _UNSAFE_EXCEPT_LINES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -42,18 +48,38 @@ def print_line(data: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table on stdout; None is a dash, lists are joined."""
-    table = Table(*columns, header_style="bold", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(cell(value) for value in row))
-    _console().print(table)
+    console, cells = _console(), [[cell(value) for value in row] for row in rows]
+    if _width(columns, cells) > console.width:
+        for n, values in enumerate(cells):
+            console.print("" if n == 0 else "\n", end="")
+            _print_fields(console, dict(zip(columns, values, strict=True)))
+        return
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name != columns[-1])
+    for values in cells:
+        table.add_row(*values)
+    console.print(table)
 
 
 def print_record(record: Mapping[str, Any]) -> None:
     """Print a record on stdout, one field a line."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in record.items():
-        table.add_row(Text(name, style="bold"), cell(value))
-    _console().print(table)
+    _print_fields(_console(), {name: cell(value) for name, value in record.items()})
+
+
+def _print_fields(console: Console, fields: Mapping[str, Text]) -> None:
+    width = max(map(cell_len, fields), default=0)
+    for name, value in fields.items():
+        # The terminal wraps: a line break of ours would be copied with the value.
+        console.print(Text.assemble((name.ljust(width), "bold"), "  ", value), soft_wrap=True)
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
+    """The width of a table in which only texts of several words in the last column are wrapped."""
+    whole = [max(map(cell_len, (name, *(row[n].plain for row in rows)))) for n, name in enumerate(columns)]
+    last = [row[-1].plain for row in rows]
+    words = [cell_len(text) if " " not in text else min(cell_len(text), MIN_TEXT_COLUMNS) for text in last]
+    return sum(whole[:-1]) + max([cell_len(columns[-1]), *words]) + 2 * (len(columns) - 1)
 
 
 def cell(value: Any) -> Text:
@@ -86,5 +112,5 @@ def _escaped(text: str, *, unsafe: re.Pattern[str] = _UNSAFE) -> str:
 
 def _console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else PIPE_WIDTH_COLUMNS
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH_COLUMNS
     return Console(file=stream, width=width, highlight=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,15 +12,12 @@ from tenants_api.cli.drafts import checked, realm_draft
 from tenants_api.cli.exits import CHECK_FAILED, USAGE, CliError
 from tenants_api.cli.options import given_members, read_text, realm_options
 from tenants_api.cli.output import AsJson, print_json, print_record, print_table, say
-from tenants_api.cli.session import Reason, TenantRef, change, execute, query
-from tenants_api.control import service
+from tenants_api.cli.session import RealmRef, Reason, TenantRef, change, execute, find_realm, query, realm_id
 from tenants_api.registry import repository
 from tenants_api.registry.models import Realm
 from tenants_api.schemas.tenants import IssuerCheckMode, RealmIn, RealmPatch
 
 app = typer.Typer(no_args_is_help=True, help="Realms: the issuers of a tenant.")
-
-RealmId = Annotated[uuid.UUID, typer.Argument(metavar="REALM", help="Id of the realm.")]
 
 
 @app.command()
@@ -39,14 +35,15 @@ def add(ref: TenantRef, reason: Reason = None, as_json: AsJson = False, **member
 
 @app.command("set")
 @realm_options(RealmPatch)
-def set_(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: AsJson = False, **members: Any) -> None:
+def set_(ref: TenantRef, realm: RealmRef, reason: Reason = None, as_json: AsJson = False, **members: Any) -> None:
     """Change the given members of a realm and check it again; an empty text resets a member to its default."""
     fields = given_members(members)
     if not fields:
         raise CliError("nothing to change", hint="tenants-api realms set --help", code=USAGE)
     patch = checked(RealmPatch, fields).model_dump(exclude_unset=True)
-    realm = execute(lambda commands: commands.update_realm(ref, realm_id, patch, change=change(reason)))
-    _print(realm, as_json=as_json)
+    found = realm_id(ref, realm)
+    changed = execute(lambda commands: commands.update_realm(ref, found, patch, change=change(reason)))
+    _print(changed, as_json=as_json)
 
 
 @app.command("list")
@@ -57,25 +54,30 @@ def list_(ref: TenantRef, as_json: AsJson = False) -> None:
         print_json([shapes.realm(realm) for realm in tenant.realms])
         return
     print_table(
-        ("id", "issuer", "organization", "client_id", "enabled", "health"),
-        ((r.id, r.issuer, r.organization, r.client_id, r.enabled, r.health) for r in tenant.realms),
+        ("realm", "issuer", "organization", "client_id", "enabled", "health", "id"),
+        (
+            (number, r.issuer, r.organization, r.client_id, r.enabled, r.health, r.id)
+            for number, r in enumerate(tenant.realms, 1)
+        ),
     )
 
 
 @app.command()
-def show(ref: TenantRef, realm_id: RealmId, as_json: AsJson = False) -> None:
+def show(ref: TenantRef, realm: RealmRef, as_json: AsJson = False) -> None:
     """Show one realm with its conditions."""
-    _print(query(lambda session: service.get_realm(session, ref=ref, realm_id=realm_id)), as_json=as_json)
+    tenant = query(lambda session: repository.get_tenant(session, ref=ref))
+    _print(find_realm(tenant, realm), as_json=as_json)
 
 
 @app.command()
-def remove(ref: TenantRef, realm_id: RealmId, reason: Reason = None, as_json: AsJson = False) -> None:
+def remove(ref: TenantRef, realm: RealmRef, reason: Reason = None, as_json: AsJson = False) -> None:
     """Remove an issuer: its tokens are refused on every worker within a second."""
-    execute(lambda commands: commands.remove_realm(ref, realm_id, change=change(reason)))
+    found = realm_id(ref, realm)
+    execute(lambda commands: commands.remove_realm(ref, found, change=change(reason)))
     if as_json:
-        print_json({"removed": str(realm_id)})
+        print_json({"removed": str(found)})
         return
-    say(f"realm {realm_id} is removed")
+    say(f"realm {found} is removed")
 
 
 @app.command()
@@ -84,12 +86,19 @@ def check(
     issuer: Annotated[str | None, typer.Option(help="Check this issuer without storing anything.")] = None,
     realm_url: Annotated[str | None, typer.Option(help="The URL of the realm; the issuer if left out.")] = None,
     client_id: Annotated[str | None, typer.Option(help="This API's client in the realm.")] = None,
-    sample: Annotated[Path | None, typer.Option(help="File with a sample token of the realm.", dir_okay=False)] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option(help="File with a token to check too; of a registered tenant, nothing is stored.", dir_okay=False),
+    ] = None,
     issuer_check: Annotated[IssuerCheckMode, typer.Option(help="As on a realm.")] = "discovery",
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the onboarding checks now; exit 3 if one fails."""
+    token = read_text(sample) if sample else None
+    if ref is not None and token is not None:
+        _check_sample(ref, token=token, as_json=as_json)
+        return
     if ref is not None:
         _check_tenant(ref, reason=reason, as_json=as_json)
         return
@@ -99,7 +108,6 @@ def check(
             hint="tenants-api realms check --help",
             code=USAGE,
         )
-    token = read_text(sample) if sample else None
     report = execute(
         lambda commands: commands.checks.preflight(
             issuer=issuer, realm_url=realm_url, client_id=client_id, sample_token=token, issuer_check=issuer_check
@@ -119,6 +127,17 @@ def _check_tenant(ref: str, *, reason: str | None, as_json: bool) -> None:
     else:
         shapes.print_realms(tenant.realms)
     _exit_unless(all(shapes.is_ready(realm) for realm in tenant.realms if realm.enabled))
+
+
+def _check_sample(ref: str, *, token: str, as_json: bool) -> None:
+    checked = execute(lambda commands: commands.check_sample(ref, token=token))
+    if as_json:
+        print_json([{"id": str(realm.id), "issuer": realm.issuer, **shapes.report(one)} for realm, one in checked])
+    else:
+        for realm, one in checked:
+            print_record({"issuer": realm.issuer, "organization": realm.organization, "id": realm.id})
+            shapes.print_conditions(one.conditions)
+    _exit_unless(bool(checked) and all(one.ready for _, one in checked))
 
 
 def _exit_unless(ready: bool) -> None:

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
 
-from tenants_api.cli.output import print_table
+import typer
+
+from tenants_api.cli.output import print_record, print_table
 from tenants_api.control.checks import Report
 from tenants_api.database.pagination import Page
 from tenants_api.registry.models import AuditEvent, Realm, RealmCondition, Tenant
@@ -75,16 +77,24 @@ def time(value: datetime | None) -> str | None:
 
 
 def print_realms(realms: Iterable[Realm]) -> None:
-    """Print the conditions of realms in one table."""
-    rows = [(realm.issuer, *_condition_row(c)) for realm in realms for c in realm.conditions]
-    if rows:
-        print_table(("realm", "condition", "status", "reason", "message"), rows)
+    """Print each realm with its number and its conditions."""
+    for number, realm in enumerate(realms, 1):
+        typer.echo("")
+        print_record(
+            {
+                "realm": number,
+                "issuer": realm.issuer,
+                "organization": realm.organization,
+                "id": realm.id,
+                "health": realm.health if realm.enabled else "disabled",
+            }
+        )
+        if realm.conditions:
+            print_conditions(realm.conditions)
 
 
 def print_conditions(conditions: Iterable[RealmCondition | ConditionValue]) -> None:
     """Print the conditions of a realm."""
-    print_table(("condition", "status", "reason", "message"), [_condition_row(c) for c in conditions])
-
-
-def _condition_row(condition: RealmCondition | ConditionValue) -> tuple[str, str, str, str]:
-    return (condition.type, condition.status, condition.reason, condition.message)
+    print_table(
+        ("condition", "status", "message"), [(c.type, c.status, f"{c.reason}: {c.message}") for c in conditions]
+    )

@@ -44,8 +44,8 @@ def list_(
         print_json(shapes.page(page, shape=shapes.tenant))
         return
     print_table(
-        ("slug", "name", "state", "health", "issuers", "id"),
-        ((t.slug, t.name, t.state, tenant_out(t).health, [r.issuer for r in t.realms], t.id) for t in page.items),
+        ("slug", "name", "state", "health", "issuers"),
+        ((t.slug, t.name, t.state, tenant_out(t).health, [r.issuer for r in t.realms]) for t in page.items),
     )
     if page.after:
         say(f"more: --after {page.after}")

@@ -256,6 +256,14 @@ class Commands:
         """
         return await self._check_and_store(await self._read(ref), activate=activate, change=change)
 
+    async def check_sample(self, ref: str, *, token: str) -> Reports:
+        """Check the enabled realms whose issuer the token has, or all if none has it, with the token. Stores nothing.
+
+        A report is of the token as well: stored, it would make a healthy realm fail. Raises TenantNotFound.
+        """
+        realms = enabled(await self._read(ref))
+        return await self.checks.check_with_sample(realms, token=token)
+
     def refuse_reserved(self, drafts: Iterable[RealmDraft]) -> None:
         """Refuse issuers of the platform realm; every command does, an import before it begins. Raises IssuerTaken."""
         for draft in drafts:

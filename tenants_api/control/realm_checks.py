@@ -70,16 +70,24 @@ class RealmChecks:
             draft, client=self._client, policy=self._policy, clocks=self._clocks, sample=sample, issuer_taken=taken
         )
 
-    async def check(self, draft: RealmDraft) -> Report:
+    async def check(self, draft: RealmDraft, *, sample: SampleToken | None = None) -> Report:
         """Check a realm as it is, or will be, registered. Stores nothing; a failed check does not raise."""
         async with self._runner.database.read() as session:
             shared = await repository.shares_issuer(session, issuer=draft.issuer, organization=draft.organization)
-        return await check_realm(draft, client=self._client, policy=self._policy, clocks=self._clocks, shared=shared)
+        return await check_realm(
+            draft, client=self._client, policy=self._policy, clocks=self._clocks, sample=sample, shared=shared
+        )
 
     async def check_all(self, realms: Sequence[Realm]) -> Reports:
         """Check registered realms."""
         # Sequentially: an onboarding call may use one of the few connections to realms, not all of them.
         return [(realm, await self.check(registered_draft(realm))) for realm in realms]
+
+    async def check_with_sample(self, realms: Sequence[Realm], *, token: str) -> Reports:
+        """Check the realms whose issuer the token has, or all if none has it, with the token."""
+        sample = self._sample(token)
+        named = [realm for realm in realms if realm.issuer == sample.issuer()] or realms
+        return [(realm, await self.check(registered_draft(realm), sample=sample)) for realm in named]
 
     async def passed(self, draft: TenantDraft) -> dict[tuple[str, str], Report]:
         """The reports of a draft's realms by issuer and organization. Raises RealmNotReady."""

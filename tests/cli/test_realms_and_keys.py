@@ -49,6 +49,25 @@ def test_check_of_a_registered_tenant_runs_now(cli: Cli, acme: dict[str, Any], r
         realms.realm("acme").enable()
 
 
+def test_check_of_a_registered_tenant_takes_a_sample_and_stores_nothing(
+    cli: Cli, acme: dict[str, Any], realms: DevRealmServer, tmp_path: Path
+) -> None:
+    """E8"""
+    cli("tenants", "create", "globex", "--issuer", realms.realm("globex").issuer, "--client-id", CLIENT_ID)
+    good, foreign = tmp_path / "good", tmp_path / "foreign"
+    good.write_text(realms.realm("acme").mint())
+    foreign.write_text(realms.realm("globex").mint())
+
+    said = cli("realms", "check", "acme", "--sample", str(good), "--json")
+    assert said.code == 0
+    found = {one["type"]: one["status"] for one in said.data[0]["conditions"]}
+    assert (found["AudienceConfigured"], found["SampleTokenVerified"]) == ("True", "True")
+    said = cli("realms", "check", "acme", "--sample", str(foreign))
+    assert said.code == 3
+    assert "the sample token is refused" in said.out
+    assert cli.json("tenants", "show", "acme") == acme
+
+
 def test_check_of_nothing_is_a_usage_error(cli: Cli) -> None:
     assert cli("realms", "check").code == 2
 
