@@ -12,6 +12,6 @@ from importlib import import_module
 def main() -> None:
     """The entry point of `tenants-api`."""
     words = sys.argv[1:]
-    if words[:1] == ["serve"] and "--authz-only" in words and "--help" not in words:
+    if words[:1] == ["serve"] and "--authz-only" in words and not {"-h", "--help"} & set(words):
         sys.exit(import_module("tenants_api.server.standalone").main(words[1:]))
     import_module("tenants_api.cli.commands").app(prog_name="tenants-api")

@@ -47,7 +47,7 @@ def list_(as_json: AsJson = False) -> None:
     """List the keys, without their secrets."""
     rows = query(list_admin_keys)
     if as_json:
-        print_json([_shape(row) for row in rows])
+        print_json({"data": [_shape(row) for row in rows]})
         return
     columns = ("key_id", "name", "scopes", "created_at", "expires_at", "revoked_at")
     print_table(columns, ([_shape(row)[column] for column in columns] for row in rows))

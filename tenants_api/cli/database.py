@@ -62,7 +62,7 @@ def history(as_json: AsJson = False) -> None:
     """List every revision, oldest first."""
     revisions = migrating.history()
     if as_json:
-        print_json([asdict(revision) for revision in revisions])
+        print_json({"data": [asdict(revision) for revision in revisions]})
         return
     print_table(("revision", "after", "change"), ((r.revision, r.down_revision, r.message) for r in revisions))
 

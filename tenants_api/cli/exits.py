@@ -24,6 +24,21 @@ _BY_STATUS: Mapping[int, int] = {
     409: CONFLICT, 412: CONFLICT, 502: UNREACHABLE, 503: UNREACHABLE,
 }  # fmt: skip
 _BY_CODE: Mapping[str, int] = {"realm_not_ready": CHECK_FAILED}
+# The hints of the HTTP contract name routes and headers; these name commands.
+_HINTS: Mapping[str, str] = {
+    "tenant_not_found": "tenants-api tenants list",
+    "realm_not_found": "tenants-api realms list TENANT",
+    "not_found": "tenants-api admin-keys list",
+    "external_id_taken": "find its tenant with: tenants-api tenants list --external-id ID",
+    "issuer_taken": "find its tenant with: tenants-api tenants list --issuer ISSUER; "
+    "then tenants-api realms remove there, or purge the tenant",
+    "etag_mismatch": "the tenant was changed by another command meanwhile: run this one again",
+    "realm_not_ready": "follow the failed condition's message, then run the command again",
+    "invalid_state_transition": "use one of the transitions that are allowed: tenants-api tenants --help",
+    "registry_unavailable": "tenants-api doctor",
+    "keys_unavailable": "run the command again in some seconds, or tenants-api realms check TENANT",
+    "invalid_request": "correct the text and run the command again",
+}
 _OF_DATABASE = (SQLAlchemyError, StorageError)
 
 
@@ -67,7 +82,7 @@ def _report_api_error(error: ApiError) -> int:
             if condition["status"] == "False":
                 say(f"  {condition['type']}: {condition['reason']}: {condition['message']}")
     if not error.errors:
-        say(f"hint: {error.hint}", style="dim")
+        say(f"hint: {_HINTS.get(error.code, error.hint)}", style="dim")
     return exit_code(error)
 
 

@@ -45,18 +45,17 @@ async def _reports(ref: str, *, realm: str | None, refresh: bool) -> list[dict[s
 
 
 def _report(opened: Services, *, realm: Realm) -> dict[str, Any]:
-    return {"realm_id": str(realm.id), "issuer": realm.issuer, **asdict(opened.replica.key_report(realm.id))}
+    report = asdict(opened.replica.key_report(realm.id))
+    # Each running worker knows since when and when last it used a key; this process has only just read it.
+    keys = [{name: key[name] for name in ("kid", "alg", "use")} for key in report["keys"]]
+    return {"realm_id": str(realm.id), "issuer": realm.issuer, **report, "keys": keys}
 
 
 def _print(reports: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        print_json(reports)
+        print_json({"data": reports})
         return
     print_table(
-        ("issuer", "kid", "alg", "use", "first_seen", "last_used", "fetched_at", "source"),
-        (
-            (r["issuer"], k["kid"], k["alg"], k["use"], k["first_seen"], k["last_used"], r["fetched_at"], r["source"])
-            for r in reports
-            for k in r["keys"]
-        ),
+        ("issuer", "kid", "alg", "use", "fetched_at", "source"),
+        ((r["issuer"], k["kid"], k["alg"], k["use"], r["fetched_at"], r["source"]) for r in reports for k in r["keys"]),
     )

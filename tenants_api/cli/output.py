@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -90,7 +91,7 @@ def cell(value: Any) -> Text:
         return Text(_escaped(", ".join(str(part) for part in value)))
     if isinstance(value, Mapping):
         return Text(_json(value))
-    text = _escaped(str(value))
+    text = rfc3339(value) if isinstance(value, datetime) else _escaped(str(value))
     return Text(text, style=_COLOURS.get(text, ""))
 
 
@@ -103,7 +104,16 @@ _COLOURS = {
 
 def _json(data: Any, **form: Any) -> str:
     """JSON without escaping letters; characters that are unsafe for a terminal are escaped as in JSON."""
-    return _escaped(json.dumps(data, ensure_ascii=False, default=str, **form), unsafe=_UNSAFE_EXCEPT_LINES)
+    return _escaped(json.dumps(data, ensure_ascii=False, default=_plain, **form), unsafe=_UNSAFE_EXCEPT_LINES)
+
+
+def rfc3339(value: datetime) -> str:
+    """A UTC time as the API writes it."""
+    return value.isoformat().replace("+00:00", "Z")
+
+
+def _plain(value: Any) -> str:
+    return rfc3339(value) if isinstance(value, datetime) else str(value)
 
 
 def _escaped(text: str, *, unsafe: re.Pattern[str] = _UNSAFE) -> str:

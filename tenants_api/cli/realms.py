@@ -51,7 +51,7 @@ def list_(ref: TenantRef, as_json: AsJson = False) -> None:
     """List a tenant's realms."""
     tenant = query(lambda session: repository.get_tenant(session, ref=ref))
     if as_json:
-        print_json([shapes.realm(realm) for realm in tenant.realms])
+        print_json({"data": [shapes.realm(realm) for realm in tenant.realms]})
         return
     print_table(
         ("realm", "issuer", "organization", "client_id", "enabled", "health", "id"),
@@ -123,7 +123,7 @@ def check(
 def _check_tenant(ref: str, *, reason: str | None, as_json: bool) -> None:
     tenant = execute(lambda commands: commands.check_tenant(ref, change=change(reason)))
     if as_json:
-        print_json([shapes.realm(realm) for realm in tenant.realms])
+        print_json({"data": [shapes.realm(realm) for realm in tenant.realms]})
     else:
         shapes.print_realms(tenant.realms)
     _exit_unless(all(shapes.is_ready(realm) for realm in tenant.realms if realm.enabled))
@@ -132,7 +132,8 @@ def _check_tenant(ref: str, *, reason: str | None, as_json: bool) -> None:
 def _check_sample(ref: str, *, token: str, as_json: bool) -> None:
     checked = execute(lambda commands: commands.check_sample(ref, token=token))
     if as_json:
-        print_json([{"id": str(realm.id), "issuer": realm.issuer, **shapes.report(one)} for realm, one in checked])
+        data = [{"id": str(realm.id), "issuer": realm.issuer, **shapes.report(one)} for realm, one in checked]
+        print_json({"data": data})
     else:
         for realm, one in checked:
             print_record({"issuer": realm.issuer, "organization": realm.organization, "id": realm.id})

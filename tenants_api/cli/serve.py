@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-import uvicorn
 from starlette.types import ASGIApp
 
 from tenants_api.app import create_app
@@ -21,7 +20,7 @@ from tenants_api.composition import open_services
 from tenants_api.observability import logging
 from tenants_api.observability.metrics import registry_of_workers, shared_by
 from tenants_api.readiness import why_not_shared
-from tenants_api.server.options import frozen, server_options
+from tenants_api.server.options import frozen, serve_until_stopped, server_options
 from tenants_api.server.worker import (
     METRICS_HOST_VARIABLE,
     SHOW_WORKER_VARIABLE,
@@ -67,7 +66,7 @@ def serve(
     with shared_by(workers):
         if workers > 1 and settings.metrics_port is not None:
             open_metrics_port(registry_of_workers(), host=host, port=settings.metrics_port)
-        uvicorn.run(FACTORY, **options)
+        serve_until_stopped(FACTORY, options)
 
 
 def served_app() -> ASGIApp:

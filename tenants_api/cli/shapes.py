@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from tenants_api.cli.output import print_record, print_table
+from tenants_api.cli.output import print_record, print_table, rfc3339
 from tenants_api.control.checks import Report
 from tenants_api.database.pagination import Page
 from tenants_api.registry.models import AuditEvent, Realm, RealmCondition, Tenant
@@ -73,7 +73,7 @@ def event(row: AuditEvent) -> dict[str, Any]:
 
 def time(value: datetime | None) -> str | None:
     """RFC 3339 in UTC."""
-    return value.isoformat().replace("+00:00", "Z") if value else None
+    return rfc3339(value) if value else None
 
 
 def print_realms(realms: Iterable[Realm]) -> None:

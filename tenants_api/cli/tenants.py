@@ -141,8 +141,15 @@ def resume(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> No
 
 
 @app.command()
-def delete(ref: TenantRef, reason: Reason = None, as_json: AsJson = False) -> None:
+def delete(
+    ref: TenantRef,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
     """Delete a tenant; its slug and issuers stay reserved until `purge`."""
+    if not yes:
+        typer.confirm(f"Delete {ref}? Its tokens will be refused.", abort=True, err=True)
     _move(ref, Transition.DELETE, reason=reason, as_json=as_json)
 
 

@@ -31,7 +31,8 @@ def explain(
     """Explain a token step by step; exit 3 if it is refused."""
     explanation = run(_explain(_raw(token, file=file)))
     if as_json:
-        print_json(asdict(explanation))
+        found = [{"from": one.source, "value": one.value} for one in explanation.roles_found]
+        print_json({**asdict(explanation), "roles_found": found})
     else:
         _print(explanation)
     if not explanation.accepted:
@@ -55,6 +56,11 @@ def _print(explanation: Explanation) -> None:
         ("step", "outcome", "expected", "found"),
         ((step.step, "ok" if step.ok else "failed", step.expected, step.found) for step in explanation.steps),
     )
+    if explanation.roles_found:
+        typer.echo("\nroles found in the token (unverified):")
+        print_table(("from", "value"), ((one.source, one.value) for one in explanation.roles_found))
     tenant = explanation.tenant.slug if explanation.tenant else "-"
     verdict = "accepted" if explanation.accepted else f"refused: {explanation.reason}"
     say(f"{verdict}; tenant {tenant}; roles {', '.join(explanation.roles) or '-'}")
+    if explanation.hint:
+        say(f"hint: {explanation.hint}", style="dim")

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
+import uvicorn
+
 from tenants_api.server.http_limits import MAX_HEAD_BYTES, MAX_HEAD_BYTES_WITH_LARGE_TOKENS
 
 Value = TypeVar("Value")
@@ -25,6 +27,14 @@ async def frozen(start: AbstractAsyncContextManager[Value]) -> AsyncIterator[Val
 
 
 SHUTDOWN_GRACE_SECONDS = 10  # that running requests get at shutdown
+
+
+def serve_until_stopped(factory: str, options: dict[str, Any]) -> None:
+    """Run uvicorn. A failed start (a busy port) ends with exit code 1; uvicorn's 3 is that of a failed check here."""
+    try:
+        uvicorn.run(factory, **options)
+    except SystemExit as ended:
+        raise SystemExit(1 if ended.code else 0) from ended
 
 
 def server_options(

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-import uvicorn
 
 from tenants_api.assertions.minting import build_assertions
 from tenants_api.assertions.storage import SessionKeys
@@ -33,7 +32,7 @@ from tenants_api.readiness import CHECKS, NotReady, check, load_registry, open_d
 from tenants_api.replica.factory import compose_verification
 from tenants_api.replica.replica import RegistryReplica
 from tenants_api.replica.sql_storage import SessionStorage
-from tenants_api.server.options import frozen, server_options
+from tenants_api.server.options import frozen, serve_until_stopped, server_options
 from tenants_api.settings import Settings, SettingsError, load_settings
 from tenants_api.tokens.principal import roles_of_process
 
@@ -220,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         access_log=settings.access_log,
     )
     with shared_by(chosen.workers):
-        uvicorn.run(FACTORY, **options)
+        serve_until_stopped(FACTORY, options)
     return 0
 
 

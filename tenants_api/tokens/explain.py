@@ -5,6 +5,7 @@ It runs the verifier and reports the step that refused the token; it has no rule
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from tenants_api.tokens.claims import CLAIM_RULES
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.decode import UntrustedToken, decode_unverified
 from tenants_api.tokens.errors import Refusal, TokenError
-from tenants_api.tokens.principal import Principal, TenantRef
+from tenants_api.tokens.principal import Principal, TenantRef, names_of
 from tenants_api.tokens.realms import TrustedRealm
 from tenants_api.tokens.verifier import TokenVerifier
 
@@ -41,6 +42,27 @@ _CLAIM_OF = {
     "not_before": "nbf",
     "expiry": "exp",
 }
+# What to do about the step that refused a token.
+_HINTS = {
+    "format": "send an access token (JWT) as Keycloak issued it",
+    "issuer": "register this issuer as a realm of a tenant, or get the token from a registered one",
+    "organization": "register the organization as a realm of a tenant (member `organization`)",
+    "algorithm": "add the algorithm to the realm's algorithms, or have the client's tokens signed with another",
+    "key": "the realm does not publish this key: fetch the keys again, and compare the environment of the token",
+    "signature": "the token was changed or signed by another key: get a new one from the realm",
+    "realm_enabled": "switch the realm on in Keycloak under Realm settings → Enabled",
+    "type": "send the access token, not the ID token or the refresh token",
+    "subject": "add the client scope `basic`, or a mapper for `sub`, to the client {party}",
+    "audience": "in Keycloak add an audience mapper for {client} to the client {party}",
+    "authorized_party": "add the client to the realm's authorized_parties, or use one of the clients that are listed",
+    "issued_at": "synchronize the clocks of Keycloak and of this API",
+    "not_before": "synchronize the clocks of Keycloak and of this API",
+    "revocation": "the realm revoked tokens as old as this one (not-before): get a new token",
+    "expiry": "the token's lifetime is over: get a new token",
+    "tenant": "the tenant is suspended: resume it to accept its tokens",
+}
+_NO_ROLE = "map one of the roles that were found to a role of this application, or give the user one in Keycloak"
+MAX_ROLES_FOUND = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +76,27 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleFound:
+    """A name in a token, unverified, as a role rule names it."""
+
+    source: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """The decision about a token. `steps` ends with the one that refused it."""
+    """The decision about a token. `steps` ends with the one that refused it.
+
+    `hint` says what to do, if something is to do; `roles_found` are the names in the token that a role rule can map.
+    """
 
     accepted: bool
     reason: str
     tenant: TenantRef | None
     steps: tuple[Step, ...]
     roles: tuple[str, ...]
+    hint: str | None
+    roles_found: tuple[RoleFound, ...]
 
 
 async def explain(verifier: TokenVerifier, credential: Credential) -> Explanation:
@@ -79,7 +114,28 @@ async def explain(verifier: TokenVerifier, credential: Credential) -> Explanatio
         tenant=realm.tenant if realm is not None else None,
         steps=_steps(token, realm=realm, refusal=refusal),
         roles=tuple(sorted(principal.roles)) if principal is not None else (),
+        hint=_hint(refusal, token=token, realm=realm)
+        if refusal
+        else None
+        if principal and principal.roles
+        else _NO_ROLE,
+        roles_found=_roles_found(token.claims) if token is not None else (),
     )
+
+
+def _hint(refusal: Refusal, *, token: UntrustedToken | None, realm: TrustedRealm | None) -> str | None:
+    hint = _HINTS.get(refusal.step, "")
+    party = token.claims.get("azp") if token is not None else None
+    client = realm.client_id if realm is not None else "this API"
+    named = repr(party) if isinstance(party, str) else "that gets the token"
+    return hint.format(party=named, client=client) or None
+
+
+def _roles_found(claims: Mapping[str, Any]) -> tuple[RoleFound, ...]:
+    clients = claims.get("resource_access")
+    sources = ["realm", *(f"client:{one}" for one in (clients if isinstance(clients, dict) else ())), "group", "scope"]
+    found = [RoleFound(source, value) for source in sources for value in sorted(names_of(claims, source=source))]
+    return tuple(found[:MAX_ROLES_FOUND])
 
 
 def _steps(token: UntrustedToken | None, *, realm: TrustedRealm | None, refusal: Refusal | None) -> tuple[Step, ...]:

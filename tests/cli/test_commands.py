@@ -23,6 +23,7 @@ VERBS = {
     "db upgrade", "db check", "db current", "db history", "db downgrade",
     "tenants list", "tenants show", "tenants create", "tenants update", "tenants activate", "tenants suspend",
     "tenants resume", "tenants delete", "tenants restore", "tenants purge",
+    "roles list", "roles set", "realms set",
     "realms add", "realms list", "realms show", "realms remove", "realms check", "keys list", "keys refresh",
     "admin-keys create", "admin-keys list", "admin-keys revoke", "audit tail", "audit export", "gateway render",
 }  # fmt: skip
@@ -81,6 +82,23 @@ def test_command_imports_no_module_of_another_verb(words: list[str], absent: tup
     )
 
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("words", [["-h"], ["realms", "-h"], ["realms", "set", "-h"], ["serve", "-h"]], ids=" ".join)
+def test_short_option_shows_the_help(unmigrated: Cli, words: list[str]) -> None:
+    """E19"""
+    said = unmigrated(*words)
+
+    assert said.code == 0
+    assert "Usage: tenants-api" in said.out
+
+
+def test_shell_completes_verbs_of_groups_that_are_imported_lazily(unmigrated: Cli) -> None:
+    """E19"""
+    asked = {"_TENANTS_API_COMPLETE": "complete_bash", "COMP_WORDS": "tenants-api realms s", "COMP_CWORD": "2"}
+    said = Cli(unmigrated.environment | asked)()
+
+    assert said.out.split() == ["set", "show"]
 
 
 def test_version_needs_nothing() -> None:

@@ -67,7 +67,7 @@ def test_realm_is_named_by_number_issuer_or_id(
         assert cli.json("realms", "show", "acme", ref)["id"] == second["id"]
     assert cli.json("realms", "set", "acme", "2", "--login-client-id", "web")["login_client_id"] == "web"
     issuer = acme["realms"][0]["issuer"]
-    assert [one["issuer"] for one in cli.json("keys", "list", "acme", "1")] == [issuer]
+    assert [one["issuer"] for one in cli.json("keys", "list", "acme", "1")["data"]] == [issuer]
     assert cli.json("realms", "remove", "acme", second["issuer"]) == {"removed": second["id"]}
     assert cli("realms", "show", "acme", "2").code == 4
     assert cli("realms", "show", "acme", cli.json("tenants", "show", "globex")["realms"][0]["id"]).code == 4

@@ -93,10 +93,11 @@ CASES = {
     "tenants activate": Case(words("tenants", "activate", "globex"), one("tenant.activated"), after=("globex",)),
     "tenants suspend": Case(words("tenants", "suspend", "acme"), one("tenant.suspended")),
     "tenants resume": Case(words("tenants", "resume", "acme"), one("tenant.resumed"), after=("suspend",)),
-    "tenants delete": Case(words("tenants", "delete", "acme"), one("tenant.deleted")),
+    "tenants delete": Case(words("tenants", "delete", "acme", "--yes"), one("tenant.deleted")),
     "tenants restore": Case(words("tenants", "restore", "acme"), one("tenant.restored"), after=("delete",)),
     "tenants purge": Case(words("tenants", "purge", "acme", "--yes"), one("tenant.purged"), after=("delete",)),
     "tenants apply": Case(imported, (1, ["tenant.created", "tenant.activated"], 1), IMPORTED),
+    "roles set": Case(words("roles", "set", "acme", "--rule", "realm,manager,admin"), one("tenant.updated")),
     "realms add": Case(
         lambda world: ["realms", "add", "acme", *world.issuer("globex")],
         (2, ["realm.added", "realm.health_changed"], 2),
@@ -112,7 +113,7 @@ CASES = {
 }
 READS = {
     "tenants list", "tenants show", "tenants export", "tenants rejections", "realms list", "realms show", "keys list",
-    "roles preview", "token explain", "admin-keys list", "audit tail", "audit export", "doctor",
+    "roles list", "roles preview", "token explain", "admin-keys list", "audit tail", "audit export", "doctor",
 }  # fmt: skip
 # These read or change no tenant: a schema, a process, a text.
 OTHERS = {
@@ -132,7 +133,7 @@ def run(name: str, world: World, *, fault: Exception | None = None) -> tuple[Sai
         if step == "globex":
             world.must("tenants", "create", "globex", *world.issuer("globex"), "--activate", "never")
         else:
-            world.must("tenants", step, "acme")
+            world.must("tenants", step, "acme", *(["--yes"] if step == "delete" else []))
     asked = case.words(world)
     with counting(world.database, fault=fault) as commits:
         said = world.cli(*asked)

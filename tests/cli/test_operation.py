@@ -36,7 +36,7 @@ def test_command_on_an_old_schema_names_the_cure(cli: Cli) -> None:
 
 def test_db_check_tells_an_old_schema_from_a_new_one(cli: Cli) -> None:
     assert cli("db", "check").code == 0
-    newest = cli.json("db", "history")[-1]["revision"]
+    newest = cli.json("db", "history")["data"][-1]["revision"]
     assert cli.json("db", "current") == {"revision": newest, "head": newest}
     assert cli("db", "downgrade", "base", "--yes").code == 0
     assert cli("db", "check").code == 3
@@ -104,7 +104,7 @@ def test_admin_key_is_shown_once_and_never_listed(cli: Cli) -> None:
     assert said.out.startswith("tak_")
     assert len(said.out.splitlines()) == 1
     assert said.out.strip() not in listed.out
-    assert set(listed.data[0]["scopes"]) == {"tenants:read", "audit:read"}
+    assert set(listed.data["data"][0]["scopes"]) == {"tenants:read", "audit:read"}
 
 
 def test_revoked_admin_key_says_when(cli: Cli) -> None:
@@ -112,7 +112,7 @@ def test_revoked_admin_key_says_when(cli: Cli) -> None:
 
     assert set(key["scopes"]) == set(SCOPES)
     assert cli("admin-keys", "revoke", key["key_id"]).code == 0
-    assert cli.json("admin-keys", "list")[0]["revoked_at"]
+    assert cli.json("admin-keys", "list")["data"][0]["revoked_at"]
     assert cli("admin-keys", "revoke", "nothing").code == 4
 
 

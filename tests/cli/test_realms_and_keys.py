@@ -12,7 +12,7 @@ from tests.cli.conftest import CLIENT_ID, Cli
 def test_second_realm_is_added_listed_and_removed(cli: Cli, acme: dict[str, Any], realms: DevRealmServer) -> None:
     added = cli.json("realms", "add", "acme", "--issuer", realms.realm("globex").issuer, "--client-id", CLIENT_ID)
 
-    assert len(cli.json("realms", "list", "acme")) == 2
+    assert len(cli.json("realms", "list", "acme")["data"]) == 2
     assert cli.json("realms", "show", "acme", added["id"])["issuer"] == realms.realm("globex").issuer
     assert cli("realms", "remove", "acme", added["id"]).code == 0
     assert cli("realms", "show", "acme", added["id"]).code == 4
@@ -60,7 +60,7 @@ def test_check_of_a_registered_tenant_takes_a_sample_and_stores_nothing(
 
     said = cli("realms", "check", "acme", "--sample", str(good), "--json")
     assert said.code == 0
-    found = {one["type"]: one["status"] for one in said.data[0]["conditions"]}
+    found = {one["type"]: one["status"] for one in said.data["data"][0]["conditions"]}
     assert (found["AudienceConfigured"], found["SampleTokenVerified"]) == ("True", "True")
     said = cli("realms", "check", "acme", "--sample", str(foreign))
     assert said.code == 3
@@ -75,14 +75,14 @@ def test_check_of_nothing_is_a_usage_error(cli: Cli) -> None:
 def test_keys_are_stored_by_onboarding_and_refreshed_by_hand(
     cli: Cli, acme: dict[str, Any], realms: DevRealmServer
 ) -> None:
-    stored = cli.json("keys", "list", "acme")
+    stored = cli.json("keys", "list", "acme")["data"]
     kid = realms.realm("acme").rotate()
-    refreshed = cli.json("keys", "refresh", "acme")
+    refreshed = cli.json("keys", "refresh", "acme")["data"]
 
     assert stored[0]["source"] == "stored"
     assert kid not in {key["kid"] for key in stored[0]["keys"]}
     assert kid in {key["kid"] for key in refreshed[0]["keys"]}
-    assert kid in {key["kid"] for key in cli.json("keys", "list", "acme")[0]["keys"]}
+    assert kid in {key["kid"] for key in cli.json("keys", "list", "acme")["data"][0]["keys"]}
 
 
 def test_good_token_is_explained_from_stdin_and_from_a_file(
@@ -111,6 +111,25 @@ def test_token_of_another_realm_is_refused_with_its_reason(
     assert said.code == 3
     assert said.data["accepted"] is False
     assert said.data["reason"]
+    assert "register this issuer" in said.data["hint"]
+
+
+def test_explanation_says_what_to_do_and_lists_the_roles_of_the_token(
+    cli: Cli, acme: dict[str, Any], realms: DevRealmServer
+) -> None:
+    """E24"""
+    mint = realms.realm("acme").mint
+    said = cli("token", "explain", stdin=mint(claims={"aud": "other", "azp": "web {client}"}))
+    assert said.code == 3
+    assert f"hint: in Keycloak add an audience mapper for {CLIENT_ID} to the client 'web {{client}}'" in said.talk
+    assert "client:tenants-api  editor" in said.out
+
+    roles = {"resource_access": {"a": {"roles": ["x"]}}, "groups": ["/staff"]}
+    said = cli("token", "explain", "--json", stdin=mint(claims=roles))
+    assert (said.code, said.data["roles"]) == (0, [])
+    assert {"from": "client:a", "value": "x"} in said.data["roles_found"]
+    assert {"from": "group", "value": "/staff"} in said.data["roles_found"]
+    assert "map one of the roles" in said.data["hint"]
 
 
 def test_token_on_the_command_line_is_read_with_a_warning(

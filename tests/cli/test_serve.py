@@ -150,3 +150,22 @@ def test_two_workers_of_uvicorn_on_sqlite_are_refused_in_production(
         assert (ended[0] in log.read_text("utf-8")) == refused
     finally:
         stop_group(process)
+
+
+@pytest.mark.parametrize("more", [(), ("--authz-only",)], ids=["api", "authz-only"])
+def test_busy_port_is_an_error_and_no_failed_check(cli: Cli, more: tuple[str, ...]) -> None:
+    """E19"""
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        words = ["serve", "--port", str(busy.getsockname()[1]), *more]
+        ended = subprocess.run(
+            [sys.executable, "-m", "tenants_api.cli", *words],
+            env={**os.environ, **cli.environment},
+            capture_output=True,
+            check=False,
+            timeout=DEADLINE,
+        )
+
+    assert ended.returncode == 1
+    assert b"address already in use" in ended.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,17 +27,56 @@ def test_created_tenant_is_active_once_its_checks_pass(acme: dict[str, Any]) -> 
 def test_tenant_goes_through_every_state(cli: Cli, acme: dict[str, Any]) -> None:
     verbs = (("suspend", "suspended"), ("resume", "active"), ("delete", "deleted"), ("restore", "suspended"))
     for verb, state in verbs:
-        assert cli.json("tenants", verb, "acme", "--reason", "a test")["state"] == state
-    assert cli("tenants", "delete", "acme").code == 0
+        consent = ("--yes",) if verb == "delete" else ()
+        assert cli.json("tenants", verb, "acme", "--reason", "a test", *consent)["state"] == state
+    assert cli("tenants", "delete", "acme", "--yes").code == 0
     assert cli("tenants", "purge", "acme", "--yes").code == 0
     assert cli("tenants", "show", "acme").code == 4
 
 
 def test_purge_without_consent_erases_nothing(cli: Cli, acme: dict[str, Any]) -> None:
-    cli("tenants", "delete", "acme")
+    cli("tenants", "delete", "acme", "--yes")
 
     assert cli("tenants", "purge", "acme", stdin="n\n").code == 1
     assert cli.json("tenants", "show", "acme")["state"] == "deleted"
+
+
+def test_delete_asks(cli: Cli, acme: dict[str, Any]) -> None:
+    """E19"""
+    assert cli("tenants", "delete", "acme", stdin="n\n").code == 1
+    assert cli.json("tenants", "show", "acme")["state"] == "active"
+    assert cli("tenants", "delete", "acme", stdin="y\n").code == 0
+
+
+def test_roles_are_set_and_listed(cli: Cli, acme: dict[str, Any]) -> None:
+    """E19"""
+    manager = {"from": "realm", "value": "manager", "role": "admin"}
+    assert cli.json("roles", "set", "acme", "--rule", "realm,manager,admin") == {"data": [manager]}
+    assert cli.json("roles", "list", "acme") == {"data": [manager]}
+    assert cli("roles", "set", "acme").code == 2
+    assert cli.json("roles", "set", "acme", "--rule", "") == {"data": []}
+
+
+def test_role_preview_takes_a_token(cli: Cli, acme: dict[str, Any], realms: DevRealmServer, tmp_path: Path) -> None:
+    """E24"""
+    file = tmp_path / "token"
+    file.write_text(realms.realm("acme").mint())
+    assert cli.json("roles", "preview", "acme", "--token", str(file))["roles"] == ["editor"]
+    assert cli.json("roles", "preview", "acme", "--token", "-", stdin=file.read_text())["roles"] == ["editor"]
+    file.write_text("no token")
+    assert cli("roles", "preview", "acme", "--token", str(file)).code == 2
+    assert cli("roles", "preview", "acme", "--token", str(file), "--claims", str(file)).code == 2
+
+
+def test_hint_names_a_command(cli: Cli, acme: dict[str, Any], realms: DevRealmServer) -> None:
+    """E19"""
+    for said in (
+        cli("tenants", "show", "nobody"),
+        cli("realms", "show", "acme", "7"),
+        cli("realms", "add", "acme", "--issuer", realms.realm("acme").issuer, "--client-id", CLIENT_ID),
+    ):
+        assert "tenants-api " in said.talk
+        assert "/admin/v1" not in said.talk
 
 
 def test_transition_that_the_state_forbids_is_a_conflict(cli: Cli, acme: dict[str, Any]) -> None:

@@ -35,6 +35,11 @@ class StepOut(ResponseModel):
     found: Any
 
 
+class RoleFoundOut(ResponseModel):
+    source: str = Field(serialization_alias="from", examples=["realm"])
+    value: str
+
+
 class ExplanationOut(ResponseModel):
     """The decision, with every step up to the one that refused the token."""
 
@@ -43,6 +48,8 @@ class ExplanationOut(ResponseModel):
     tenant: TenantRefOut | None
     steps: list[StepOut]
     roles: list[str]
+    hint: str | None = Field(description="what to do about a refused token, or about one that has no role")
+    roles_found: list[RoleFoundOut] = Field(description="names in the token, unverified, that a role rule can map")
 
 
 @router.post("/explain", response_model=ExplanationOut)

@@ -186,7 +186,7 @@ def test_name_of_a_tenant_that_the_file_does_not_name_is_a_conflict(cli: Cli, wr
 
 def test_deleted_tenant_is_not_brought_back_by_a_file(cli: Cli, write: Write) -> None:
     apply(cli, write(ndjson(tenant("acme"))))
-    cli("tenants", "delete", "acme")
+    cli("tenants", "delete", "acme", "--yes")
     said = apply(cli, write(ndjson(tenant("acme"))))
     assert said.code == 5
     assert "restore" in said.talk

@@ -78,7 +78,7 @@ def test_export_is_ordered_and_leaves_out_what_is_this_databases_own(cli: Cli, w
 
 def test_deleted_tenants_are_not_exported(cli: Cli, write: Write) -> None:
     cli("tenants", "apply", "-f", write(ndjson(tenant("acme"), tenant("globex"))), "--activate", "unchecked")
-    cli("tenants", "delete", "acme")
+    cli("tenants", "delete", "acme", "--yes")
     assert [one["slug"] for one in lines(cli("tenants", "export", "--json").out)] == ["globex"]
 
 
