@@ -98,7 +98,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     # Typer's pretty tracebacks print local variables, which hold tokens.
     pretty_exceptions_enable=False,
-    epilog="Commands work on the database of TENANTS_DATABASE_URL, not over HTTP. Exit codes: 0 ok, 1 error, 2 usage, 3 a check failed, 4 not found, 5 conflict, 6 not authorised, "
+    epilog="Commands work on the database of TENANTS_DATABASE_URL, not over HTTP. "
+    "Exit codes: 0 ok, 1 error, 2 usage, 3 a check failed, 4 not found, 5 conflict, 6 not authorised, "
     "7 unreachable.",
 )
 

@@ -41,7 +41,7 @@ def doctor(
     """Check settings, database and registry; exit 3 if a check fails."""
     findings = run(_collect(realms=realms))
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        print_json({"data": [asdict(finding) for finding in findings]})
     else:
         print_table(("check", "outcome", "detail"), ((f.check, f.outcome, f.detail) for f in findings))
     if any(finding.outcome == "failed" for finding in findings):

@@ -32,7 +32,7 @@ def settings(as_json: AsJson = False) -> None:
     """Print every setting as a Markdown table."""
     rows = [_row(name, field=field) for name, field in Settings.model_fields.items()]
     if as_json:
-        print_json(rows)
+        print_json({"data": rows})
         return
     typer.echo(HEAD + "\n".join(_line(row) for row in rows))
 

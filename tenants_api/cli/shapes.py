@@ -57,7 +57,7 @@ def report(found: Report) -> dict[str, Any]:
     }
 
 
-def event(row: AuditEvent) -> dict[str, Any]:
+def event(row: AuditEvent, *, tenant: str | None) -> dict[str, Any]:
     """An entry of the audit log."""
     return {
         "id": str(row.id),
@@ -65,6 +65,7 @@ def event(row: AuditEvent) -> dict[str, Any]:
         "occurred_at": time(row.occurred_at),
         "actor": {"type": row.actor_type, "id": row.actor_id},
         "target": {"type": row.target_type, "id": row.target_id},
+        "tenant": tenant,
         "request_id": row.request_id,
         "changes": row.changes,
         "reason": row.reason,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -77,12 +78,34 @@ def _check(url: str, *, strict: str, policy: TargetPolicy, max_characters: int) 
     match = _URL.fullmatch(strict) if len(url) <= max_characters else None
     if match is None:
         raise _fault("TargetBlocked", url, hint=_wrong_part(strict, max_characters=max_characters))
-    _check_host(match["host"], url=url, policy=policy)
-    port = _port(match)
-    if match["scheme"] == "http" and not policy.allows_http(match["host"], port=port):
+    _check_host(match["host"], url=url)
+    _check_allowed(match, url=url, policy=policy)
+
+
+def _check_allowed(match: re.Match[str], *, url: str, policy: TargetPolicy) -> None:
+    """One fault for all settings that an operator must change, so that a private realm costs one restart."""
+    host, port, literal = match["host"], _port(match), _literal(match["host"])
+    faults: list[RealmFault] = []
+    if literal is not None:
+        faults += _faults(lambda: policy.check_address(literal, host=host))
+    if match["scheme"] == "http" and not policy.allows_http(host, port=port):
         hint = "use https, or let an operator list the host in TENANTS_INSECURE_HTTP_HOSTS"
-        raise _fault("SchemeNotHttps", url, hint=hint)
-    policy.check_port(port)
+        faults.append(_fault("SchemeNotHttps", url, hint=hint))
+    faults += _faults(lambda: policy.check_port(port))
+    if not faults:
+        return
+    messages = [fault.message for fault in faults]
+    if literal is None:  # its address is known only when it is connected to
+        messages.append("a host with a private address needs its network in TENANTS_ALLOWED_PRIVATE_NETWORKS too")
+    raise RealmFault(faults[0].reason, message="; ".join(messages))
+
+
+def _faults(check: Callable[[], None]) -> list[RealmFault]:
+    try:
+        check()
+    except RealmFault as fault:
+        return [fault]
+    return []
 
 
 def _wrong_part(url: str, *, max_characters: int) -> str:
@@ -164,14 +187,13 @@ def _port(match: re.Match[str]) -> int:
     return int(match["port"]) if match["port"] else (443 if match["scheme"] == "https" else 80)
 
 
-def _check_host(host: str, *, url: str, policy: TargetPolicy) -> None:
-    literal = _literal(host)
-    if literal is not None:
-        policy.check_address(literal, host=host)
-    elif host.startswith("[") or _NUMERIC.fullmatch(host):
+def _check_host(host: str, *, url: str) -> None:
+    if _literal(host) is not None:
+        return
+    if host.startswith("[") or _NUMERIC.fullmatch(host):
         # Resolvers read 127.1, 2130706433 and 0x7f.1 as addresses.
         raise _fault("TargetBlocked", url, hint="write an IP address in its usual form, or use a host name")
-    elif not _is_decodable(host):
+    if not _is_decodable(host):
         hint = f"the host {host[:100]!r} begins with xn--, but is not an encoded international name (IDNA 2008)"
         raise _fault("TargetBlocked", url, hint=f"{hint}; write it as the server's certificate has it")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenants_api.database.pagination import Page, PageRequest, fetch_page
-from tenants_api.registry.models import AuditEvent
+from tenants_api.ids import is_id
+from tenants_api.registry.models import AuditEvent, Realm, Tenant
 from tenants_api.registry.values import Actor, Change
 
 OBSERVER = Change(Actor("system", "tenants-api"))
@@ -58,8 +61,9 @@ async def list_events(
     action: str | None = None,
     target: str | None = None,
     actor: str | None = None,
+    since: datetime | None = None,
 ) -> Page[AuditEvent]:
-    """One page of entries, newest first; the filters are exact."""
+    """One page of entries, newest first; the filters are exact, `since` is the earliest time."""
     query = select(AuditEvent)
     if action is not None:
         query = query.where(AuditEvent.action == action)
@@ -67,4 +71,22 @@ async def list_events(
         query = query.where(AuditEvent.target_id == target)
     if actor is not None:
         query = query.where(AuditEvent.actor_id == actor)
+    if since is not None:
+        query = query.where(AuditEvent.occurred_at >= since)
     return await fetch_page(session, query, column=AuditEvent.id, page=page, descending=True)
+
+
+async def slugs_of(session: AsyncSession, *, events: Iterable[AuditEvent]) -> dict[str, str]:
+    """The slugs of tenants by the ids of entries' targets; of a purged tenant only where the entry itself has it."""
+    events = list(events)
+    found = {event.target_id: slug for event in events if (slug := _slug_in(event.changes)) is not None}
+    ids = [uuid.UUID(event.target_id) for event in events if is_id(event.target_id)]
+    tenants = select(Tenant.id, Tenant.slug).where(Tenant.id.in_(ids))
+    realms = select(Realm.id, Tenant.slug).join(Tenant, Realm.tenant_id == Tenant.id).where(Realm.id.in_(ids))
+    for query in (tenants, realms):
+        found |= {str(target): slug for target, slug in (await session.execute(query)).all()}
+    return found
+
+
+def _slug_in(changes: Mapping[str, Any]) -> str | None:
+    return next((fields["slug"] for fields in changes.values() if isinstance(fields, dict) and "slug" in fields), None)

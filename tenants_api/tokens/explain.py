@@ -87,7 +87,7 @@ class RoleFound:
 class Explanation:
     """The decision about a token. `steps` ends with the one that refused it.
 
-    `hint` says what to do, if something is to do; `roles_found` are the names in the token that a role rule can map.
+    `hint` is what to do, None if nothing; `roles_found` are the names in the token that a role rule can map.
     """
 
     accepted: bool

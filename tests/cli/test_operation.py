@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_wrong_setting_is_one_line_that_names_the_variable(cli: Cli) -> None:
 
 
 def test_doctor_passes_on_a_sound_installation(cli: Cli, acme: dict[str, Any]) -> None:
-    findings = cli.json("doctor", "--realms")
+    findings = cli.json("doctor", "--realms")["data"]
 
     assert {finding["outcome"] for finding in findings} <= {"ok", "note"}
     assert "realm of acme" in {finding["check"] for finding in findings}
@@ -87,7 +88,7 @@ def test_doctor_finds_a_realm_that_does_not_answer(cli: Cli, acme: dict[str, Any
         realms.realm("acme").enable()
 
     assert said.code == 3
-    assert [finding["check"] for finding in said.data if finding["outcome"] == "failed"] == ["realm of acme"]
+    assert [finding["check"] for finding in said.data["data"] if finding["outcome"] == "failed"] == ["realm of acme"]
 
 
 def test_doctor_on_a_missing_database_fails_with_the_cure(unmigrated: Cli) -> None:
@@ -164,3 +165,18 @@ def test_serve_refuses_a_missing_database(unmigrated: Cli) -> None:
 
 def test_unknown_option_is_a_usage_error(cli: Cli) -> None:
     assert cli("tenants", "list", "--everything").code == 2
+
+
+def test_audit_shows_slugs_and_changes_since_a_time(cli: Cli, acme: dict[str, Any]) -> None:
+    """E23"""
+    cli("tenants", "update", "acme", "--name", "Acme Ltd")
+
+    shown = Cli(cli.environment | {"COLUMNS": "80"})("audit", "tail", "--since", "1h", "-n", "1").out
+    assert re.search(r"^tenant +acme$", shown, re.MULTILINE)
+    assert 'name: "acme" → "Acme Ltd"' in shown
+    for since in ("24h", "2020-01-01", "2020-01-01T00:00:00Z"):
+        data = cli.json("audit", "tail", "--since", since)["data"]
+        assert {event["tenant"] for event in data} == {"acme"}
+    assert cli.json("audit", "tail", "--since", "2100-01-01")["data"] == []
+    assert cli("audit", "export", "--since", "2100-01-01").out == ""
+    assert cli("audit", "tail", "--since", "yesterday").code == 2

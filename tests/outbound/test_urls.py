@@ -317,3 +317,24 @@ def test_message_names_what_was_given_and_the_cure() -> None:
         parse_issuer("http://id.example/realms/a", policy=STRICT)
     assert "http://id.example/realms/a" in refused.value.message
     assert "TENANTS_INSECURE_HTTP_HOSTS" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "settings"),
+    [
+        ("http://10.1.2.3:9000/realms/a", {"INSECURE_HTTP_HOSTS", "ALLOWED_PRIVATE_NETWORKS", "ALLOWED_REALM_PORTS"}),
+        (
+            "http://kc.internal:9000/realms/a",
+            {"INSECURE_HTTP_HOSTS", "ALLOWED_PRIVATE_NETWORKS", "ALLOWED_REALM_PORTS"},
+        ),
+        ("https://10.1.2.3:9000/realms/a", {"ALLOWED_PRIVATE_NETWORKS", "ALLOWED_REALM_PORTS"}),
+        ("https://93.184.216.34:9000/realms/a", {"ALLOWED_REALM_PORTS"}),
+    ],
+)
+def test_one_message_names_every_setting_that_a_private_realm_needs(url: str, settings: set[str]) -> None:
+    """E20"""
+    with pytest.raises(RealmFault) as refused:
+        parse_issuer(url, policy=STRICT)
+
+    named = {"INSECURE_HTTP_HOSTS", "ALLOWED_PRIVATE_NETWORKS", "ALLOWED_REALM_PORTS"}
+    assert {name for name in named if f"TENANTS_{name}" in refused.value.message} == settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -154,3 +155,22 @@ async def test_role_that_serves_cannot_change_the_audit_log(server_database: Dat
     assert [event.reason for event in await events(server_database)] == ["because"]
     async with server_database.begin() as session:
         await session.execute(delete(AuditEvent))  # what retention needs
+
+
+async def test_entries_are_filtered_by_time_and_know_the_slug_of_their_tenant(database: Database) -> None:
+    """E23"""
+    await create(database, "globex")
+    acme = await create(database, "acme")
+    async with database.begin() as session:
+        added = await service.add_realm(session, ref="globex", draft=realm("two"), change=CHANGE)
+    await purge(database, "acme")
+    every = await events(database)
+    async with database.read() as session:
+        slugs = await audit.slugs_of(session, events=every)
+        page = await audit.list_events(session, page=PageRequest(limit=100), since=every[1].occurred_at)
+        none = await audit.list_events(session, page=PageRequest(), since=every[0].occurred_at + timedelta(seconds=1))
+
+    assert slugs[str(added.id)] == "globex"
+    assert slugs[str(acme.id)] == "acme"  # purged: its entries have it
+    assert {event.id for event in every[:2]} <= {event.id for event in page.items}
+    assert not none.items

@@ -6,6 +6,7 @@ import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, Field
 
 from tenants_api.errors import ValidationFailed
 from tenants_api.registry import audit
@@ -32,6 +33,7 @@ class AuditEventOut(ResponseModel):
     occurred_at: Time
     actor: Party
     target: Party
+    tenant: str | None = Field(description="slug of the tenant that the target is, or belongs to")
     request_id: str | None
     changes: dict[str, Any]
     reason: str | None
@@ -45,19 +47,22 @@ async def list_audit_events(
     action: Annotated[str | None, Query(max_length=64, examples=["tenant.suspended"])] = None,
     target: Annotated[str | None, Query(max_length=64, description="id of a tenant, realm or key")] = None,
     actor: Annotated[str | None, Query(max_length=600)] = None,
+    since: Annotated[AwareDatetime | None, Query(description="earliest time (RFC 3339)")] = None,
 ) -> dict[str, Any]:
     """Events, newest first."""
-    found = await audit.list_events(session, page=page, action=action, target=target, actor=actor)
-    return paged(found, convert=_event)
+    found = await audit.list_events(session, page=page, action=action, target=target, actor=actor, since=since)
+    slugs = await audit.slugs_of(session, events=found.items)
+    return paged(found, convert=lambda row: _event(row, tenant=slugs.get(row.target_id)))
 
 
-def _event(row: AuditEvent) -> AuditEventOut:
+def _event(row: AuditEvent, *, tenant: str | None) -> AuditEventOut:
     return AuditEventOut(
         id=row.id,
         action=row.action,
         occurred_at=row.occurred_at,
         actor=Party(type=row.actor_type, id=row.actor_id),
         target=Party(type=row.target_type, id=row.target_id),
+        tenant=tenant,
         request_id=row.request_id,
         changes=row.changes,
         reason=row.reason,
