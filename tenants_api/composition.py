@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import structlog
@@ -71,6 +72,10 @@ class Services:
     assertion: Assertions | None = None
 
 
+# A database URL in place of that of the settings, while a test runs the lifespan of an application without a registry.
+REGISTRY_IN_TESTS: ContextVar[str | None] = ContextVar("tenants_api.registry", default=None)
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings,
@@ -96,6 +101,8 @@ async def open_services(
     if (reason := why_not_shared(settings, workers=workers_of_uvicorn())) is not None:
         raise NotReady(reason)
     chosen = roles_of_process(roles, in_settings=settings.roles)
+    if (url := REGISTRY_IN_TESTS.get()) is not None:
+        settings = settings.model_copy(update={"database_url": url, "database_direct_url": None})
     if background and settings.roles is None and chosen.as_lists() != SAMPLE_ROLES.as_lists():
         log.warning("roles_not_in_settings", hint=f"TENANTS_ROLES={json.dumps(chosen.as_lists())}", unknown_to=_WITHOUT)
     database = open_database(settings, pool_size=settings.database_pool_size)

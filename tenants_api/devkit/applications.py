@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tenants_api.composition import open_services
+from tenants_api.composition import REGISTRY_IN_TESTS, open_services
 from tenants_api.control.drafts import realm_draft
 from tenants_api.database import migrations as migrating
 from tenants_api.devkit.realms import DevRealmServer
@@ -34,9 +34,10 @@ def as_principal(
 ) -> ASGIApp:
     """The application with this principal as the caller of every request, for `httpx.ASGITransport` or `TestClient`.
 
-    The application itself is unchanged, so one test may have several principals. Only the routes run: neither a
-    database nor the lifespan is needed (a `TestClient` that is entered as a context would run the lifespan). Roles and
-    the tenant in the path are still checked, in mounted applications and WebSockets too.
+    The application itself is unchanged, so one test may have several principals. Neither a database nor the lifespan is
+    needed. Where the lifespan runs, as in a `TestClient` that is entered as a context, this library's part of it opens
+    an empty registry in memory in place of the settings' database. Roles and the tenant in the path are still checked,
+    in mounted applications and WebSockets too.
 
     Args:
         principal: the caller; otherwise it is made of the following.
@@ -50,8 +51,13 @@ def as_principal(
     caller = principal if principal is not None else make_principal(tenant, roles=roles, **facts)
 
     async def called(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            scope[PRINCIPAL] = caller
+        if scope["type"] == "lifespan":
+            await asyncio.to_thread(_schema)  # cached for the following line
+            with _memory_database() as url:
+                REGISTRY_IN_TESTS.set(url)  # of this task, which is the lifespan's
+                await app(scope, receive, send)
+            return
+        scope[PRINCIPAL] = caller
         await app(scope, receive, send)
 
     return called
@@ -102,28 +108,35 @@ def memory_registry(
     Raises:
         SettingsError: a setting is not valid.
     """
+    with _memory_database() as url:
+        chosen = load_settings(
+            _env_file=None,
+            **{
+                "environment": "development",
+                "database_url": url,
+                "insecure_http_hosts": (f"127.0.0.1:{server.port}",),
+                "allowed_private_networks": ("127.0.0.0/8",),
+                "allowed_realm_ports": (443, server.port),
+                "reconcile_interval": 0,
+                "roles": roles.as_lists() if roles is not None else None,
+                **settings,
+            },
+        )
+        with ThreadPoolExecutor(1) as executor:  # this thread may already run an event loop of the test
+            executor.submit(asyncio.run, _register(chosen, server=server, rules=role_mapping)).result()
+        yield chosen
+
+
+@contextmanager
+def _memory_database() -> Iterator[str]:
+    """The URL of an empty registry in memory, which exists while the block runs."""
     name = f"file:tenants-{uuid.uuid4().hex}"
-    chosen = load_settings(
-        _env_file=None,
-        **{
-            "environment": "development",
-            "database_url": f"sqlite+aiosqlite:///{name}?mode=memory&cache=shared&uri=true",
-            "insecure_http_hosts": (f"127.0.0.1:{server.port}",),
-            "allowed_private_networks": ("127.0.0.0/8",),
-            "allowed_realm_ports": (443, server.port),
-            "reconcile_interval": 0,
-            "roles": roles.as_lists() if roles is not None else None,
-            **settings,
-        },
-    )
     # SQLite deletes a database in memory when its last connection closes.
     with closing(sqlite3.connect(f"{name}?mode=memory&cache=shared", uri=True)) as database:
         with closing(sqlite3.connect(":memory:")) as schema:
             schema.executescript(_schema())
             schema.backup(database)
-        with ThreadPoolExecutor(1) as executor:  # this thread may already run an event loop of the test
-            executor.submit(asyncio.run, _register(chosen, server=server, rules=role_mapping)).result()
-        yield chosen
+        yield f"sqlite+aiosqlite:///{name}?mode=memory&cache=shared&uri=true"
 
 
 @cache

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from examples import orders_api, own_app
 from tenants_api import RoleModel, Settings, Tenancy, create_app, requires
+from tenants_api.readiness import NotReady
 from tenants_api.settings import load_settings
 from tenants_api.testing import as_principal
 
@@ -58,6 +59,20 @@ async def test_without_a_principal_the_application_asks_for_a_token(nowhere: Set
     as_principal(app, roles=["clerk"])
     with pytest.raises(RuntimeError, match=r"enter tenancy\.running\(\)"):
         TestClient(app).get("/reports/today")
+
+
+@pytest.mark.parametrize("create", [own_app.create, orders_api.create])
+def test_lifespan_may_run_and_needs_no_database(nowhere: Settings, create: Any) -> None:
+    """E12: the application's own part of the lifespan runs, this library's opens an empty registry."""
+    app = create(nowhere)
+    path = "/notes" if create is own_app.create else "/v1/orders"
+    for tenant in ("acme", "globex"):
+        with TestClient(as_principal(app, tenant=tenant, roles=["clerk"])) as client:
+            assert client.get(path).json() == []
+            assert client.get("/readyz").status_code == 200
+    assert client.get("/reports/today" if create is own_app.create else path).status_code == 200, "after it too"
+    with pytest.raises(NotReady), TestClient(app):
+        pass
 
 
 def test_websocket_has_the_principal(nowhere: Settings) -> None:
