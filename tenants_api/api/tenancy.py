@@ -90,14 +90,16 @@ class Tenancy:
         assertion, `/.well-known/oauth-protected-resource/t/{slug}` (RFC 9728) of tenants that publish it, and where
         the settings enable the documentation, `/t/{slug}/docs` with the login of that tenant's realm. The OpenAPI
         document has the bearer token of routes that depend on the principal. Call it after the application's own
-        routes and mounts are added: these take precedence. Errors of this library become problems, unless the
-        application has a handler for `ApiError`; other errors, headers and middleware of the application stay as they
+        routes and mounts are added: these take precedence. A mounted application that has another `Tenancy` already keeps
+        that one's roles and services. Errors of this library become problems, unless the application has a handler for `ApiError`; other errors, headers and middleware of the application stay as they
         are.
 
         Raises:
             ValueError: a route asks for a role that does not exist.
         """
         for part in (app, *_mounted_in(app)):
+            if part is not app and part not in self._parts and hasattr(part.state, "roles"):
+                continue  # it has services and roles of its own, by another Tenancy or by `create_app`
             check_roles(part.routes, roles=self.roles)
             if ApiError not in part.exception_handlers:
                 install_problem_handlers(part, kinds=[ApiError])

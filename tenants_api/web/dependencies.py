@@ -23,7 +23,7 @@ from tenants_api.registry.values import TenantRow, TenantState
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.errors import InsufficientRole, InvalidToken, Refusal, TenantMismatch, TokenError
 from tenants_api.tokens.principal import Principal, RoleModel
-from tenants_api.web.authentication import PRINCIPAL, credential_of, services_of
+from tenants_api.web.authentication import PRINCIPAL, SERVICES, credential_of, services_of
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
@@ -77,17 +77,29 @@ def get_services(connection: HTTPConnection) -> Services:
     """The services that the application's lifespan opened.
 
     Raises:
-        RuntimeError: the lifespan did not run.
+        RuntimeError: the lifespan did not run, or the application is not installed.
     """
     services = services_of(connection.scope)
     if services is None:
+        if SERVICES not in connection.scope:
+            get_roles(connection)
         raise RuntimeError("the services are not open: run the lifespan, or enter tenancy.running() in yours")
     return services
 
 
 def get_roles(connection: HTTPConnection) -> RoleModel:
-    """The roles of the application; needs no running service."""
-    roles: RoleModel = connection.app.state.roles
+    """The roles of the application; needs no running service.
+
+    Raises:
+        RuntimeError: the application is not installed.
+    """
+    roles: RoleModel | None = getattr(connection.app.state, "roles", None)
+    if roles is None:
+        title = getattr(connection.app, "title", type(connection.app).__name__)
+        raise RuntimeError(
+            f"the application {title!r} does not know its Tenancy: call tenancy.install(app) when all its routes and "
+            "mounts are there"
+        )
     return roles
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, FastAPI, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
 
-from tenants_api import ApiError, CurrentPrincipal, InvalidToken, Settings, Tenancy, TokenError, requires
+from tenants_api import ApiError, CurrentPrincipal, InvalidToken, RoleModel, Settings, Tenancy, TokenError, requires
 from tenants_api.devkit.realms import DevRealmServer
-from tenants_api.testing import memory_registry
+from tenants_api.testing import as_principal, memory_registry
+from tenants_api.web.dependencies import current_principal
 from tests.support.stack import ADMIN_KEY, bearer
 
 
@@ -29,12 +30,7 @@ def own_app(
 ) -> FastAPI:
     tenancy = Tenancy(settings)
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> Any:
-        async with tenancy.running():
-            yield
-
-    app = FastAPI(lifespan=lifespan, title="Own", exception_handlers=handlers)
+    app = FastAPI(lifespan=running(tenancy), title="Own", exception_handlers=handlers)
     app.include_router(router or APIRouter())
 
     @app.get("/orders")
@@ -47,6 +43,19 @@ def own_app(
 
     tenancy.install(app, **options)
     return app
+
+
+def running(*tenancies: Tenancy) -> Any:
+    """A lifespan that opens them."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for tenancy in tenancies:
+                await stack.enter_async_context(tenancy.running())
+            yield
+
+    return lifespan
 
 
 @pytest.mark.parametrize(("admin", "root"), [("/admin", ""), ("/platform", ""), ("/platform", "/api")])
@@ -143,3 +152,50 @@ def test_own_handler_renders_refusals(settings: Settings, tenants_dev_realms: De
     app.add_exception_handler(TokenError, late)
     with TestClient(app) as client:
         assert client.get("/orders", headers=bearer("a.b.c")).json() == {"late": True}
+
+
+def test_mounted_application_has_roles_of_its_own(settings: Settings, tenants_dev_realms: DevRealmServer) -> None:
+    """E29."""
+    inner = Tenancy(settings, roles=RoleModel({"clerk": ()}))
+    outer = Tenancy(settings)
+    app, part = FastAPI(lifespan=running(outer, inner)), FastAPI()
+
+    @app.get("/editors", dependencies=[requires("editor")])
+    async def editors() -> str:
+        return "editor"
+
+    @part.get("/clerks", dependencies=[requires("clerk")])
+    async def clerks() -> str:
+        return "clerk"
+
+    inner.install(part, admin=None)
+    app.mount("/part", part)
+    outer.install(app)
+    outer.install(app, admin=None)  # a second time changes nothing
+    assert (app.state.roles, part.state.roles) == (outer.roles, inner.roles)
+    with TestClient(app) as client:
+        assert (app.state.services, part.state.services) == (outer.services, inner.services)
+        token = tenants_dev_realms.realm("acme").mint(username="carol")
+        assert client.get("/part/clerks", headers=bearer(token)).json()["required_role"] == "clerk"
+
+
+@pytest.mark.parametrize("guard", [Depends(current_principal), requires("editor")])
+def test_forgotten_install_is_named(settings: Settings, guard: Any) -> None:
+    """E29."""
+    tenancy = Tenancy(settings)
+    app, part = FastAPI(lifespan=running(tenancy)), FastAPI(title="Reports")
+    part.add_api_route("/today", lambda: "", dependencies=[guard])
+    tenancy.install(app)
+    app.mount("/reports", part)  # too late
+    for caller in (app, as_principal(app, roles=["editor"])):
+        with TestClient(caller) as client:
+            if caller is app or guard.dependency is not current_principal:
+                with pytest.raises(RuntimeError, match=r"application 'Reports' .*call tenancy\.install\(app\)"):
+                    client.get("/reports/today")
+
+
+def test_forgotten_lifespan_is_named(settings: Settings) -> None:
+    client = TestClient(own_app(settings))
+    for path in ("/orders", "/readyz"):
+        with pytest.raises(RuntimeError, match=r"enter tenancy\.running\(\)"):
+            client.get(path)
