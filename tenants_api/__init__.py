@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tenants_api.api.tenancy import Tenancy, websocket_principal
+    from tenants_api.api.tenancy import Tenancy, accept_websocket, websocket_principal
     from tenants_api.app import create_app
     from tenants_api.errors import ApiError
     from tenants_api.settings import Settings
@@ -44,6 +44,7 @@ __all__ = [
     "TenantSuspended",
     "TokenError",
     "TokenExpired",
+    "accept_websocket",
     "create_app",
     "principal_of",
     "requires",
@@ -66,6 +67,7 @@ _HOMES = {
     "TenantSuspended": "tenants_api.tokens.errors",
     "TokenError": "tenants_api.tokens.errors",
     "TokenExpired": "tenants_api.tokens.errors",
+    "accept_websocket": "tenants_api.api.tenancy",
     "create_app": "tenants_api.app",
     "principal_of": "tenants_api.web.dependencies",
     "requires": "tenants_api.web.dependencies",

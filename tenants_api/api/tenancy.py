@@ -8,7 +8,7 @@ work too: each application has the services in its state, and no middleware runs
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -89,10 +89,11 @@ class Tenancy:
         Also adds `/livez`, `/readyz` and `/metrics`, the pages `/problems/{code}`, the key set of the internal
         assertion, `/.well-known/oauth-protected-resource/t/{slug}` (RFC 9728) of tenants that publish it, and where
         the settings enable the documentation, `/t/{slug}/docs` with the login of that tenant's realm. The OpenAPI
-        document has the bearer token of routes that depend on the principal. Call it after the application's own
-        routes and mounts are added: these take precedence. A mounted application that has another `Tenancy` already keeps
-        that one's roles and services. Errors of this library become problems, unless the application has a handler for `ApiError`; other errors, headers and middleware of the application stay as they
-        are.
+        document has the bearer token of routes that depend on the principal.
+
+        Call it after the application's own routes and mounts are added: these take precedence. A mounted application
+        that has another `Tenancy` keeps its roles and services. Errors of this library become problems, unless the
+        application has a handler for `ApiError`; other errors, headers and middleware stay as they are.
 
         Raises:
             ValueError: a route asks for a role that does not exist.
@@ -133,7 +134,15 @@ def _mounted_in(app: Starlette) -> Iterator[Starlette]:
 
 
 async def websocket_principal(websocket: WebSocket) -> Principal:
-    """Accept a WebSocket and return its principal: use it as a dependency, or call it first.
+    """Accept a WebSocket without a subprotocol and return its principal: a dependency. See `accept_websocket`."""
+    return await accept_websocket(websocket)
+
+
+async def accept_websocket(websocket: WebSocket, *, subprotocols: Sequence[str] = ()) -> Principal:
+    """Accept a WebSocket and return its principal; call it first, or in a dependency of your own.
+
+    `subprotocols` are those that the application speaks, the preferred one first; the first one that the client offers
+    is accepted. Browsers close a connection whose offer was not taken.
 
     The token is in the `Authorization` header or, from a browser, the first message, within five seconds. It is never
     read from the query or the subprotocol, which are logged (RFC 9700 section 4.3.2). The connection stays open after
@@ -142,14 +151,16 @@ async def websocket_principal(websocket: WebSocket) -> Principal:
     Raises:
         WebSocketException: 1008 (policy violation); the reason is the problem's code.
     """
+    offered = websocket.scope.get("subprotocols", ())
+    chosen = next((one for one in subprotocols if one in offered), None)
     try:
         principal = await principal_of(websocket)
     except MissingToken:
-        await websocket.accept()
+        await websocket.accept(chosen)
         return await _from_first_message(websocket)
     except (TokenError, MalformedCredentials, TenantMismatch, UriTooLong) as refused:
         raise _closed(refused.code) from refused
-    await websocket.accept()
+    await websocket.accept(chosen)
     return principal
 
 

@@ -7,12 +7,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from fastapi.testclient import TestClient
 
-from tenants_api import ApiError, CurrentPrincipal, InvalidToken, RoleModel, Settings, Tenancy, TokenError, requires
+from tenants_api import (
+    ApiError,
+    CurrentPrincipal,
+    InvalidToken,
+    RoleModel,
+    Settings,
+    Tenancy,
+    TokenError,
+    accept_websocket,
+    requires,
+)
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.testing import as_principal, memory_registry
 from tenants_api.web.dependencies import current_principal
@@ -199,3 +209,27 @@ def test_forgotten_lifespan_is_named(settings: Settings) -> None:
     for path in ("/orders", "/readyz"):
         with pytest.raises(RuntimeError, match=r"enter tenancy\.running\(\)"):
             client.get(path)
+
+
+@pytest.mark.parametrize("how", ["header", "message"])
+def test_websocket_is_accepted_with_a_subprotocol_that_both_speak(
+    settings: Settings, tenants_dev_realms: DevRealmServer, how: str
+) -> None:
+    """B7."""
+    router = APIRouter()
+
+    @router.websocket("/live")
+    async def live(websocket: WebSocket) -> None:
+        caller = await accept_websocket(websocket, subprotocols=["new", "old"])
+        await websocket.send_text(caller.tenant.slug)
+        await websocket.close()
+
+    token = tenants_dev_realms.realm("acme").mint(username="alice")
+    headers = bearer(token) if how == "header" else {}
+    with TestClient(own_app(settings, router=router)) as client:
+        for offered, accepted in ((["old", "new"], "new"), (["other", "old"], "old"), (["other"], None), ([], None)):
+            with client.websocket_connect("/live", subprotocols=offered, headers=dict(headers)) as socket:
+                if how == "message":
+                    socket.send_text(token)
+                assert socket.accepted_subprotocol == accepted
+                assert socket.receive_text() == "acme"
