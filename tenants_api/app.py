@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Path
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tenants_api import __version__
@@ -34,6 +36,11 @@ from tenants_api.web.routing import StrictRoute, may_meet, read_strictly
 TENANT_PATH = "/t/{tenant_slug}"
 _ADMIN, _DOCS_FILES = "/admin", "/docs/static"
 _OPEN = ("/", "/public", "/livez")
+# Request headers of this API, of tracing in browsers (W3C Trace Context) and of Swagger UI.
+_CORS_HEADERS = (
+    *("Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"),
+    *("Traceparent", "Tracestate", "X-Requested-With"),
+)
 _OTHERS = (health.router, wellknown.router, login.router, docs.router, docs.tenants)
 
 
@@ -147,19 +154,22 @@ async def _tenant_in_path(tenant_slug: Annotated[str, Path(max_length=63, exampl
 
 def _add_middleware(app: FastAPI, *, settings: Settings) -> None:
     # The last one added is the outermost.
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.cors_origins),  # exact origins; never a pattern
-            allow_credentials=False,  # no cookies: requests carry a bearer token
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "X-Request-ID"],
-            expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
-        )
-    app.add_middleware(RequestContext, before=(AUTHZ_PATH, ForwardAuth()))
+    around = {"around": partial(_with_cors, settings=settings)} if settings.cors_origins else {}
+    app.add_middleware(RequestContext, before=(AUTHZ_PATH, ForwardAuth()), **around)
     if settings.trusted_proxies:
         # X-Forwarded-For from other clients would forge the address that the login limits use.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+
+
+def _with_cors(app: ASGIApp, *, settings: Settings) -> ASGIApp:
+    return CORSMiddleware(
+        app,
+        allow_origins=list(settings.cors_origins),  # exact origins; never a pattern
+        allow_credentials=False,  # no cookies: requests carry a bearer token
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=[*_CORS_HEADERS, *settings.cors_headers],
+        expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
+    )
 
 
 def _lifespan(settings: Settings, *, roles: RoleModel, inner: Callable[[FastAPI], Any] | None) -> Any:

@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     )
     docs_enabled: bool | None = Field(None, description="serve /docs, /t/{slug}/docs; on in development if empty")
     cors_origins: Strings = Field((), description="origins (exact) that browsers may call from; none if empty")
+    cors_headers: Strings = Field((), description="request headers of your application that those browsers may send")
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="serve /metrics there; on the main port if empty"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,11 +26,18 @@ log = structlog.get_logger("tenants_api.api")
 class RequestContext:
     """The outermost middleware: request id, log context, metric, security headers, limits, HEAD, exception boundary.
 
-    `before` is a path and the application for it and every path below it, which bypasses CORS and the limits.
+    `before` is a path and the application for it and every path below it, which bypasses CORS and the limits. `around`
+    puts CORS around the application, and around the responses of this middleware itself, so that a page may read them.
     """
 
-    def __init__(self, app: ASGIApp, *, before: tuple[str, ASGIApp] | None = None) -> None:
-        self._app = app
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        before: tuple[str, ASGIApp] | None = None,
+        around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    ) -> None:
+        self._app, self._around = around(app), around
         self._before_path, self._before = before or ("", app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +69,7 @@ class RequestContext:
                 await self._before(inner, receive, send_marked)
             elif len(scope["query_string"]) > MAX_QUERY_BYTES:
                 refused = UriTooLong(len(scope["query_string"]))
-                await problem_response(refused, request_id=request_id)(inner, receive, send_marked)
+                await self._around(problem_response(refused, request_id=request_id))(inner, receive, send_marked)
             elif scope["method"] in _WITH_BODY:
                 await self._app(scope, _bounded(scope, receive), send_marked)
             else:
@@ -73,7 +80,7 @@ class RequestContext:
             log.error("unhandled_error", error=type(error).__name__, exception=traceback.format_exc())
             if status:
                 raise
-            await problem_response(InternalError(), request_id=request_id)(inner, receive, send_marked)
+            await self._around(problem_response(InternalError(), request_id=request_id))(inner, receive, send_marked)
         finally:
             if services is not None:
                 _count(inner, services=services, method="HEAD" if head else scope["method"], status=status)

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import tenants_api
 from tenants_api import CurrentPrincipal, Settings, create_app
 from tenants_api.devkit.realms import DevRealmServer
-from tests.support.stack import ApiClient, bearer, onboard, running_app
+from tests.support.stack import ADMIN_KEY, ApiClient, bearer, onboard, running_app
 
 pytestmark = pytest.mark.anyio
 
@@ -189,3 +189,29 @@ def test_argument_that_the_api_sets_itself_is_refused() -> None:
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="docs_url"):
         create_app(settings, docs_url="/elsewhere")
+
+
+async def test_page_of_an_allowed_origin_reads_every_answer(realms: DevRealmServer, tmp_path: Path) -> None:
+    """B4."""
+    factory, origin = partial(create_app, routers=[router]), {"Origin": "https://app.example"}
+    settings = {"cors_origins": ("https://app.example",), "cors_headers": ("X-Own",)}
+    async with running_app(tmp_path, realms, factory=factory, **settings) as api:
+        await onboard(api, "acme")
+        answers = {
+            401: await api.get("/v1/me", headers=origin),
+            404: await api.get("/nowhere", headers=origin),
+            413: await api.post("/admin/v1/tenants", content=b"a" * 300_000, headers={**bearer(ADMIN_KEY), **origin}),
+            414: await api.get(f"/v1/me?{'a' * 9000}", headers=origin),
+            500: await api.get("/v1/orders/broken", headers={**caller(api), **origin}),
+        }
+        for status, answer in answers.items():
+            assert answer.status_code == status, answer.text
+            assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example", status
+            assert "x-request-id" in answer.headers["Access-Control-Expose-Headers"].lower(), status
+        asked = {
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "traceparent,x-requested-with,x-own",
+        }
+        assert (await api.options("/v1/me", headers={**origin, **asked})).status_code == 200
+        foreign = await api.get("/v1/orders/broken", headers={**caller(api), "Origin": "https://evil.example"})
+        assert (foreign.status_code, "access-control-allow-origin" in foreign.headers) == (500, False)

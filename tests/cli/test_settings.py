@@ -24,7 +24,7 @@ OTHER = {
     "key_stale_limit": "86401", "reconcile_interval": "901", "registry_poll": "0.6", "leeway": "31",
     "max_token_bytes": "16384",
     "max_token_lifetime": "86401", "verified_tokens": "20001", "login_rate": "11", "trusted_proxies": "10.0.0.0/8",
-    "docs_enabled": "true", "cors_origins": "https://app.example", "metrics_port": "9464", "log_format": "console",
+    "docs_enabled": "true", "cors_origins": "https://app.example", "cors_headers": "X-Own", "metrics_port": "9464", "log_format": "console",
     "log_level": "debug", "access_log": "true", "public_url": "https://api.example", "assertion_secret": SECRET,
     "assertion_issuer": "https://api.example", "assertion_audiences": "other", "assertion_key_lifetime": "86402",
     "roles": '{"lead": []}',
