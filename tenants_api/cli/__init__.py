@@ -14,4 +14,6 @@ def main() -> None:
     words = sys.argv[1:]
     if words[:1] == ["serve"] and "--authz-only" in words and not {"-h", "--help"} & set(words):
         sys.exit(import_module("tenants_api.server.standalone").main(words[1:]))
-    import_module("tenants_api.cli.commands").app(prog_name="tenants-api")
+    if words[:1] == ["demo"]:  # Typer has no options with an optional value
+        words = ["--keycloak=auto" if word == "--keycloak" else word for word in words]
+    import_module("tenants_api.cli.commands").app(words, prog_name="tenants-api")

@@ -23,8 +23,9 @@ import tenants_api
 from tenants_api.cli.exits import CHECK_FAILED, CliError
 from tenants_api.cli.output import AsJson, cell, print_json, say
 from tenants_api.database.migrations import upgrade
-from tenants_api.devkit.demo.keycloak import local_keycloak
+from tenants_api.devkit.demo.keycloak import By, local_keycloak
 from tenants_api.devkit.demo.stage import (
+    USERS,
     Gateway,
     TokenRealms,
     Workers,
@@ -32,6 +33,7 @@ from tenants_api.devkit.demo.stage import (
     end_of,
     end_process,
     free_port,
+    is_free,
     nginx,
     open_gateway,
 )
@@ -72,13 +74,18 @@ INTERRUPTED = 130  # the exit code of shells after Ctrl-C
 
 
 def demo(
-    keycloak: Annotated[bool, typer.Option("--keycloak", help="With a real Keycloak.")] = False,
+    keycloak: Annotated[
+        By | None,
+        typer.Option(help="With a real Keycloak; without a value (auto) in a container, else by Java and Maven."),
+    ] = None,
     stop: Annotated[bool, typer.Option("--exit", help="End after the last step; exit 3 if a step failed.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep database and logs in this folder.", file_okay=False)] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API; a free one if left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a demonstration on this machine: onboard a realm, use it, rotate its keys, suspend it."""
+    if port is not None and not is_free(port):
+        raise CliError(f"the port {port} is in use", hint="choose another --port, or leave it out for a free one")
     with _folder(keep) as name:
         played = _run(Path(name), keycloak=keycloak, port=port or free_port(), stop=stop, as_json=as_json)
     if not played:
@@ -89,22 +96,24 @@ def _folder(keep: Path | None) -> AbstractContextManager[str]:
     if keep is None:
         return TemporaryDirectory(prefix="tenants-api-demo-")
     keep.mkdir(parents=True, exist_ok=True)
+    for left in keep.glob("demo.db*"):  # an earlier demo's tenants would make these steps fail
+        left.unlink()
     return nullcontext(str(keep.resolve()))
 
 
-def _run(folder: Path, *, keycloak: bool, port: int, stop: bool, as_json: bool) -> bool:
+def _run(folder: Path, *, keycloak: By | None, port: int, stop: bool, as_json: bool) -> bool:
     try:
         return asyncio.run(_play(folder, keycloak=keycloak, port=port, stop=stop, as_json=as_json))
     except asyncio.CancelledError:
         raise typer.Exit(INTERRUPTED) from None
 
 
-async def _play(folder: Path, *, keycloak: bool, port: int, stop: bool, as_json: bool) -> bool:
+async def _play(folder: Path, *, keycloak: By | None, port: int, stop: bool, as_json: bool) -> bool:
     _end_on_signals()
     status = Console(stderr=True).status("starting …")
     with status if sys.stderr.isatty() else nullcontext():
         async with AsyncExitStack() as stack:
-            source = local_keycloak(REALMS, folder=folder) if keycloak else development_realms(REALMS)
+            source = local_keycloak(REALMS, folder=folder, by=keycloak) if keycloak else development_realms(REALMS)
             realms = await stack.enter_async_context(source)
             admin_key = secrets.token_urlsafe(32)
             environment = _environment(folder, realms=realms, admin_key=admin_key)
@@ -137,7 +146,7 @@ async def _show(workers: Workers, *, realms: TokenRealms, gateway: Gateway | Non
     with Live(table, console=screen, auto_refresh=False) as live:
         async for step in play(workers, realms, gateway=gateway):
             steps.append(step)
-            mark = cell("ok" if step.ok else "failed")
+            mark = cell("skipped" if step.skipped else "ok" if step.ok else "failed")
             table.add_row(mark, step.step, step.tenant, step.http, step.answer, f"{step.took:.0f} ms")
             live.refresh()
     if as_json:
@@ -192,7 +201,10 @@ def _print_next_steps(workers: Workers, *, realms: TokenRealms, admin_key: str) 
         "",
         f"API docs    {api}/docs",
         f"Admin docs  {api}/admin/docs",
-        f"Realms      {realms.base_url}",
+        f"Admin API   {api}/admin/v1 (Authorization: Bearer {admin_key})",
+        f"Realms      {', '.join(realms.issuer(name) for name in REALMS)}",
+        f"Users       {', '.join(f'{user} ({role})' for role, user in USERS.items())}; password: <name>-pw",
+        *([f"Keycloak    {realms.admin}"] if realms.admin else []),
         "",
         "# a token of alice (editor), and two requests with it",
         f"TOKEN=$({realms.token_command('acme', role='editor')})",

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -46,6 +46,8 @@ def installed(version: str) -> Path:
 
 def own_copy(home: Path, *, target: Path) -> Path:
     """A copy by hard links: Keycloak writes only below data/, which the cached server does not have."""
+    if (target / "bin" / "kc.sh").is_file():  # of an earlier demo
+        shutil.rmtree(target)
     shutil.copytree(home, target, copy_function=_link_or_copy)
     return target
 
@@ -89,48 +91,70 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 VERSION = "26.7.3"
-IMAGE = f"keycloak/keycloak:{VERSION}"
+# With its registry: podman looks a short name up in no registry unless it is told to.
+IMAGE = f"quay.io/keycloak/keycloak:{VERSION}"
+By = Literal["auto", "container", "java"]
 ADMIN = {"KC_BOOTSTRAP_ADMIN_USERNAME": "root", "KC_BOOTSTRAP_ADMIN_PASSWORD": "root-pw"}
 START_TIMEOUT_SECONDS = 240.0  # a container engine may have to pull the image
 ENGINE_TIMEOUT_SECONDS = 10.0  # for `info` of a container engine
 
 
 @asynccontextmanager
-async def local_keycloak(names: Sequence[str], *, folder: Path) -> AsyncIterator[TokenRealms]:
+async def local_keycloak(names: Sequence[str], *, folder: Path, by: By = "auto") -> AsyncIterator[TokenRealms]:
     """A Keycloak with these realms while the block runs.
 
     Raises:
-        CliError: neither a container engine nor Java with Maven is installed, or Keycloak did not start.
+        CliError: what `by` names is not installed (for `auto` neither of both), or Keycloak did not start.
     """
     port = free_port()
     base_url = f"http://127.0.0.1:{port}"
     imports = _write_realms(names, folder=folder / "import")
-    engine = await _container_engine()
-    command = (
-        _container(engine, port=port, imports=imports)
-        if engine
-        else await asyncio.to_thread(_java, folder, port=port, imports=imports)
-    )
-    say(f"starting Keycloak {VERSION} with {engine or 'Java'}; this takes 15 to 60 seconds")
-    log = folder / "keycloak.log"
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *command, env={**_clean_environment(), **ADMIN}, stdout=output, stderr=output, start_new_session=True
-        )
+    process = await _start(by, folder=folder, port=port, imports=imports, url=f"{base_url}/realms/{names[0]}")
 
     async def rotate(realm: str) -> None:
         await _rotate(base_url, realm=realm)
 
     try:
-        await _wait_until_ready(process, url=f"{base_url}/realms/{names[0]}", log=log)
-        yield TokenRealms(f"Keycloak {VERSION}", base_url, rotate)
+        yield TokenRealms(f"Keycloak {VERSION}", base_url, rotate, admin=f"{base_url}/admin (root, root-pw)")
     finally:
         await end_process(process)
 
 
+async def _start(by: By, *, folder: Path, port: int, imports: Path, url: str) -> asyncio.subprocess.Process:
+    engine = await _container_engine() if by != "java" else None
+    if engine is not None:
+        try:
+            return await _run_until_ready(
+                _container(engine, port=port, imports=imports), engine, folder=folder, url=url
+            )
+        except CliError as error:
+            if by == "container" or _missing_for_java():
+                raise
+            say(f"{error}\n{engine} started no Keycloak; trying Java")
+    elif by == "container":
+        raise CliError("no container engine runs", hint="start docker or podman, or use --keycloak=java")
+    command = await asyncio.to_thread(_java, folder, port=port, imports=imports)
+    return await _run_until_ready(command, "Java", folder=folder, url=url)
+
+
+async def _run_until_ready(command: list[str], by: str, *, folder: Path, url: str) -> asyncio.subprocess.Process:
+    say(f"starting Keycloak {VERSION} with {by}; this takes 15 to 60 seconds")
+    log = folder / "keycloak.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command, env={**_clean_environment(), **ADMIN}, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        await _wait_until_ready(process, url=url, log=log)
+    except BaseException:
+        await end_process(process)
+        raise
+    return process
+
+
 def _write_realms(names: Sequence[str], *, folder: Path) -> Path:
     template = json.loads((files("tenants_api.devkit.demo") / "realm.json").read_text("utf-8"))
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / f"{name}-realm.json").write_text(json.dumps({**template, "realm": name}), encoding="utf-8")
     folder.chmod(0o755)  # readable for the container's user
@@ -156,11 +180,14 @@ def _container(engine: str, *, port: int, imports: Path) -> list[str]:
     return [engine, "run", "--rm", "-p", f"127.0.0.1:{port}:8080", "-v", mount, *variables, IMAGE, *options]
 
 
+def _missing_for_java() -> list[str]:
+    return [name for name in ("java", "mvn") if shutil.which(name) is None]
+
+
 def _java(folder: Path, *, port: int, imports: Path) -> list[str]:
-    missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
-    if missing:
+    if missing := _missing_for_java():
         hint = "install docker or podman, or Java 17+ and Maven"
-        raise CliError(f"no container engine runs, and {' and '.join(missing)} is missing", hint=hint)
+        raise CliError(f"no Keycloak in a container, and {' and '.join(missing)} is missing", hint=hint)
     home = own_copy(installed(VERSION), target=folder / "keycloak")
     shutil.copytree(imports, home / "data" / "import")
     return [

@@ -37,6 +37,7 @@ class TokenRealms:
     title: str
     base_url: str
     rotate: Callable[[str], Awaitable[None]]
+    admin: str | None = None  # address and credentials of its console
 
     @property
     def port(self) -> int:
@@ -81,6 +82,17 @@ async def development_realms(names: Sequence[str]) -> AsyncIterator[TokenRealms]
             await asyncio.to_thread(server.realm(realm).rotate)
 
         yield TokenRealms("development realms", server.base_url, rotate)
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def free_port() -> int:
@@ -268,7 +280,7 @@ async def open_gateway(program: str, *, folder: Path, authorizer: str) -> AsyncI
         CliError: it did not start.
     """
     work, port, service = folder / "nginx", free_port(), free_port()
-    work.mkdir()
+    work.mkdir(exist_ok=True)
     chosen = plan(
         listen=f"127.0.0.1:{port}",
         authorizer=authorizer,
