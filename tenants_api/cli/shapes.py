@@ -38,6 +38,12 @@ def tenant(row: Tenant) -> dict[str, Any]:
     return tenant_out(row).model_dump(mode="json", by_alias=True)
 
 
+def health(row: Tenant) -> list[str]:
+    """A tenant's health, and the conditions of its realms that are False."""
+    failed = {one.type for realm in row.realms for one in realm.conditions if one.status == "False"} - {"Ready"}
+    return [tenant_out(row).health, *(f"{name} False" for name in sorted(failed))]
+
+
 def realm(row: Realm) -> dict[str, Any]:
     """A realm with its conditions."""
     return RealmOut.model_validate(row).model_dump(mode="json")

@@ -45,7 +45,7 @@ def list_(
         return
     print_table(
         ("slug", "name", "state", "health", "issuers"),
-        ((t.slug, t.name, t.state, tenant_out(t).health, [r.issuer for r in t.realms]) for t in page.items),
+        ((t.slug, t.name, t.state, shapes.health(t), [r.issuer for r in t.realms]) for t in page.items),
     )
     if page.after:
         say(f"more: --after {page.after}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,14 @@ def test_list_filters_by_state_and_pages(cli: Cli, acme: dict[str, Any], realms:
     first = cli.json("tenants", "list", "--limit", "1")
     second = cli.json("tenants", "list", "--limit", "1", "--after", first["list_metadata"]["after"])
     assert {first["data"][0]["slug"], second["data"][0]["slug"]} == {"acme", "globex"}
+
+
+def test_list_names_the_conditions_that_are_false(cli: Cli, acme: dict[str, Any]) -> None:
+    assert "AudienceConfigured" not in cli("tenants", "list").out
+    file = cli.environment["TENANTS_DATABASE_URL"].partition("///")[2]
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE realm_conditions SET status = 'False' WHERE type = 'AudienceConfigured'")
+    assert "healthy, AudienceConfigured False" in cli("tenants", "list").out
 
 
 def test_update_changes_only_what_is_given(cli: Cli, acme: dict[str, Any]) -> None:
