@@ -29,7 +29,7 @@ _VERBS = (
         "maintenance:maintenance",
         "Delete expired rows: idempotency keys, login attempts, rejections and, if set, audit events.",
     ),
-    ("openapi", "openapi:openapi", "Print the OpenAPI document (JSON, with or without --json)."),
+    ("openapi", "openapi:openapi", "Print the OpenAPI document of `serve` (JSON, with or without --json)."),
     ("settings", "settings_table:settings", "Print every setting as a Markdown table."),
     ("db", "database:app", "Database: its schema and migrations."),
     ("tenants", "tenants:app", "Tenants: the customers and their states."),
