@@ -149,7 +149,7 @@ async def _grant(services: Services, *, realm: RealmRow, username: str, password
             ca_bundle=realm.ca_bundle,
         )
     except LoginRefused as refused:
-        log.info("login_refused", issuer=realm.issuer, kind=refused.kind)
+        log.info("login_refused", issuer=realm.issuer, kind=refused.kind, error=refused.error)
         if refused.kind == "client_refused":
             raise KeycloakRefused from refused
         raise InvalidCredentials from refused

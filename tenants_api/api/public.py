@@ -6,10 +6,12 @@ import html
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
+from pydantic import Field
 
 from tenants_api import __version__
 from tenants_api.errors import ApiError, NotFound, all_errors
 from tenants_api.schemas.base import ResponseModel, example
+from tenants_api.web.dependencies import ServicesDep
 from tenants_api.web.openapi import html_page
 from tenants_api.web.problems import problem_responses
 
@@ -36,7 +38,7 @@ class Front(ResponseModel):
     name: str
     version: str
     message: str
-    docs: str
+    docs: str | None = Field(description="the interactive documentation; null where it is not served")
 
 
 class Message(ResponseModel):
@@ -64,13 +66,13 @@ class ProblemPage(ResponseModel):
 
 
 @router.get("/", response_model=Front)
-async def front(request: Request) -> dict[str, str]:
+async def front(services: ServicesDep, request: Request) -> dict[str, str | None]:
     """Name, version and documentation of this API."""
     return {
         "name": request.app.title,
         "version": request.app.version,
         "message": "One API for the tokens of many Keycloak realms.",
-        "docs": "/docs",
+        "docs": "/docs" if services.settings.serves_docs else None,
     }
 
 

@@ -9,6 +9,18 @@ from tenants_api.keycloak.realm import check_status, parse_object
 from tenants_api.outbound.client import RealmClient, RealmResponse
 from tenants_api.outbound.errors import LoginRefused, RealmFault
 
+# RFC 6749 section 5.2. Only these are logged: any other text could be the password that the realm was sent.
+_ERRORS = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
@@ -50,13 +62,14 @@ async def password_grant(
 def _refused(response: RealmResponse, *, url: str) -> LoginRefused:
     body = parse_object(response.body, url=url)
     error, description = str(body.get("error", ""))[:40], str(body.get("error_description", ""))[:100]
+    known = error if error in _ERRORS else "other"
     if error != "invalid_grant":
-        return LoginRefused("client_refused", message=f"the realm refused the login client: {error}")
+        return LoginRefused("client_refused", error=known, message=f"the realm refused the login client: {error}")
     # 401 before Keycloak 26.6, 400 since; only the description distinguishes a wrong password from an account that is
     # not ready, and a response never does.
     if "credentials" in description:
-        return LoginRefused("invalid_credentials", message="wrong user name or password")
-    return LoginRefused("account_not_ready", message=f"the realm refused the account: {description}")
+        return LoginRefused("invalid_credentials", error=known, message="wrong user name or password")
+    return LoginRefused("account_not_ready", error=known, message=f"the realm refused the account: {description}")
 
 
 def _token_response(body: dict[str, Any], *, url: str) -> TokenResponse:

@@ -29,10 +29,17 @@ def not_reached(reason: str, *, message: str) -> RealmFault:
 
 
 class LoginRefused(Exception):
-    """The realm refused a password grant. `kind` is for the operator: the response is the same for all."""
+    """The realm refused a password grant; the response is the same for all.
+
+    `kind` and `error`, one of the codes of RFC 6749 section 5.2 or `other`, are for the operator.
+    """
 
     def __init__(
-        self, kind: Literal["invalid_credentials", "account_not_ready", "client_refused"], *, message: str
+        self,
+        kind: Literal["invalid_credentials", "account_not_ready", "client_refused"],
+        *,
+        error: str,
+        message: str,
     ) -> None:
-        self.kind, self.message = kind, message
+        self.kind, self.error, self.message = kind, error, message
         super().__init__(message)

@@ -93,13 +93,16 @@ Rules = Annotated[list[RuleIn], Field(max_length=200)]
 _PUBLISHED = "whether this tenant's protected resource metadata, with its issuers, is public (RFC 9728)"
 
 
+_REALM = {"issuer": "https://id.example.com/realms/acme", "client_id": "tenants-api"}
+
+
 class TenantFields(RequestModel):
     """The members of a tenant that an admin sets."""
 
     slug: Slug
     name: Name
     external_id: ExternalId | None = None
-    realms: list[RealmIn] = Field(default=[], max_length=20)
+    realms: list[RealmIn] = Field(default=[], max_length=20, examples=[[_REALM]])
     role_mapping: Rules = Field(default=[])
     metadata: Metadata = Field(default={})
     resource_metadata: bool = Field(default=False, description=_PUBLISHED)

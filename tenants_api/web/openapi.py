@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,6 +59,7 @@ def document_security(app: FastAPI, *, needed: Callable[[str], bool]) -> None:
                 if needed(path):
                     operation["security"] = [{"bearer": []}]
                 _replace_validation_problem(operation)
+                _title(operation)
         for name in ("HTTPValidationError", "ValidationError"):
             document["components"].get("schemas", {}).pop(name, None)
         return document
@@ -95,6 +97,14 @@ def _require_bearer(operation: dict[str, Any], *, problems: Sequence[type[ApiErr
     for status, response in problem_responses(*problems).items():
         shown = {name: value for name, value in response.items() if name != "model"}
         operation["responses"].setdefault(str(status), shown)
+
+
+def _title(operation: dict[str, Any]) -> None:
+    """Replace a summary that FastAPI made of the handler's name by the first sentence of the description."""
+    made = operation.get("summary", "").replace(" ", "").lower()
+    sentence = re.split(r"[.;:](?:\s|$)", operation.get("description", ""), maxsplit=1)[0]
+    if sentence and made == operation.get("operationId", "").removesuffix("OfTenant").lower():
+        operation["summary"] = " ".join(sentence.split())
 
 
 def _replace_validation_problem(operation: dict[str, Any]) -> None:

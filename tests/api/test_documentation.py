@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.errors import ApiError, all_errors
 from tests.support.stack import ApiClient, running_app
 
@@ -47,6 +48,36 @@ async def test_every_operation_lists_its_problems_in_our_form(client: ApiClient,
                 stock.append(f"{name} {status}")
     assert (without, stock) == ([], [])
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize("url", DOCUMENTS)
+async def test_every_operation_has_a_title_for_people(client: ApiClient, url: str) -> None:
+    """E26: the first sentence of its description, not the handler's name."""
+    document = (await client.get(url)).json()
+    titles = {name: operation["summary"] for name, operation in operations(document)}
+    made = [name for name, operation in operations(document)
+            if operation["summary"].replace(" ", "").lower() == operation["operationId"].lower()]  # fmt: skip
+    assert made == []
+    assert [title for title in titles.values() if len(title) > 130 or title.endswith(".")] == []
+    if url == "/openapi.json":
+        assert titles["GET /livez"] == "200 while the process runs"
+
+
+async def test_example_of_a_new_tenant_has_a_realm(client: ApiClient) -> None:
+    """E26: Swagger UI showed `realms: []`."""
+    schemas = (await client.get("/admin/openapi.json")).json()["components"]["schemas"]
+    for name in ("TenantIn", "TenantPut"):
+        ((realm,),) = schemas[name]["properties"]["realms"]["examples"]
+        assert set(realm) == {"issuer", "client_id"}
+
+
+async def test_front_page_names_the_docs_only_where_they_are_served(realms: DevRealmServer, tmp_path: Path) -> None:
+    """E26"""
+    for served in (True, False):
+        async with running_app(tmp_path, realms, docs_enabled=served) as api:
+            front = (await api.get("/")).json()
+            assert front["docs"] == ("/docs" if served else None)
+            assert (await api.get("/docs")).status_code == (200 if served else 404)
 
 
 def _shown_models(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -254,15 +255,23 @@ async def test_without_the_database_nobody_logs_in(client: ApiClient, tmp_path: 
     assert "Retry-After" in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("error", "logged", "status"),
+    [("invalid_grant", "invalid_grant", 401), ("invalid_client", "invalid_client", 502),
+     ("unauthorized_client", "unauthorized_client", 502), ("alice-pw", "other", 502)],
+)  # fmt: skip
 async def test_what_a_realm_says_of_a_refused_login_reaches_no_log(
+    error: str,
+    logged: str,
+    status: int,
     realms: DevRealmServer,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A hostile realm would put the password, which it was just sent, into its error_description."""
+    """A hostile realm would put the password, which it was just sent, into its error_description; C4: a known code."""
     logging.configure(format="json", level="debug")
-    body = b'{"error": "invalid_grant", "error_description": "alice-pw"}'
+    body = b'{"error": "%s", "error_description": "alice-pw"}' % error.encode()
     refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     async with AsyncExitStack() as stack:
         hostile = await stack.enter_async_context(serving(refusal + body))
@@ -279,10 +288,11 @@ async def test_what_a_realm_says_of_a_refused_login_reaches_no_log(
             headers={"If-Match": "*"},
         )
         assert moved.status_code == 200, moved.text
-        assert (await login(client)).status_code == 401
+        assert (await login(client)).status_code == status
         assert hostile.connections
     written = "".join(capsys.readouterr()) + caplog.text
-    assert "login_refused" in written
+    (line,) = (json.loads(one) for one in written.splitlines() if '"login_refused"' in one)
+    assert line["error"] == logged
     assert "alice-pw" not in written
 
 
