@@ -23,8 +23,6 @@ from tests.support.realms import services_for, settings_for
 from tests.support.stack import ApiClient, bearer, onboard, running_app
 from tests.support.tokens import Clock
 
-pytestmark = pytest.mark.anyio
-
 ON = {
     "assertion_secret": SECRET,
     "assertion_issuer": "https://api.example",

@@ -8,8 +8,6 @@ import pytest
 
 from tests.support.stack import ApiClient, bearer
 
-pytestmark = pytest.mark.anyio
-
 JSON = "application/json"
 NOT_STRICT = {
     "malformed": b'{"title": ',

@@ -12,8 +12,6 @@ from tenants_api.tokens.credentials import Credential
 from tenants_api.web.authentication import credential_of
 from tests.support.stack import ApiClient, bearer
 
-pytestmark = pytest.mark.anyio
-
 REALM = 'Bearer realm="tenants-api"'
 
 

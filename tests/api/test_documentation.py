@@ -14,8 +14,6 @@ from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.errors import ApiError, all_errors
 from tests.support.stack import ApiClient, running_app
 
-pytestmark = pytest.mark.anyio
-
 DOCUMENTS = ("/openapi.json", "/admin/openapi.json")
 CAMEL_CASE = re.compile(r"[a-z][a-zA-Z0-9]*")
 

@@ -7,7 +7,6 @@ from fastapi.routing import iter_route_contexts
 
 from tests.support.stack import ApiClient, bearer
 
-pytestmark = pytest.mark.anyio
 PARAMETERS = {"tenant_slug": "acme", "code": "invalid_token", "item_id": "01890a5d-ac96-774b-bcce-b302099a8057"}
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 KNOWN = {"/docs", "/t/acme/docs", "/admin/docs", "/problems/invalid_token", "/docs/static/oauth2-redirect.html"}

@@ -23,8 +23,6 @@ from tenants_api import CurrentPrincipal, Settings, create_app
 from tenants_api.devkit.realms import DevRealmServer
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer, onboard, running_app
 
-pytestmark = pytest.mark.anyio
-
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
 
 

@@ -24,7 +24,6 @@ from tests.support.own_app import own_app
 from tests.support.realms import settings_for
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer, onboard, running_app
 
-pytestmark = pytest.mark.anyio
 LARGE = 65_536
 
 

@@ -10,8 +10,6 @@ import pytest
 
 from tests.support.stack import ApiClient, bearer, onboard, running_app, until
 
-pytestmark = pytest.mark.anyio
-
 CHECKS = {"database", "migrations", "registry", "feed"}
 
 

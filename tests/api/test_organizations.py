@@ -13,8 +13,6 @@ from tenants_api.devkit.realms import DevRealm, DevRealmServer
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, bearer, onboard, running_app
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def realms() -> Iterator[DevRealmServer]:

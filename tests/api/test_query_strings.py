@@ -14,8 +14,6 @@ from tenants_api.tokens.credentials import credential_of
 from tests.support.own_app import own_app
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer
 
-pytestmark = pytest.mark.anyio
-
 
 def filled(size: int) -> str:
     """A query of this size with as many parameters as fit."""

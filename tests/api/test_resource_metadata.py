@@ -10,7 +10,6 @@ import pytest
 from tenants_api.devkit.realms import DevRealmServer
 from tests.support.stack import CLIENT_ID, ApiClient, bearer, onboard, running_app
 
-pytestmark = pytest.mark.anyio
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
 

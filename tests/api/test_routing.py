@@ -21,8 +21,6 @@ from tenants_api.web.dependencies import current_principal
 from tenants_api.web.routing import StrictRequest, may_meet
 from tests.support.stack import ApiClient, bearer, onboard, running_app
 
-pytestmark = pytest.mark.anyio
-
 JSON = {"Content-Type": "application/json"}
 orders, catch_all = APIRouter(), APIRouter()
 

@@ -11,8 +11,6 @@ import pytest
 from tenants_api.app import create_app
 from tests.support.stack import ApiClient, bearer, running_app
 
-pytestmark = pytest.mark.anyio
-
 ME = {
     "tenant", "issuer", "organization", "subject", "username", "email", "email_verified", "full_name", "roles",
     "authorized_party", "scopes", "expires_at", "service_account",

@@ -24,8 +24,6 @@ from tenants_api.encoding.sealing import Unreadable
 from tests.support.asserting import LIFETIME, OTHER_SECRET, SECRET, Verifier, caller, replica
 from tests.support.tokens import Clock
 
-pytestmark = pytest.mark.anyio
-
 
 async def count(database: Database) -> int:
     async with database.read() as session:

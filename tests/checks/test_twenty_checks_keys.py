@@ -10,15 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tenants_api.devkit.realms import DevRealmServer, serve_dev_realms
 from tests.support import waiting
 from tests.support.stack import ApiClient, MovedClock, forget_keys, onboard, running_app, until
 from tests.support.tokens import b64
 from tests.support.waiting import promised
-
-pytestmark = pytest.mark.anyio
 
 FAST = 1.0  # seconds; a request that waits for a broken realm takes five
 

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tenants_api.devkit.realms import REMOVE, DevRealmServer, DevUser
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, ApiClient, bearer, onboard, running_app
 from tests.support.tokens import DROP, Key, claims_for
-
-pytestmark = pytest.mark.anyio
 
 PAGES = ("/docs", "/openapi.json", "/admin/docs", "/admin/openapi.json", "/t/acme/docs", "/t/acme/openapi.json")
 

@@ -12,8 +12,6 @@ from tests.support.serving import Served, serving
 from tests.support.stack import ADMIN_KEY, onboard, running_app, until
 from tests.support.tokens import Key, claims_for
 
-pytestmark = pytest.mark.anyio
-
 BOUND = 1.0  # seconds: the promise for every worker and replica
 POLL = 0.5  # seconds: the default, which the promise must hold with
 USEFUL = 20  # characters of a token that are enough to be of use to somebody

@@ -15,7 +15,7 @@ from tests.attacks.arena import listening
 from tests.support.realms import dev_realms
 from tests.support.stack import ADMIN_KEY, ApiClient, onboard, running_app
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("contract")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("contract")]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 EVERYTHING = "examples,coverage,fuzzing"
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
 from tenants_api.database.engine import Database
 from tests.support.waiting import DEADLINE, until
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_closing_waits_for_a_reader_that_was_told_to_end(tmp_path: Path) -> None:

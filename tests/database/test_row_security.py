@@ -25,7 +25,7 @@ from tenants_api.database.row_security import (
 )
 from tests.support.postgres import SUPERUSER, PostgresServer
 
-pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
+pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
 ROOT = Path(__file__).parents[2]
 
 

@@ -23,7 +23,7 @@ from tests.support.machine import require
 from tests.support.realms import dev_realms
 from tests.support.stack import bearer, onboard, running_app
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("assertion-page")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("assertion-page")]
 PAGE = (ROOT / "docs" / "assertion.md").read_text(encoding="utf-8")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tenants-api" / "snippets"
 ON = {

@@ -23,7 +23,7 @@ from tests.support.ports import free_port
 from tests.support.realms import dev_realms
 from tests.support.stack import ApiClient, bearer, onboard, running_app
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers]
+pytestmark = pytest.mark.servers
 BACK = "http://127.0.0.1:9/callback"
 
 

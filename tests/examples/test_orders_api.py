@@ -12,8 +12,6 @@ from tenants_api.devkit.realms import DevRealmServer
 from tests.support.realms import dev_realms
 from tests.support.stack import ApiClient, bearer, onboard, running_app
 
-pytestmark = pytest.mark.anyio
-
 MAPPING = [
     {"from": "realm", "value": "tenant-user", "role": "clerk"},
     {"from": "client:tenants-api", "value": "admin", "role": "manager"},

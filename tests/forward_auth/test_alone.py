@@ -23,7 +23,6 @@ from tests.support.realms import settings_for
 from tests.support.stack import ADMIN_KEY, ApiClient, bearer, onboard, running_app, until
 from tests.support.waiting import DEADLINE
 
-pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 UNWANTED = ("fastapi", "starlette", "alembic", "typer", "jinja2", "multipart")
 

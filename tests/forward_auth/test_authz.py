@@ -12,8 +12,6 @@ from tenants_api.forward_auth.endpoint import KEY_WAIT_SECONDS
 from tenants_api.forward_auth.identity import IDENTITY_HEADERS
 from tests.support.stack import ApiClient, bearer, forget_keys, onboard, running_app, until
 
-pytestmark = pytest.mark.anyio
-
 
 def token(client: ApiClient, user: str = "alice", *, realm: str = "acme", **claims: Any) -> str:
     made: str = client.server.realm(realm).mint(username=user, claims=claims)

@@ -5,13 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import pytest
-
 from tenants_api.forward_auth.endpoint import MAX_CACHED_PRINCIPALS, Authorizer
 from tenants_api.tokens.credentials import Credential, credential_of
 from tenants_api.tokens.principal import SAMPLE_ROLES, Principal, TenantRef
-
-pytestmark = pytest.mark.anyio
 
 
 class Strangers:

@@ -15,7 +15,6 @@ from tests.support.lived import lived
 from tests.support.realms import settings_for
 from tests.support.stack import ADMIN_KEY, bearer, onboard, running_app
 
-pytestmark = pytest.mark.anyio
 UNRESOLVED = (
     "/authz/..",
     "/authz/../",

@@ -24,7 +24,6 @@ from tests.support.realms import CHANGE, dev_realms, replace_key, settings_for, 
 from tests.support.stack import bearer
 from tests.support.waiting import becomes
 
-pytestmark = pytest.mark.anyio
 SECRET = "tests-assertion-secret-0123456789abcdef"
 
 

@@ -16,7 +16,7 @@ from tests.support.asserting import ISSUER, SECRET
 from tests.support.machine import require
 from tests.support.stack import onboard, running_app
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("gateways")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("gateways")]
 ON = {"assertion_secret": SECRET, "assertion_issuer": ISSUER, "assertion_audiences": ("internal",)}
 FORGED = {ASSERTION: "eyJmb3JnZWQ.e30.x", ASSERTION.replace("-", "_"): "eyJ.e30.x", ASSERTION.replace("-", "."): "eyJ"}
 

@@ -20,7 +20,7 @@ from tests.support.realms import dev_realms
 from tests.support.stack import onboard, running_app
 from tests.topology.stage import balanced
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("gateways")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("gateways")]
 
 HIDDEN = (
     "/authz",

@@ -15,7 +15,7 @@ from tenants_api.forward_auth.identity import IDENTITY_HEADERS
 from tests.gateways.conftest import Door
 from tests.gateways.upstream import named, offered
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("gateways")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("gateways")]
 
 FORGED = b"GET /orders HTTP/1.1\r\nHost: x\r\nX-Tenant-Slug: globex\r\nX-Auth-Request-User: root\r\n\r\n"
 WITHIN = 60.0  # seconds for one exchange

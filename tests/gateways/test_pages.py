@@ -9,8 +9,6 @@ import pytest
 from tests.gateways.conftest import Door
 from tests.gateways.wire import PAGES, exchange, shown
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_page_shows_the_exchange_as_it_is(door: Door) -> None:
     """Names and order of the headers, and every value that is not of one request alone."""

@@ -23,7 +23,7 @@ from tests.support.machine import require
 from tests.support.ports import free_port
 from tests.support.stack import ApiClient, onboard, running_app
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("gateways")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("gateways")]
 
 
 def arrived(answer: httpx.Response) -> dict[str, list[str]]:

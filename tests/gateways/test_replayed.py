@@ -10,8 +10,6 @@ from tenants_api.forward_auth.identity import IDENTITY_HEADERS
 from tests.gateways.conftest import served
 from tests.support.stack import ApiClient
 
-pytestmark = pytest.mark.anyio
-
 # Traefik 3's ForwardAuth: always GET on the configured address, the original request in X-Forwarded-*.
 TRAEFIK = """GET /authz?tenant=acme HTTP/1.1
 Host: 127.0.0.1:8000

@@ -19,7 +19,7 @@ from tests.support.processes import stop_group, wait_for
 from tests.support.serving import environment
 from tests.support.stack import bearer, onboard, running_app
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("gateways")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("gateways")]
 
 
 @contextmanager

@@ -15,8 +15,6 @@ from tenants_api.errors import EtagMismatch, ValidationFailed
 from tenants_api.items import Item, ItemNotFound
 from tests.registry.drafts import create, purge
 
-pytestmark = pytest.mark.anyio
-
 
 @dataclass(frozen=True, slots=True)
 class Tenants:

@@ -23,7 +23,7 @@ from tenants_api.registry.models import Tenant
 from tests.registry.drafts import create
 from tests.support.databases import postgres_copy
 
-pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
+pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
 
 ALL = text("select title from items order by title")
 

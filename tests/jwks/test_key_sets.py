@@ -13,8 +13,6 @@ from tenants_api.jwks.parse import BrokenKeySet, parse_key_set
 from tests.support.tokens import DROP, Key, b64, jwks
 from tests.support.verifying import Stage
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize(
     "odd",

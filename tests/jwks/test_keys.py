@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage, settle
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_fifty_cold_requests_make_one_fetch(stage: Stage) -> None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from tenants_api.jwks.realm_keys import KeyPolicy
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage, settle
 from tests.support.waiting import DEADLINE
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_first_fetch_that_failed_is_tried_again_within_two_seconds(stage: Stage) -> None:

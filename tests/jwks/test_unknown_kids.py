@@ -11,8 +11,6 @@ from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage
 from tests.support.waiting import DEADLINE, becomes
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_thousand_random_kids_make_few_fetches_and_good_tokens_stay_good(stage: Stage) -> None:
     assert await stage.outcome(stage.token()) == "accepted:acme"

@@ -9,8 +9,6 @@ from tenants_api.outbound.errors import LoginRefused
 from tests.support.fetching import client_for
 from tests.support.sockets import http, serving
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize(
     ("status", "body", "kind"),

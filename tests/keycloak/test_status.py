@@ -9,8 +9,6 @@ from tenants_api.outbound.errors import RealmFault
 from tests.support.fetching import client_for
 from tests.support.sockets import http, serving
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_discovery_without_an_issuer_is_not_one() -> None:
     async with serving(http(b'{"jwks_uri": "x"}')) as server, client_for(server) as client:

@@ -13,8 +13,6 @@ from tenants_api.outbound.targets import Address, target_policy
 from tests.support.fetching import KEYS, client_for, fault_of, resolving
 from tests.support.sockets import http, serving
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize(
     "addresses",

@@ -11,8 +11,6 @@ import pytest
 from tenants_api.outbound.client import MAX_BODY_PIECES, PIECES_PER_TURN, read_body
 from tenants_api.outbound.errors import RealmFault
 
-pytestmark = pytest.mark.anyio
-
 
 async def crumbs(count: int, *, seen: list[str]) -> AsyncIterator[bytes]:
     for _ in range(count):

@@ -16,8 +16,6 @@ from tests.support.fetching import KEYS, client_for, fault_of, resolving
 from tests.support.sockets import crumbs, drip, endless, http, serving
 from tests.support.waiting import DEADLINE, until
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_good_answer_is_read_and_the_name_is_in_host() -> None:
     async with serving(http(KEYS)) as server, client_for(server) as client:

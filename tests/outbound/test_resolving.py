@@ -24,8 +24,6 @@ from tests.support.fetching import KEYS
 from tests.support.sockets import http, serving
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 DEADLINE = 1.0  # seconds for a look-up: a busy machine answers one within it
 ALL_THREADS_OF_A_LOOP = 32 + (os.cpu_count() or 1)
 FEW: dict[HostKind, int] = {"answered": 2, "new": 2, "slow": 1}

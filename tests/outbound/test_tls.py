@@ -14,8 +14,6 @@ from tenants_api.outbound.tls import MAX_TRANSPORTS, Transports
 from tests.support.fetching import KEYS, client_for
 from tests.support.sockets import certificate, http, serving, tls_server
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_authorities_of_the_environment_are_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, bundle = tls_server(tmp_path, name="realm.test")

@@ -19,8 +19,6 @@ from tenants_api.registry.models import AuditEvent
 from tenants_api.registry.values import Transition
 from tests.registry.drafts import CHANGE, RULES, create, draft, move, purge, realm
 
-pytestmark = pytest.mark.anyio
-
 
 async def events(database: Database, **where: str) -> list[AuditEvent]:
     async with database.read() as session:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from tenants_api.control.recording import create as create_tenant
 from tenants_api.database import migrations as migrating
 from tenants_api.database.engine import Database
@@ -17,8 +15,6 @@ from tenants_api.replica.sql_storage import SessionStorage
 from tests.registry.drafts import CHANGE, create, draft, move, read
 from tests.replica.counted_reads import CountedReads
 from tests.support.waiting import until
-
-pytestmark = pytest.mark.anyio
 
 
 async def version_of(database: Database) -> int:

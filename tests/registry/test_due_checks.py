@@ -6,15 +6,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from tenants_api.database.engine import Database
 from tenants_api.registry.conditions import claim_due, set_health
 from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Health, Transition
 from tests.registry.drafts import create, move
 
-pytestmark = pytest.mark.anyio
 HOUR = timedelta(hours=1)
 
 

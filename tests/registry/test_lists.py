@@ -15,8 +15,6 @@ from tenants_api.registry.models import Tenant
 from tenants_api.registry.values import Health, TenantFilter, TenantState, Transition
 from tests.registry.drafts import create, issuer_of, move
 
-pytestmark = pytest.mark.anyio
-
 
 async def page_of(database: Database, page: PageRequest, **where: object) -> Page[Tenant]:
     async with database.read() as session:

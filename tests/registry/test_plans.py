@@ -19,7 +19,7 @@ from tenants_api.registry.values import TenantFilter
 from tests.support.databases import postgres_copy
 from tests.support.postgres import APP, OWNER
 
-pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
+pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
 
 TENANTS = 20_000
 FILL = """

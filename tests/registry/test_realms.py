@@ -21,8 +21,6 @@ from tenants_api.registry.values import ConditionValue, Health, RealmDraft, Real
 from tenants_api.schemas.tenants import RealmIn, RealmOut, RealmPatch
 from tests.registry.drafts import CHANGE, create, issuer_of, read, realm
 
-pytestmark = pytest.mark.anyio
-
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 

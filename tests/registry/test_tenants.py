@@ -28,8 +28,6 @@ from tenants_api.role_rules import RoleRule
 from tenants_api.web.preconditions import etag
 from tests.registry.drafts import CHANGE, RULES, create, draft, issuer_of, move, purge, read, realm
 
-pytestmark = pytest.mark.anyio
-
 WAY_TO = {
     TenantState.DRAFT: (),
     TenantState.ACTIVE: (Transition.ACTIVATE,),

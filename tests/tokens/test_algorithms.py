@@ -9,8 +9,6 @@ import pytest
 from tests.support.tokens import Key, b64, jwks
 from tests.support.verifying import Stage
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_hmac_with_the_public_key_is_refused(stage: Stage) -> None:
     import hashlib

@@ -14,8 +14,6 @@ from tenants_api.tokens.principal import TenantRef
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage, settle
 
-pytestmark = pytest.mark.anyio
-
 RULES = (RoleRule("realm", "chief", "admin"),)
 
 

@@ -10,8 +10,6 @@ from tenants_api.tokens.credentials import Credential
 from tests.support.tokens import DROP
 from tests.support.verifying import Stage
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize(
     ("changes", "reason"),

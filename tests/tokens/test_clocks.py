@@ -6,8 +6,6 @@ import pytest
 
 from tests.support.verifying import Stage
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize("step", [300, -300, 3600, -3600])
 async def test_step_of_the_wall_clock_ends_no_key_and_no_cached_token(stage: Stage, step: int) -> None:

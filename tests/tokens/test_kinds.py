@@ -17,7 +17,6 @@ from tenants_api.tokens.verifier import TokenVerifier
 from tests.support.verifying import Stage, settle
 from tests.tokens.kinds import SECONDS, Bound, Opaque
 
-pytestmark = pytest.mark.anyio
 URL = "https://api.example/v1/me"
 
 

@@ -10,8 +10,6 @@ from tenants_api.tokens.credentials import Credential
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_token_of_a_registered_realm_is_accepted_for_its_tenant(stage: Stage) -> None:
     principal = await stage.verifier.verify(Credential.bearer(stage.token("acme")))

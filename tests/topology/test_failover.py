@@ -136,7 +136,6 @@ def test_reads_alone_leave_a_primary_that_became_read_only(pair: Pair) -> None:
     assert asyncio.run(both()) == (pair.primary.server.port, pair.standby.server.port)
 
 
-@pytest.mark.anyio
 async def test_storage_finds_the_new_primary(pair: Pair) -> None:
     await asyncio.to_thread(migrating.upgrade, pair.url(OWNER))
     async with opened_store(pair.url(APP)) as store:

@@ -63,7 +63,6 @@ def test_two_tenants_share_connections_and_never_rows(stage: Replicas) -> None:
         stage.forget(slug)
 
 
-@pytest.mark.anyio
 async def test_storage_leaves_nothing_on_a_connection_that_others_get(
     needs_pgbouncer: None, postgres_server: PostgresServer, owner_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -17,7 +17,6 @@ from tests.support.tokens import DROP, Key, jwks
 from tests.support.verifying import Stage
 from tests.vectors import mutations
 
-pytestmark = pytest.mark.anyio
 DIFFERENCES = {
     "header_refused": "header members that change what is signed, or offer keys, are refused whether used or not",
     "header_type": "a logout token or a DPoP proof is no access token (RFC 8725 section 3.11)",

@@ -10,7 +10,6 @@ from tests.support.tokens import DROP, Key, jwks
 from tests.support.verifying import Stage
 from tests.vectors import mutations
 
-pytestmark = pytest.mark.anyio
 # Claims that no rule reads before it believes the token: any value of theirs is shown or passed over.
 FREE = {
     "sid", "acr", "realm_access", "resource_access", "scope", "email_verified", "name", "preferred_username", "email",

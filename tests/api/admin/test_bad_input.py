@@ -11,7 +11,6 @@ import pytest
 from tests.api.admin.bodies import pointers, said, slugs, tenant_body
 from tests.support.stack import CLIENT_ID, ApiClient, onboard
 
-pytestmark = pytest.mark.anyio
 ISSUER = "https://id.example/realms/acme"
 
 

@@ -12,8 +12,6 @@ from tenants_api.devkit.realms import DevRealmServer
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, bearer, onboard, running_app
 
-pytestmark = pytest.mark.anyio
-
 # What fails after the commit: reading the change back, reading for the checks, storing what they found (at once or at
 # the commit), storing the answer.
 FAULTS = {

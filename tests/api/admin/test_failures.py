@@ -13,7 +13,6 @@ from tenants_api.web.admin_boundary import ExceptionBoundary
 from tests.api.admin.bodies import said, tenant_body
 from tests.support.stack import ApiClient, bearer, onboard
 
-pytestmark = pytest.mark.anyio
 TABLES = ("idempotency_keys", "admin_api_keys", "audit_events", "role_rules", "realm_conditions", "realm_keys")
 
 

@@ -18,8 +18,6 @@ from tenants_api.web.preconditions import AdminRoute
 from tests.api.admin.bodies import said
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, ApiClient, bearer, onboard, running_app
 
-pytestmark = pytest.mark.anyio
-
 OPEN = {"/docs", "/openapi.json"}
 TENANT, REALM = "/v1/tenants/{ref}", "/v1/tenants/{ref}/realms/{realm_id}"
 KNOWN = {

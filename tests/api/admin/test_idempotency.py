@@ -13,8 +13,6 @@ import pytest
 from tests.api.admin.bodies import said, slugs, tenant_body
 from tests.support.stack import ApiClient, bearer, onboard
 
-pytestmark = pytest.mark.anyio
-
 
 async def create(api: ApiClient, key: str, *, slug: str = "acme", **changes: Any) -> httpx.Response:
     headers = {"Idempotency-Key": key}

@@ -19,8 +19,6 @@ from tests.support.committing import counting, gone
 from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, onboard, running_app
 
-pytestmark = pytest.mark.anyio
-
 READS = (0, [], 0)
 CHECKED = "its realms are checked between two transactions: reserved first, then conditions, first keys and activation"
 OBSERVED = "an observation of a realm is no change by an admin: it is stored without an entry"

@@ -10,8 +10,6 @@ import pytest
 from tests.api.admin.bodies import etag, pointers, said, tenant_body
 from tests.support.stack import ApiClient, bearer, onboard
 
-pytestmark = pytest.mark.anyio
-
 
 async def new_key(api: ApiClient, *scopes: str, **more: Any) -> dict[str, Any]:
     answer = await api.admin("POST", "/api-keys", json={"name": "a key", "scopes": list(scopes), **more})

@@ -7,7 +7,6 @@ import pytest
 from tests.api.admin.bodies import etag, pointers, said, slugs, tenant_body
 from tests.support.stack import CLIENT_ID, ApiClient, onboard
 
-pytestmark = pytest.mark.anyio
 NOBODY = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 

@@ -15,8 +15,6 @@ from tenants_api.tokens.errors import Refusal
 from tests.support.stack import ApiClient, onboard, running_app
 from tests.support.tokens import b64
 
-pytestmark = pytest.mark.anyio
-
 
 async def rejections(client: ApiClient, slug: str = "acme") -> list[dict[str, Any]]:
     await client.app.state.services.reporter.flush()

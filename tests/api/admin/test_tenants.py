@@ -9,8 +9,6 @@ import pytest
 from tests.api.admin.bodies import etag, pointers, said, slugs, tenant_body
 from tests.support.stack import CLIENT_ID, ApiClient, bearer, onboard
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_whole_life_of_a_tenant(api: ApiClient) -> None:
     token = api.server.realm("acme").mint()
