@@ -13,7 +13,6 @@ from tests.attacks.arena import Arena, differing
 from tests.attacks.battery import ROWS
 from tests.house.tree import ROOT
 
-pytestmark = pytest.mark.anyio
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 HERE = "`tests/attacks/test_battery.py`"
 RULES = dict(re.findall(rf"^\| (\w+) \| ([^|]+) \| [^|]+ \| [^|]*{HERE}[^|]*\|$", PAGE, re.MULTILINE))

@@ -7,12 +7,11 @@ import pytest
 from tests.attacks.arena import Arena, Outcome
 from tests.attacks.battery.signature import twin
 
-pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("battery-c")]
+pytestmark = pytest.mark.xdist_group("battery-c")
 
 
 @pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "at+JWT", "application/jwt", "application/at+jwt"])
 async def test_c14_header_types_of_access_tokens_are_accepted(arena: Arena, kind: str) -> None:
-    """C14"""
     raw = arena.mint.token(header={"typ": kind})
     assert await arena.verified(raw) == await arena.served(raw) == Outcome(200, "", "")
 

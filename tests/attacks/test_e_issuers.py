@@ -12,11 +12,10 @@ from tests.attacks.battery.cases import ACCEPTED
 from tests.support.tokens import Key, claims_for, jwks
 from tests.support.verifying import Stage
 
-pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("battery-e")]
+pytestmark = pytest.mark.xdist_group("battery-e")
 
 
 async def test_e2_realms_that_differ_in_case_are_two() -> None:
-    """E2"""
     stage = Stage()
     stage.add("Acme")
     assert await stage.outcome(stage.token("acme")) == "accepted:acme"
@@ -39,9 +38,8 @@ async def test_e3_same_kid_in_two_realms_means_two_keys_in_either_order(first: s
         assert await stage.outcome(stage.keys[key].token(stage.claims(issuer))) == "invalid_token:bad_signature"
 
 
-async def test_e4_one_key_pair_in_two_realms_stands_for_each_issuer_alone() -> None:
+async def test_e4_one_key_pair_in_two_realms_stands_for_each_issuer_alone(stage: Stage) -> None:
     """E4: nothing can tell the two signatures apart, so the issuer alone says whose token it is."""
-    stage = Stage()
     key = Key("exported")
     for name in ("acme", "globex"):
         stage.world.answers[stage.issuer(name)] = jwks(key)
@@ -51,9 +49,8 @@ async def test_e4_one_key_pair_in_two_realms_stands_for_each_issuer_alone() -> N
     assert await stage.outcome(key.token(stage.claims("acme"))) == "accepted:acme"
 
 
-async def test_e7_issuer_and_kid_are_not_joined_into_one_key() -> None:
+async def test_e7_issuer_and_kid_are_not_joined_into_one_key(stage: Stage) -> None:
     """E7: `a:b` with kid `c` and `a` with kid `b:c` would be one key of a cache that joins texts."""
-    stage = Stage()
     pairs = {("https://id.example/a:b", "c"): "first", ("https://id.example/a", "b:c"): "second"}
     keys = {}
     for (issuer, kid), name in pairs.items():
@@ -104,7 +101,6 @@ async def test_e9_path_is_decoded_once_and_compared_whole(arena: Arena, slug: st
     ],
 )
 async def test_e9_paths_are_not_normalised(arena: Arena, path: str) -> None:
-    """E9"""
     answer = await arena.get(f"Authorization: Bearer {arena.mint.token()}", path=path)
     assert (answer.status, answer.header("location")) == (404, None)
 
@@ -113,7 +109,6 @@ async def test_e9_paths_are_not_normalised(arena: Arena, path: str) -> None:
     "name", ["X-Tenant", "X-Tenant-Id", "X-Tenant-Slug", "X-Org", "X-Forwarded-Tenant", "Tenant", "X-Realm"]
 )
 async def test_e8_header_that_names_another_tenant_is_not_read(arena: Arena, name: str) -> None:
-    """E8"""
     answer = await arena.get(
         f"Authorization: Bearer {arena.mint.token()}", f"{name}: globex", path="/v1/me?tenant=globex&tenant_id=globex"
     )
@@ -122,7 +117,6 @@ async def test_e8_header_that_names_another_tenant_is_not_read(arena: Arena, nam
 
 
 async def test_e8_body_that_names_another_tenant_is_refused(arena: Arena) -> None:
-    """E8"""
     answer = await arena.client.post(
         "/v1/items",
         json={"title": "x", "tenant_id": str(uuid.uuid4())},
@@ -132,7 +126,6 @@ async def test_e8_body_that_names_another_tenant_is_refused(arena: Arena) -> Non
 
 
 async def test_e10_row_that_moves_to_another_issuer_ends_the_old_issuers_tokens_at_once() -> None:
-    """E10"""
     stage = Stage(cached=True)
     old = stage.token()
     assert await stage.outcome(old) == "accepted:acme"

@@ -17,7 +17,7 @@ from tenants_api.jwks.realm_keys import RealmKeys
 from tests.attacks.arena import Arena, Outcome
 from tests.support.tokens import Key, b64, jwks, signature_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("battery-f")]
+pytestmark = pytest.mark.xdist_group("battery-f")
 GOOD = Outcome(200, "", "")
 UNKNOWN = Outcome(401, "invalid_token", "unknown_key")
 POINT = {"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}
@@ -73,7 +73,6 @@ JUNK: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK)
 async def test_f1_junk_beside_a_good_key_leaves_it_working(arena: Arena, junk: list[Any]) -> None:
-    """F1"""
     async with publishing(arena, *junk) as failure:
         assert failure is None
         assert await outcomes(arena, arena.mint.token()) == {GOOD}
@@ -81,7 +80,6 @@ async def test_f1_junk_beside_a_good_key_leaves_it_working(arena: Arena, junk: l
 
 @pytest.mark.parametrize("junk", [*JUNK.values(), []], ids=[*JUNK, "no keys"])
 async def test_f1_set_without_a_usable_key_never_replaces_a_good_one(arena: Arena, junk: list[Any]) -> None:
-    """F1"""
     async with publishing(arena, *(entry for entry in junk if "f83O" not in json.dumps(entry)), alone=True) as failure:
         assert failure == "NoUsableSigningKeys"
         assert await outcomes(arena, arena.mint.token()) == {GOOD}
@@ -89,7 +87,6 @@ async def test_f1_set_without_a_usable_key_never_replaces_a_good_one(arena: Aren
 
 @pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK)
 def test_f1_junk_is_never_stored_nor_breaks_the_storing(junk: list[Any]) -> None:
-    """F1"""
     good = Key("f1")
     document = json.dumps({"keys": [*junk, good.jwk()]}).encode()
     keys = parse_key_set(document)
@@ -98,7 +95,6 @@ def test_f1_junk_is_never_stored_nor_breaks_the_storing(junk: list[Any]) -> None
 
 
 async def test_f2_kid_that_two_signature_keys_bear_verifies_nothing(arena: Arena) -> None:
-    """F2"""
     first, second = Key("f2-first", kid="f2"), Key("f2-second", kid="f2")
     for pair in ((first, second), (second, first), (first, second, first)):
         async with publishing(arena, *(key.jwk() for key in pair)):
@@ -126,7 +122,6 @@ async def test_f2_encryption_key_of_the_same_kid_is_passed_over(arena: Arena) ->
 
 @pytest.mark.parametrize("algorithm", ["HS256", "RS256"])
 async def test_f3_symmetric_key_in_the_set_verifies_nothing(arena: Arena, algorithm: str) -> None:
-    """F3"""
     secret = b"0123456789abcdef0123456789abcdef"
     async with publishing(arena, {"kty": "oct", "kid": "f3", "k": b64(secret), "alg": algorithm, "use": "sig"}):
         raw = arena.mint.token(
@@ -172,7 +167,6 @@ WEAK: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("weak", WEAK.values(), ids=WEAK)
 async def test_f5_weak_rsa_key_is_left_out(arena: Arena, weak: dict[str, Any]) -> None:
-    """F5"""
     async with publishing(arena, Key("f5").jwk(**weak)):
         assert await outcomes(arena, signed_by(arena, Key("f5"))) == {UNKNOWN}
         assert await outcomes(arena, arena.mint.token()) == {GOOD}
@@ -180,7 +174,6 @@ async def test_f5_weak_rsa_key_is_left_out(arena: Arena, weak: dict[str, Any]) -
 
 @pytest.mark.parametrize("bits", [1024, 2040])
 async def test_f5_signature_of_a_short_key_is_refused_though_it_is_right(arena: Arena, bits: int) -> None:
-    """F5"""
     private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     numbers = private.public_key().public_numbers()
     async with publishing(arena, Key("f5").jwk(kid="short", n=_number(numbers.n), e=_number(numbers.e))):
@@ -206,7 +199,6 @@ CURVES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("entry", CURVES.values(), ids=CURVES)
 async def test_f6_odd_point_is_left_out(arena: Arena, entry: dict[str, Any]) -> None:
-    """F6"""
     async with publishing(arena, {"kid": "f6", **entry}, name="curves") as failure:
         assert failure is None
         keys = ring_of(arena, arena.client.server.realm("curves")).state.keys
@@ -232,7 +224,6 @@ USES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("change", USES.values(), ids=USES)
 async def test_f7_key_for_another_use_verifies_nothing(arena: Arena, change: dict[str, Any]) -> None:
-    """F7"""
     key = Key("f7")
     async with publishing(arena, key.jwk()):
         assert await outcomes(arena, signed_by(arena, key)) == {GOOD}
@@ -241,7 +232,6 @@ async def test_f7_key_for_another_use_verifies_nothing(arena: Arena, change: dic
 
 
 async def test_f8_token_of_a_key_that_left_the_set_is_refused_after_the_next_fetch(arena: Arena) -> None:
-    """F8"""
     key = Key("f8")
     raw = signed_by(arena, key)
     async with publishing(arena, key.jwk()):
@@ -250,7 +240,6 @@ async def test_f8_token_of_a_key_that_left_the_set_is_refused_after_the_next_fet
 
 
 async def test_f9_f10_new_key_and_new_bytes_under_an_old_kid_count_after_the_next_fetch(arena: Arena) -> None:
-    """F9, F10"""
     before, after = Key("f10-before", kid="f10"), Key("f10-after", kid="f10")
     old, new = signed_by(arena, before), signed_by(arena, after)
     async with publishing(arena, before.jwk()):
@@ -283,7 +272,6 @@ MODERN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("entry", MODERN.values(), ids=MODERN)
 async def test_f11_keys_of_kinds_that_we_do_not_know_are_passed_over(arena: Arena, entry: dict[str, Any]) -> None:
-    """F11"""
     async with publishing(arena, {"kid": "f11", **entry}) as failure:
         assert failure is None
         assert await outcomes(arena, arena.mint.token()) == {GOOD}
@@ -291,6 +279,5 @@ async def test_f11_keys_of_kinds_that_we_do_not_know_are_passed_over(arena: Aren
 
 @pytest.mark.parametrize("document", [b"null", b"[]", b"7", b'"keys"', b'{"keys": {"0": {}}}', b'{"KEYS": []}', jwks()])
 def test_f1_document_that_is_no_set_is_refused_as_a_whole(document: bytes) -> None:
-    """F1"""
     with pytest.raises(BrokenKeySet):
         parse_key_set(document)

@@ -7,7 +7,7 @@ import pytest
 from tests.attacks.arena import Arena
 from tests.attacks.floods import fetch_bound, flood
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("floods")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("floods")]
 FLAT = 64 * 1024  # bytes that a flood of any length may leave behind
 
 

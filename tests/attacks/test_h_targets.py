@@ -21,7 +21,7 @@ from tests.support.realms import dev_realms, services_for, settings_for
 from tests.support.sockets import certificate
 from tests.support.stack import ADMIN_KEY, CLIENT_ID, ApiClient, onboard
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("targets")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("targets")]
 INSIDE = "127.0.0.2"
 BANNER = "SSH-2.0-answer-of-the-inside"
 

@@ -26,7 +26,7 @@ from tests.support.stack import ADMIN_KEY
 from tests.support.tokens import Key, jwks
 from tests.support.verifying import Stage
 
-pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("battery-i")]
+pytestmark = pytest.mark.xdist_group("battery-i")
 GOOD = Outcome(200, "", "")
 SUSPENDED = Outcome(403, "tenant_suspended", "tenant_suspended")
 
@@ -53,7 +53,6 @@ async def suspended(arena: Arena, slug: str) -> AsyncIterator[None]:
 
 
 async def test_i1_suspension_ends_a_token_that_was_just_accepted_and_nobody_elses(arena: Arena) -> None:
-    """I1"""
     raw, other = arena.mint.token("globex"), arena.mint.token("acme")
     assert await outcomes(arena, raw) == await outcomes(arena, other) == {GOOD}
     async with suspended(arena, "globex"):
@@ -64,7 +63,6 @@ async def test_i1_suspension_ends_a_token_that_was_just_accepted_and_nobody_else
 
 
 async def test_i2_suspension_shows_to_nobody_without_a_good_token(arena: Arena) -> None:
-    """I2"""
     now = int(time.time())
     tokens = {
         "bad_signature": arena.mint.token("globex", sign=arena.mint.signer("acme")),
@@ -81,7 +79,6 @@ async def test_i2_suspension_shows_to_nobody_without_a_good_token(arena: Arena) 
     ("after", "outcome"), [(299, "accepted:acme"), (329, "accepted:acme"), (330, "token_expired:expired")]
 )
 async def test_i3_cached_token_expires_at_the_same_second_as_any_other(after: int, outcome: str) -> None:
-    """I3"""
     for cached in (True, False):
         stage = Stage(cached=cached)
         raw = stage.token()
@@ -91,7 +88,6 @@ async def test_i3_cached_token_expires_at_the_same_second_as_any_other(after: in
 
 
 async def test_i4_no_other_spelling_of_a_cached_token_is_accepted_and_its_twin_ends_with_it(arena: Arena) -> None:
-    """I4"""
     raw = arena.mint.token("curves", algorithm="ES256")
     assert await outcomes(arena, raw) == await outcomes(arena, twin(raw)) == {GOOD}
     for other in (raw + "=", raw + "==", raw.swapcase(), raw + ".", raw[:-1]):
@@ -122,7 +118,6 @@ def kept(cache: VerifiedTokens, token: bytes) -> Principal | None:
 
 
 async def test_i6_more_tokens_than_the_cache_holds_do_not_make_it_grow() -> None:
-    """I6"""
     stage = Stage()
     principal = await stage.verifier.verify(Credential.bearer(stage.token()))
     realm = stage.snapshot.find(stage.issuer("acme"))
@@ -225,7 +220,6 @@ async def test_i6_token_larger_than_the_budget_is_verified_and_not_kept() -> Non
 
 
 async def test_i6_refused_tokens_leave_no_trace_in_the_cache() -> None:
-    """I6"""
     stage = Stage(cached=True)
     assert await stage.outcome(stage.token()) == "accepted:acme"
     for number in range(100):
@@ -247,7 +241,6 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
 async def test_i7_changed_realm_counts_for_the_next_request_of_a_cached_token(
     arena: Arena, change: dict[str, Any], reason: str
 ) -> None:
-    """I7"""
     raw = arena.mint.token("globex")
     realm = (await admin(arena, "GET", "/globex"))["realms"][0]
     before = {name: realm[name] for name in ("audiences", "client_id", "algorithms", "authorized_parties", "enabled")}
@@ -261,7 +254,6 @@ async def test_i7_changed_realm_counts_for_the_next_request_of_a_cached_token(
 
 
 async def test_i7_changed_role_mapping_counts_for_the_next_request_of_a_cached_token(arena: Arena) -> None:
-    """I7"""
     raw = arena.mint.token("globex")
     assert (await arena.me(raw)).json["roles"] == ["editor"]
     await admin(arena, "PUT", "/globex/role-mapping", json=[{"from": "realm", "value": "tenant-user", "role": "admin"}])
@@ -271,7 +263,6 @@ async def test_i7_changed_role_mapping_counts_for_the_next_request_of_a_cached_t
 
 
 async def test_i9_not_before_of_the_realm_ends_cached_tokens_with_the_next_fetch() -> None:
-    """I9"""
     stage = Stage(cached=True)
     raw = stage.token()
     assert await stage.outcome(raw) == "accepted:acme"

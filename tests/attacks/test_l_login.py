@@ -16,7 +16,7 @@ from tests.attacks.arena import Arena, listening
 from tests.support.realms import dev_realms
 from tests.support.stack import onboard, running_app
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("login")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("login")]
 
 
 @pytest.fixture

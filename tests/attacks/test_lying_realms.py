@@ -20,11 +20,7 @@ from tests.support.realms import dev_realms
 from tests.support.sockets import Answer, Server, crumbs, drip, endless, http, serving, tls_server
 from tests.support.stack import CLIENT_ID, ApiClient, forget_keys, onboard, running_app
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.servers,
-    pytest.mark.xdist_group("liars"),
-]  # one application serves all lies
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("liars")]  # one application serves all lies
 CERTS = b"/protocol/openid-connect/certs"
 
 

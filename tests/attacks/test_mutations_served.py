@@ -10,7 +10,7 @@ from tests.attacks.arena import Arena
 from tests.attacks.battery.cases import ACCEPTED
 from tests.vectors.mutations import single_bytes
 
-pytestmark = [pytest.mark.anyio, pytest.mark.servers, pytest.mark.xdist_group("battery-b")]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("battery-b")]
 STEP = 89  # prime, so that every kind of mutation and every segment is met
 
 

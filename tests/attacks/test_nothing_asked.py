@@ -7,7 +7,7 @@ import pytest
 from tests.attacks.arena import Arena, differing
 from tests.attacks.battery import NOTHING_ASKED, ROWS
 
-pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("battery-e")]
+pytestmark = pytest.mark.xdist_group("battery-e")
 
 
 @pytest.mark.parametrize("row", NOTHING_ASKED)
