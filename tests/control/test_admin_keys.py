@@ -18,8 +18,6 @@ from tenants_api.registry.errors import ApiKeyNotFound
 from tenants_api.registry.models import AdminApiKey
 from tests.registry.drafts import CHANGE
 
-pytestmark = pytest.mark.anyio
-
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -17,9 +17,7 @@ from tenants_api.outbound.targets import Address
 from tenants_api.registry import repository
 from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.values import TenantState
-from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
-
-pytestmark = pytest.mark.anyio
+from tests.support.realms import CHANGE, services_for, settings_for, tenant_draft
 
 
 @dataclass
@@ -40,19 +38,13 @@ def resolver() -> Resolving:
 
 
 @pytest.fixture
-def server() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex") as running:
-        yield running
-
-
-@pytest.fixture
-async def services(server: DevRealmServer, tmp_path: Path, resolver: Resolving) -> AsyncIterator[Services]:
-    async with services_for(settings_for(server, tmp_path, reconcile_interval=900), resolver=resolver) as opened:
+async def services(realms: DevRealmServer, tmp_path: Path, resolver: Resolving) -> AsyncIterator[Services]:
+    async with services_for(settings_for(realms, tmp_path, reconcile_interval=900), resolver=resolver) as opened:
         yield opened
 
 
-async def onboard(services: Services, server: DevRealmServer, name: str) -> Tenant:
-    draft = tenant_draft(services, server, name)
+async def onboard(services: Services, realms: DevRealmServer, name: str) -> Tenant:
+    draft = tenant_draft(services, realms, name)
     return await services.commands.create(draft, activate="when_ready", change=CHANGE)
 
 
@@ -61,23 +53,23 @@ def reasons(tenant: Tenant) -> dict[str, str]:
 
 
 async def test_change_whose_check_breaks_is_answered_as_made(
-    services: Services, server: DevRealmServer, resolver: Resolving
+    services: Services, realms: DevRealmServer, resolver: Resolving
 ) -> None:
     resolver.broken = True
-    tenant = await onboard(services, server, "acme")
+    tenant = await onboard(services, realms, "acme")
     assert tenant.state == TenantState.DRAFT
     assert reasons(tenant)["RealmReachable"] == reasons(tenant)["Ready"] == "Unexpected"
-    added = tenant_draft(services, server, "globex").realms[0]
+    added = tenant_draft(services, realms, "globex").realms[0]
     assert (await services.commands.add_realm("acme", added, change=CHANGE)).issuer == added.issuer
     resolver.broken = False
     assert (await services.commands.check_tenant("acme", change=CHANGE, activate=True)).state == TenantState.ACTIVE
 
 
 async def test_check_that_breaks_ends_neither_the_reconciler_nor_the_checks_of_other_realms(
-    services: Services, server: DevRealmServer, resolver: Resolving
+    services: Services, realms: DevRealmServer, resolver: Resolving
 ) -> None:
     for name in ("acme", "globex"):
-        assert (await onboard(services, server, name)).state == TenantState.ACTIVE
+        assert (await onboard(services, realms, name)).state == TenantState.ACTIVE
     async with services.database.begin() as session:
         await session.execute(update(Realm).values(checked_at=datetime(2020, 1, 1, tzinfo=UTC)))
     resolver.broken = True

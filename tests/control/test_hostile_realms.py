@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,16 @@ import pytest
 from tenants_api.control.checks import MAX_MESSAGE_CHARACTERS
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.jwks.parse import MAX_KID_CHARACTERS, BrokenKeySet, parse_key_set
-from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, running_app
 from tests.support.tokens import Key, jwks
 
-pytestmark = pytest.mark.anyio
 HOSTILE = ["a\0b", "k" * 100_000, "a\nFORGED line", "\x1b[31m", "\ud800", "\u202eelbadaer"]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex") as running:
-        yield running
-
-
 @pytest.fixture
-async def client(tmp_path: Path, server: DevRealmServer, database_url: str) -> AsyncIterator[ApiClient]:
-    async with running_app(tmp_path, server, database_url=database_url) as running:
+async def client(tmp_path: Path, realms: DevRealmServer, database_url: str) -> AsyncIterator[ApiClient]:
+    async with running_app(tmp_path, realms, database_url=database_url) as running:
         yield running
-    for realm in server.realms.values():
-        realm.faults.clear()
 
 
 async def register(client: ApiClient, name: str) -> dict[str, Any]:

@@ -21,8 +21,6 @@ from tenants_api.database.engine import Database
 from tenants_api.registry.errors import IdempotencyInFlight, IdempotencyMismatch
 from tenants_api.registry.models import IdempotencyKey
 
-pytestmark = pytest.mark.anyio
-
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ANSWER = StoredResponse(201, {"location": "/here"}, b'{"id": 1}')
 

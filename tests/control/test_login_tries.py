@@ -12,8 +12,6 @@ from tenants_api.database.engine import Database
 from tenants_api.errors import RateLimited
 from tenants_api.registry.models import LoginTries
 
-pytestmark = pytest.mark.anyio
-
 
 async def tries(database: Database, user: str, *, tenant: str = "acme", address: str = "a", now: float = 0) -> bool:
     """Whether the try is let through, at a rate of 2."""

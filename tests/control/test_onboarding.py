@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,21 +17,7 @@ from tenants_api.registry.errors import InvalidStateTransition, IssuerTaken, Rea
 from tenants_api.registry.values import Transition
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.explain import explain
-from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
-
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def realms() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex") as server:
-        yield server
-
-
-@pytest.fixture
-async def services(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[Services]:
-    async with services_for(settings_for(realms, tmp_path)) as opened:
-        yield opened
+from tests.support.realms import CHANGE, tenant_draft
 
 
 async def accepted(services: Services, raw: str) -> str:

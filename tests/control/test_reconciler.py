@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,23 +16,15 @@ from tenants_api.control.reconciler import Reconciler, assess
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.registry.models import Realm
 from tenants_api.registry.values import ConditionValue, Health
-from tests.support.realms import dev_realms
 from tests.support.stack import ApiClient, onboard, running_app
 
-pytestmark = pytest.mark.anyio
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex", "initech") as running:
-        yield running
-
-
 @pytest.fixture
-async def client(tmp_path: Path, server: DevRealmServer) -> AsyncIterator[ApiClient]:
+async def client(tmp_path: Path, realms: DevRealmServer) -> AsyncIterator[ApiClient]:
     """Background work is off in tests: a turn happens when the test says so."""
-    async with running_app(tmp_path, server, reconcile_interval=900) as running:
+    async with running_app(tmp_path, realms, reconcile_interval=900) as running:
         yield running
 
 
@@ -118,14 +110,14 @@ async def test_new_keys_found_by_a_check_serve_at_once(client: ApiClient) -> Non
 
 
 async def test_check_of_an_idle_realm_leaves_it_idle_and_its_new_keys_serve(
-    tmp_path: Path, server: DevRealmServer
+    tmp_path: Path, realms: DevRealmServer
 ) -> None:
     """Of a hundred thousand realms that are checked now and then, most stay what they are in memory: a text."""
-    realm = server.realm("initech")
-    async with running_app(tmp_path, server) as before:
+    realm = realms.realm("initech")
+    async with running_app(tmp_path, realms) as before:
         await onboard(before, "initech")
     realm.rotate()
-    async with running_app(tmp_path, server, reconcile_interval=900) as after:
+    async with running_app(tmp_path, realms, reconcile_interval=900) as after:
         await age_checks(after)
         assert await reconciler(after).check_due() == 1
         assert list(after.app.state.services.replica.jwks_cache) == []

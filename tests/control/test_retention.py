@@ -14,7 +14,6 @@ from tenants_api.ids import new_id
 from tenants_api.registry.models import AuditEvent, IdempotencyKey, LoginTries, Rejection
 from tests.registry.drafts import CHANGE, create
 
-pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ALL = Retention(audit_days=365, rejection_days=90)
 

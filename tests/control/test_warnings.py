@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,24 +17,11 @@ from tenants_api.registry.models import Realm, Tenant
 from tenants_api.registry.values import TenantDraft
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.explain import explain
-from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
+from tests.support.realms import CHANGE, tenant_draft
 from tests.support.stack import CLIENT_ID, onboard, running_app
 from tests.support.tokens import DROP, Key
 
-pytestmark = pytest.mark.anyio
 INTERNAL, EXTERNAL = "http://keycloak.internal:8080/realms/acme", "https://id.example/realms/acme"
-
-
-@pytest.fixture
-def realms() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex") as server:
-        yield server
-
-
-@pytest.fixture
-async def services(realms: DevRealmServer, tmp_path: Path) -> AsyncIterator[Services]:
-    async with services_for(settings_for(realms, tmp_path, reconcile_interval=900)) as opened:
-        yield opened
 
 
 def outcome(report: Report) -> dict[str, tuple[str, str]]:
