@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from tenants_api.observability.tasks import supervised
 from tests.support.waiting import DEADLINE
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_loop_that_dies_is_counted_and_started_again() -> None:

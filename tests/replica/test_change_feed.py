@@ -23,8 +23,6 @@ from tests.replica.counted_reads import CountedReads
 from tests.support.postgres import SUPERUSER, PostgresServer
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.anyio
-
 INTERVAL = 0.01
 
 

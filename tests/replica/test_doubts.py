@@ -21,15 +21,7 @@ from tenants_api.registry.models import PurgedTenant
 from tenants_api.registry.values import Transition
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.explain import explain
-from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
-
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def realms() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex") as server:
-        yield server
+from tests.support.realms import CHANGE, services_for, settings_for, tenant_draft
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
@@ -23,15 +23,7 @@ from tenants_api.settings import Settings
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.explain import explain
 from tests.replica.storage.stores import rows_of
-from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
-
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def realms() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex", "moved") as server:
-        yield server
+from tests.support.realms import CHANGE, services_for, settings_for, tenant_draft
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from tests.support.postgres import SUPERUSER, PostgresServer
 from tests.support.relay import Relay
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
+pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
 
 NEVER = 3600.0  # an interval at which no poll happens within a test
 

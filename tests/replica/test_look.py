@@ -9,8 +9,6 @@ import pytest
 from tenants_api.readiness import NotReady
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_look_keeps_nothing_of_what_it_reads(tmp_path: Path) -> None:
     with dev_realms("acme") as realms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,15 +21,7 @@ from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.explain import explain
 from tests.registry.drafts import create, origin_of
-from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
-
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def realms() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex") as server:
-        yield server
+from tests.support.realms import CHANGE, services_for, settings_for, tenant_draft
 
 
 @pytest.fixture

@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from tenants_api.control import service
 from tenants_api.registry.values import Transition
 from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.explain import explain
 from tests.support.realms import CHANGE, dev_realms, services_for, settings_for, tenant_draft
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_purged_tenant_is_forgotten_by_a_replica_that_never_saw_it_deleted(tmp_path: Path) -> None:

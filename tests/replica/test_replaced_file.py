@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,10 +19,7 @@ from tenants_api.replica.feed import ChangeFeed
 from tenants_api.replica.sql_storage import SessionStorage
 from tests.registry.drafts import create, read
 from tests.replica.storage.stores import opened_store
-from tests.support.realms import dev_realms
 from tests.support.stack import ApiClient, onboard, running_app
-
-pytestmark = pytest.mark.anyio
 
 
 def replace(path: Path) -> None:
@@ -42,14 +39,8 @@ def file(migrated_file: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex") as running:
-        yield running
-
-
-@pytest.fixture
-async def client(tmp_path: Path, server: DevRealmServer) -> AsyncIterator[ApiClient]:
-    async with running_app(tmp_path, server) as running:
+async def client(tmp_path: Path, realms: DevRealmServer) -> AsyncIterator[ApiClient]:
+    async with running_app(tmp_path, realms) as running:
         yield running
 
 
@@ -88,17 +79,17 @@ async def test_change_feed_notices_that_the_file_was_replaced(
 
 
 async def test_replaced_file_is_no_longer_ready_and_takes_no_write_and_known_tokens_are_read(
-    client: ApiClient, server: DevRealmServer, tmp_path: Path
+    client: ApiClient, realms: DevRealmServer, tmp_path: Path
 ) -> None:
     for name in ("acme", "globex"):
         await onboard(client, name)
-        assert (await client.me(server.realm(name).mint())).status_code == 200
+        assert (await client.me(realms.realm(name).mint())).status_code == 200
     assert (await client.get("/readyz")).status_code == 200
     replace(tmp_path / "tenants.db")
     answer = await client.admin("POST", "/tenants/acme/suspend", json={})
     assert (answer.status_code, answer.json()["code"]) == (503, "registry_unavailable")
     assert (await client.get("/readyz")).status_code == 503
-    assert (await client.me(server.realm("globex").mint())).status_code == 200
+    assert (await client.me(realms.realm("globex").mint())).status_code == 200
 
 
 async def test_file_that_is_restored_in_place_is_read(file: Path, tmp_path: Path) -> None:

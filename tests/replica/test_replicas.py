@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,8 @@ from tenants_api.tokens.credentials import Credential
 from tenants_api.tokens.errors import KeysUnavailable
 from tenants_api.tokens.explain import explain
 from tests.support import waiting
-from tests.support.realms import CHANGE, dev_realms, replace_key, services_for, settings_for, tenant_draft
+from tests.support.realms import CHANGE, replace_key, services_for, settings_for, tenant_draft
 
-pytestmark = pytest.mark.anyio
 BOUND = 1.0  # seconds: what the contract promises
 
 
@@ -37,12 +36,6 @@ class Replicas:
         draft = tenant_draft(self.here, self.realms, name)
         await self.here.commands.create(draft, activate="now", change=CHANGE)
         return draft
-
-
-@pytest.fixture
-def realms() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex") as server:
-        yield server
 
 
 @pytest.fixture

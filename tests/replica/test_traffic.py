@@ -18,7 +18,6 @@ from tenants_api.replica.sql_storage import SessionStorage
 from tenants_api.replica.traffic import MAX_PENDING_REALMS
 from tests.support.stack import ApiClient, onboard, running_app
 
-pytestmark = pytest.mark.anyio
 WITHOUT_ROLES = {"realm_access": {"roles": []}, "resource_access": {}, "groups": []}
 UNKNOWN = ("Unknown", "NoSampleToken")
 

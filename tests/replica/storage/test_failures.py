@@ -23,8 +23,6 @@ from tests.support.postgres import APP, SUPERUSER, PostgresServer
 from tests.support.relay import Relay
 from tests.support.waiting import DEADLINE, until
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture(params=[pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.xdist_group("postgres")])])
 async def served(server_url: str) -> AsyncIterator[Store]:

@@ -17,7 +17,6 @@ from tenants_api.settings import Settings
 from tests.support.databases import postgres_copy
 from tests.support.postgres import PostgresServer
 
-pytestmark = pytest.mark.anyio
 KEY_OF_ADMINS = "tests-admin-key-0123456789abcdef0123456789"
 Opening = Callable[..., AbstractAsyncContextManager[Any]]
 both = pytest.mark.parametrize("opening", [open_services, open_authorizer], ids=["API", "standalone forward auth"])

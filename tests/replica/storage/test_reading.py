@@ -16,8 +16,6 @@ from tenants_api.registry.values import Health, TenantState, Transition
 from tests.registry.drafts import RULES, create, move, purge, realm
 from tests.replica.storage.stores import NOON, Store, filled, stored_keys
 
-pytestmark = pytest.mark.anyio
-
 
 def differing(read: Any, row: Base, *, apart: tuple[str, ...] = ()) -> list[str]:
     """The fields of what was read that are not what the column of that name holds."""

@@ -22,8 +22,6 @@ from tenants_api.registry.values import CHANNEL, MAX_REJECTIONS_PER_TENANT, Heal
 from tests.registry.drafts import CHANGE, create, origin_of, purge, realm
 from tests.replica.storage.stores import NOON, Store, opened_store, rows_of, stored_keys
 
-pytestmark = pytest.mark.anyio
-
 
 async def realm_of(database: Database, slug: str) -> uuid.UUID:
     return (await create(database, slug)).realms[0].id
