@@ -91,7 +91,7 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 VERSION = "26.7.3"
-# With its registry: podman looks a short name up in no registry unless it is told to.
+# With its registry: podman looks a short name up in no registry by default.
 IMAGE = f"quay.io/keycloak/keycloak:{VERSION}"
 By = Literal["auto", "container", "java"]
 ADMIN = {"KC_BOOTSTRAP_ADMIN_USERNAME": "root", "KC_BOOTSTRAP_ADMIN_PASSWORD": "root-pw"}
