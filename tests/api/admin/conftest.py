@@ -14,7 +14,7 @@ from tests.support.stack import ApiClient, running_app
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex", "platform") as server:
+    with dev_realms("acme", "globex", "initech", "platform") as server:
         yield server
 
 
@@ -22,8 +22,8 @@ def server() -> Iterator[DevRealmServer]:
 def realms(server: DevRealmServer) -> Iterator[DevRealmServer]:
     """The development realms, whole again after the test."""
     yield server
-    for name in ("acme", "globex", "platform"):
-        server.realm(name).faults.clear()
+    for realm in server.realms.values():
+        realm.faults.clear()
 
 
 @pytest.fixture

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tenants_api.devkit.realms import DevRealmServer
-from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, bearer, onboard, running_app
 
 # What fails after the commit: reading the change back, reading for the checks, storing what they found (at once or at
@@ -24,12 +23,6 @@ FAULTS = {
     ],
     "answer": ["create trigger broken before update on idempotency_keys begin select raise(abort, 'broken'); end"],
 }
-
-
-@pytest.fixture
-def realms() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex", "initech") as server:
-        yield server
 
 
 @pytest.fixture

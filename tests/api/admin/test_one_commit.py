@@ -5,7 +5,7 @@ Where one call is several of these, or none, `CASES` says why. What fails after 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import pytest
 from tenants_api.api.admin.plane import create_admin_app
 from tenants_api.devkit.realms import DevRealmServer
 from tests.support.committing import counting, gone
-from tests.support.realms import dev_realms
 from tests.support.stack import CLIENT_ID, ApiClient, onboard, running_app
 
 READS = (0, [], 0)
@@ -134,12 +133,6 @@ CASES = {
         call("DELETE", "/api-keys/{key}"), (1, ["api_key.revoked"], 0), 204, NO_REPLICA
     ),
 }
-
-
-@pytest.fixture
-def realms() -> Iterator[DevRealmServer]:
-    with dev_realms("acme", "globex", "initech") as server:
-        yield server
 
 
 @pytest.fixture
