@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from tenants_api.errors import ValidationFailed
 from tenants_api.registry import audit
@@ -23,6 +24,16 @@ router = APIRouter(prefix="/v1/audit-events", tags=["audit"], route_class=AdminR
 class Party(ResponseModel):
     type: str
     id: str
+
+
+def _rfc3339(value: Any) -> Any:
+    """Refuse what Pydantic would take for a time besides RFC 3339, such as seconds since 1970."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", value):
+        raise ValueError("must be an RFC 3339 time, such as 2026-12-01T08:00:00Z")
+    return value
+
+
+Since = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
 
 
 class AuditEventOut(ResponseModel):
@@ -47,7 +58,9 @@ async def list_audit_events(
     action: Annotated[str | None, Query(max_length=64, examples=["tenant.suspended"])] = None,
     target: Annotated[str | None, Query(max_length=64, description="id of a tenant, realm or key")] = None,
     actor: Annotated[str | None, Query(max_length=600)] = None,
-    since: Annotated[AwareDatetime | None, Query(description="earliest time (RFC 3339)")] = None,
+    since: Annotated[
+        AwareDatetime | None, BeforeValidator(_rfc3339), Query(description="earliest time (RFC 3339)")
+    ] = None,
 ) -> dict[str, Any]:
     """Events, newest first."""
     found = await audit.list_events(session, page=page, action=action, target=target, actor=actor, since=since)

@@ -153,6 +153,23 @@ async def test_trail_filters_and_pages_from_the_newest(api: ApiClient) -> None:
     assert first["data"] + rest == everything
 
 
+async def test_trail_names_tenants_and_begins_at_a_time(api: ApiClient) -> None:
+    await onboard(api, "acme")
+    await onboard(api, "globex")
+    events = (await api.admin("GET", "/audit-events")).json()["data"]
+    assert {event["tenant"] for event in events} == {"acme", "globex"}
+    middle = events[len(events) // 2]["occurred_at"]
+    later = (await api.admin("GET", "/audit-events", params={"since": middle})).json()["data"]
+    assert later == [event for event in events if event["occurred_at"] >= middle]
+    assert (await api.admin("GET", "/audit-events", params={"since": "2999-01-01T00:00:00Z"})).json()["data"] == []
+
+
+@pytest.mark.parametrize("since", ["0.5", "1764547200", "2026-12-01", "2026-12-01T08:00:00", "yesterday"])
+async def test_time_that_is_not_rfc_3339_is_refused(api: ApiClient, since: str) -> None:
+    answer = await api.admin("GET", "/audit-events", params={"since": since})
+    assert said(answer) == (422, "validation_failed")
+
+
 async def test_refused_changes_leave_no_trace_in_the_trail(api: ApiClient) -> None:
     await onboard(api, "acme")
     before = (await api.admin("GET", "/audit-events")).json()
