@@ -57,7 +57,10 @@ class Cli:
     environment: dict[str, str]
 
     def __call__(self, *words: str, stdin: str | None = None) -> Said:
-        with logging_as_before(), CliRunner().isolation(input=stdin, env=self.environment) as (out, talk, _):
+        with (
+            logging_as_before(),
+            CliRunner().isolation(input=stdin, env={"COLUMNS": None} | self.environment) as (out, talk, _),
+        ):
             with pytest.raises(SystemExit) as end:
                 COMMAND.main(args=list(words), prog_name="tenants-api")
             sys.stdout.flush()

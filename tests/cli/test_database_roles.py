@@ -43,7 +43,7 @@ def test_refusal_names_the_role_to_serve_as(postgres_server: PostgresServer, nam
 def test_development_goes_on_and_the_doctor_says_so(postgres_server: PostgresServer, name: str) -> None:
     cli = cli_as(postgres_server, name, OWNER, TENANTS_ENVIRONMENT="development")
     assert cli("tenants", "list").code == 0
-    (found,) = [one for one in cli.json("doctor") if one["check"] == "database role"]
+    (found,) = [one for one in cli.json("doctor")["data"] if one["check"] == "database role"]
     assert found["outcome"] == "note"
     assert "owns tables" in found["detail"]
 
@@ -52,7 +52,9 @@ def test_application_role_is_served_and_the_doctor_says_that_it_is_bound(
     postgres_server: PostgresServer, name: str
 ) -> None:
     (found,) = [
-        one for one in cli_as(postgres_server, name, "tenants_app").json("doctor") if one["check"] == "database role"
+        one
+        for one in cli_as(postgres_server, name, "tenants_app").json("doctor")["data"]
+        if one["check"] == "database role"
     ]
     assert found["outcome"] == "ok"
 
