@@ -35,6 +35,7 @@ class Traffic:
     ) -> None:
         self._storage, self._replica, self._clocks = storage, replica, clocks
         self._roles = ", ".join(sorted(roles))
+        self._failing = False  # an outage is logged once
         self._pending: dict[uuid.UUID, tuple[TrustedRealm, dict[str, ConditionValue]]] = {}
 
     def __len__(self) -> int:
@@ -92,8 +93,11 @@ class Traffic:
         later = {one.realm_id for one in learned}
         try:
             later = await self._storage.learn_conditions(learned, now=datetime.fromtimestamp(self._clocks.wall(), UTC))
+            self._failing = False
         except StorageError as error:
-            log.warning("conditions_not_stored", realms=len(learned), error=error.cause)
+            if not self._failing:
+                log.warning("conditions_not_stored", realms=len(learned), error=error.cause)
+            self._failing = True
         for realm_id in later:
             realm, conditions = pending[realm_id]
             present = self._pending.get(realm_id)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
+from tenants_api.database.errors import StorageError
 from tenants_api.devkit.realms import DevRealmServer
 from tenants_api.registry.conditions import learn
 from tenants_api.registry.values import ConditionValue, LearnedConditions
 from tenants_api.replica.sql_storage import SessionStorage
-from tenants_api.replica.traffic import MAX_PENDING_REALMS
+from tenants_api.replica.traffic import MAX_PENDING_REALMS, Traffic
 from tests.support.stack import ApiClient, onboard, running_app
 
 WITHOUT_ROLES = {"realm_access": {"roles": []}, "resource_access": {}, "groups": []}
@@ -159,6 +161,25 @@ async def test_two_replicas_share_what_one_has_seen(realms: DevRealmServer, tmp_
         async with running_app(tmp_path, realms) as second:
             await send(second, 401, aud=["billing"])
             assert await outcome(second, "AudienceConfigured") == ("True", "TokenAccepted")
+
+
+class Gone(SessionStorage):
+    """A database that cannot be written."""
+
+    async def learn_conditions(self, learned: Sequence[LearnedConditions], *, now: datetime) -> set[UUID]:
+        raise StorageError(OSError("gone"))
+
+
+async def test_outage_loses_nothing_and_is_logged_once(fresh: ApiClient) -> None:
+    services = fresh.app.state.services
+    realm = services.replica.find(fresh.server.realm("acme").issuer)
+    traffic = Traffic(Gone(services.database), replica=services.replica, roles=["viewer"], clocks=services.clocks)
+    with capture_logs() as logs:
+        traffic.accepted(realm, has_role=True)
+        await traffic.flush()
+        await traffic.flush()
+    assert [one["event"] for one in logs] == ["conditions_not_stored"]
+    assert len(traffic) == 1
 
 
 async def test_noted_realms_are_bounded(fresh: ApiClient) -> None:
