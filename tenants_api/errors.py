@@ -28,6 +28,11 @@ class FieldError:
     detail: str
 
 
+def without_prefix(message: str) -> str:
+    """A message of Pydantic without what it puts before the text of a validator's ValueError."""
+    return message.removeprefix("Value error, ")
+
+
 class ApiError(Exception):
     """An error response (RFC 9457).
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tenants_api.control.drafts import Vocabulary
-from tenants_api.errors import FieldError, ValidationFailed
+from tenants_api.errors import FieldError, ValidationFailed, without_prefix
 from tenants_api.registry.values import RealmDraft, TenantDraft
 from tenants_api.schemas import tenants as schemas
 from tenants_api.schemas.tenants import RealmIn, RuleIn, TenantFields, TenantPatch, to_draft, to_rules
@@ -48,5 +48,7 @@ def checked(model: type[M], fields: Mapping[str, Any]) -> M:
         return model.model_validate(fields)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        wrong = [FieldError("/" + "/".join(str(part) for part in one["loc"]), one["msg"]) for one in found]
+        wrong = [
+            FieldError("/" + "/".join(str(part) for part in one["loc"]), without_prefix(one["msg"])) for one in found
+        ]
         raise ValidationFailed("a value is not valid", errors=wrong) from error

@@ -27,6 +27,7 @@ from tenants_api.errors import (
     NotFound,
     UnsupportedMediaType,
     ValidationFailed,
+    without_prefix,
 )
 from tenants_api.observability.logging import request_id_in
 from tenants_api.registry.errors import RegistryUnavailable
@@ -144,7 +145,7 @@ def _invalid(error: RequestValidationError, *, content_type: str) -> ApiError:
     if any(one["type"] == "json_invalid" for one in found):
         return InvalidRequest("the body is not valid JSON")
     # pydantic's message only: its `input` and `ctx` would echo the request.
-    return ValidationFailed(errors=[FieldError(_pointer(one["loc"]), one["msg"]) for one in found[:50]])
+    return ValidationFailed(errors=[FieldError(_pointer(one["loc"]), without_prefix(one["msg"])) for one in found[:50]])
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

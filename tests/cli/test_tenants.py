@@ -130,6 +130,12 @@ def test_list_filters_by_state_and_pages(cli: Cli, acme: dict[str, Any], realms:
     assert {first["data"][0]["slug"], second["data"][0]["slug"]} == {"acme", "globex"}
 
 
+def test_wrong_value_is_said_without_a_prefix_of_the_validator(cli: Cli) -> None:
+    said = create(cli, "Bad_Slug", "https://id.example.com/realms/a")
+    assert said.code == 2
+    assert "/slug: must be 1 to 63 lower-case letters, digits and inner hyphens" in said.talk
+
+
 def test_list_names_the_conditions_that_are_false(cli: Cli, acme: dict[str, Any]) -> None:
     assert "AudienceConfigured" not in cli("tenants", "list").out
     file = cli.environment["TENANTS_DATABASE_URL"].partition("///")[2]
